@@ -1,0 +1,258 @@
+"""All settings, each declared once: TOML file, environment and command line flags read from the same fields.
+
+Order, strongest first: flag, environment (`SIDECAR_BRIDGE_LISTEN`), file (`sidecar.toml`, or the one that `--config` or
+`SIDECAR_CONFIG` names), default. `docs/configuration.md` is generated from this module.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import platformdirs
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from sidecar.errors import ConfigurationError
+
+ENV_PREFIX: Final = "SIDECAR_"
+CONFIG_VARIABLE: Final = f"{ENV_PREFIX}CONFIG"
+DEFAULT_FILE: Final = Path("sidecar.toml")
+APP: Final = "opensearch-embedding-sidecar"
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`HOST:PORT` as its two parts; IPv6 hosts stand in brackets. Raises ValueError."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"must be HOST:PORT, not [{address}]")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _check_address(address: str) -> str:
+    split_address(address)
+    return address
+
+
+def _check_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")) or len(url.split("/", 3)[2]) == 0:
+        raise ValueError(f"must be an http:// or https:// URL, not [{url}]")
+    return url.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
+Url = Annotated[str, AfterValidator(_check_url)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda v: v.split(",") if isinstance(v, str) else v)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClusterSettings(_Section):
+    """The cluster that commands talk to directly."""
+
+    url: Url = Field("http://127.0.0.1:9200", description="OpenSearch that template, demo and eval commands talk to")
+    user: str = Field("", description="User name for basic authentication of our own commands; empty: none")
+    password: SecretStr = Field(SecretStr(""), description="Password of that user")
+
+
+class BridgeSettings(_Section):
+    """The HTTP bridge."""
+
+    listen: Address = Field("127.0.0.1:9201", description="Where clients connect")
+    admin_listen: Address = Field("127.0.0.1:9202", description="Where /livez, /readyz and /metrics are served")
+    upstream: Url = Field("http://127.0.0.1:9200", description="The cluster behind the bridge")
+    embedder: Address = Field("127.0.0.1:50051", description="The embedding server (gRPC)")
+    max_body_bytes: int = Field(
+        104_857_600, gt=0, description="Largest decoded body of a write or search; as http.max_content_length"
+    )
+    max_inflight_bytes: int = Field(
+        536_870_912, gt=0, description="Bodies of all writes and searches in work together; beyond it: 429"
+    )
+    connect_timeout_s: float = Field(2.0, gt=0, description="To open a connection to the cluster")
+    write_embed_timeout_s: float = Field(
+        60.0, gt=0, description="Embedding budget of one write; what is not embedded by then is indexed as pending"
+    )
+    search_embed_timeout_s: float = Field(
+        2.0, gt=0, description="Embedding budget of one search; beyond it the search is lexical"
+    )
+    binding_ttl_s: float = Field(5.0, gt=0, description="How long a binding read from the cluster is trusted")
+    drain_timeout_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for requests in work")
+
+
+class EmbedderSettings(_Section):
+    """The embedding server."""
+
+    listen: Address = Field("127.0.0.1:50051", description="Where gRPC is served")
+    http_listen: Address = Field("127.0.0.1:8081", description="Where /livez, /readyz and /metrics are served")
+    model: Names = Field(("all-minilm-l6-v2@1",), description="Model versions to load (in a variable: comma-separated)")
+    threads: int = Field(0, ge=0, description="CPU threads for the model; 0: as many as the process may use")
+    max_batch_tokens: int = Field(1_024, gt=0, description="Tokens of one batch, padding included")
+    max_texts: int = Field(1_024, gt=0, description="Texts of one request")
+    max_queue_tokens: int = Field(1_048_576, gt=0, description="Tokens that may wait; beyond it: RESOURCE_EXHAUSTED")
+    max_message_bytes: int = Field(33_554_432, gt=0, description="Largest gRPC message, both ways")
+    reflection: bool = Field(True, description="Whether gRPC reflection is served")
+    drain_timeout_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for requests in work")
+
+
+class ModelSettings(_Section):
+    """Where model versions live."""
+
+    dir: Path = Field(
+        Path(platformdirs.user_data_dir(APP)) / "models", description="Model versions pinned by `sidecar model add`"
+    )
+
+
+class NodeSettings(_Section):
+    """The local OpenSearch node for development and tests."""
+
+    dir: Path = Field(
+        # As root the node runs as another user, who may not enter root's home.
+        Path("/var/tmp" if os.geteuid() == 0 else platformdirs.user_cache_dir()) / APP / "node",  # noqa: S108
+        description="Where local nodes are assembled (outside the checkout; readable by the node's own user)",
+    )
+    http_port: int = Field(9200, ge=0, le=65_535, description="Preferred port of the local node; 0: any free one")
+    heap: str = Field("512m", pattern=r"^[0-9]+[mg]$", description="Java heap of the local node")
+
+
+class Settings(BaseSettings):
+    """Every setting, by section."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="_", env_nested_max_split=1, extra="forbid", frozen=True
+    )
+
+    cluster: ClusterSettings = ClusterSettings()
+    bridge: BridgeSettings = BridgeSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
+    models: ModelSettings = ModelSettings()
+    node: NodeSettings = NodeSettings()
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Least severe lines that are logged"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_configuration` hands over: it merges the sources, to know where each value came from."""
+        return (init_settings,)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting with its value and where that came from."""
+
+    name: str  # "bridge.listen"
+    value: object  # secrets hidden
+    source: str  # "flag", "environment SIDECAR_…", "file …" or "default"
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings in force and where each came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+    def explain(self) -> Iterator[Setting]:
+        """Every setting, in the order of declaration."""
+        for name, description, value in _leaves(self.settings):
+            yield Setting(name, value, self.sources.get(name, "default"), description)
+
+
+def load_configuration(flags: Mapping[str, object] | None = None, *, file: Path | None = None) -> Configuration:
+    """Merge flags ("bridge.listen" -> value; None: not given), environment, file and defaults.
+
+    Raises ConfigurationError naming the setting, its source and the problem.
+    """
+    if file is None and CONFIG_VARIABLE in os.environ:
+        file = Path(os.environ[CONFIG_VARIABLE])
+    layers = [
+        ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
+        ("environment", _flat(EnvSettingsSource(Settings)())),
+        (f"file {file or DEFAULT_FILE}", _flat(_read(file))),
+    ]
+    merged: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    for source, values in layers:
+        for name, value in values.items():
+            if name not in merged:
+                merged[name] = value
+                sources[name] = f"{source} {variable(name)}" if source == "environment" else source
+    try:
+        settings = Settings.model_validate(_nested(merged))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        origin = next((s for n, s in sources.items() if name == n or name.startswith(f"{n}.")), "default")
+        problem = "is not a setting" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ConfigurationError(f"{name} ({origin}): {problem}") from error
+    return Configuration(settings, sources)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return ENV_PREFIX + name.replace(".", "_").upper()
+
+
+def _read(named: Path | None) -> dict[str, Any]:
+    path = named or DEFAULT_FILE
+    if named is not None and not path.is_file():
+        raise ConfigurationError(f"configuration file {path}: there is no such file")
+    try:
+        return TomlConfigSettingsSource(Settings, path)()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"configuration file {path}: {error}") from error
+
+
+def _flat(nested: Mapping[str, Any]) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            flat.update({f"{key}.{name}": inner for name, inner in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+def _nested(flat: Mapping[str, object]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        section, dot, key = name.partition(".")
+        if dot:
+            nested.setdefault(section, {})[key] = value
+        else:
+            nested[section] = value
+    return nested
+
+
+def _leaves(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, object]]:
+    for name, info in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, info.description or "", value
+
+
+def describe(name: str) -> str:
+    """The description of a setting and its default, for the help of its flag."""
+    description, default = next(leaf[1:] for leaf in _leaves(Settings()) if leaf[0] == name)
+    shown = "depends on the machine" if isinstance(default, Path) else default
+    return f"{description} [default: {shown}]"

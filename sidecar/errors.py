@@ -1,0 +1,163 @@
+"""The errors of this package: one tree, one enum of kinds.
+
+Each front door has one table from `ErrorKind` to its own statuses: `bridge/answers.py` (OpenSearch's error shape),
+`embedding/servicer.py` and `rpc/client.py` (gRPC), `cli/main.py` (exit codes). An exception carries its data as
+attributes and builds its sentence in `__str__`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ErrorKind(StrEnum):
+    """What went wrong, in a way that a program can act on."""
+
+    BAD_INPUT = "bad_input"  # the caller must change the request
+    CONFIGURATION = "configuration"  # the operator must change a setting or the machine
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"  # what is there contradicts what was asked
+    TOO_LARGE = "too_large"
+    OVERLOADED = "overloaded"  # try again later
+    UNAVAILABLE = "unavailable"  # nobody answers, or not yet
+    DEADLINE = "deadline"  # it took too long
+    INTERNAL = "internal"
+
+
+class SidecarError(Exception):
+    """Base of everything this package raises on purpose.
+
+    Subclasses set `kind` and build their sentence from attributes in `__str__`.
+    """
+
+    kind: ErrorKind = ErrorKind.INTERNAL
+
+
+@dataclass(eq=False)
+class InvalidInput(SidecarError):
+    """A value that cannot be accepted; the sentence names the field, the problem and the value."""
+
+    field: str
+    problem: str
+    kind = ErrorKind.BAD_INPUT
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"
+
+
+@dataclass(eq=False)
+class ConfigurationError(SidecarError):
+    """A setting, a file or the machine does not allow what was asked."""
+
+    problem: str
+    kind = ErrorKind.CONFIGURATION
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
+class ModelNotFound(SidecarError):
+    """No model version of this id is known (or loaded) where it was asked for."""
+
+    model: str
+    known: tuple[str, ...] = ()
+    kind = ErrorKind.NOT_FOUND
+
+    def __str__(self) -> str:
+        known = f"; known: {', '.join(self.known)}" if self.known else ""
+        return f"model [{self.model}] is not known here{known}"
+
+
+@dataclass(eq=False)
+class SpaceMismatch(SidecarError):
+    """Vectors of two spaces would have met: the caller expects another fingerprint than the model version has."""
+
+    model: str
+    expected: str
+    actual: str
+    kind = ErrorKind.CONFLICT
+
+    def __str__(self) -> str:
+        return f"model [{self.model}] has space [{self.actual}], but [{self.expected}] is expected"
+
+
+@dataclass(eq=False)
+class Conflict(SidecarError):
+    """What exists already contradicts what was asked; nothing was changed."""
+
+    problem: str
+    kind = ErrorKind.CONFLICT
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
+class ClusterUnreachable(SidecarError):
+    """The cluster gave no answer at all. An answer that says no is a `Reply`, not an error."""
+
+    url: str
+    cause: str
+    kind = ErrorKind.UNAVAILABLE
+
+    def __str__(self) -> str:
+        return f"no answer from the cluster at {self.url}: {self.cause}"
+
+
+@dataclass(eq=False)
+class ClusterRefused(SidecarError):
+    """The cluster answered a call of ours with an error that the caller cannot go on without."""
+
+    call: str
+    status: int
+    reason: str
+    kind = ErrorKind.CONFLICT
+
+    def __str__(self) -> str:
+        return f"{self.call} was answered with {self.status}: {self.reason}"
+
+
+@dataclass(eq=False)
+class EmbedderUnavailable(SidecarError):
+    """The embedder did not answer, or answered that it cannot now."""
+
+    address: str
+    cause: str
+    kind = ErrorKind.UNAVAILABLE
+
+    def __str__(self) -> str:
+        return f"no vectors from the embedder at {self.address}: {self.cause}"
+
+
+@dataclass(eq=False)
+class EmbedderOverloaded(SidecarError):
+    """The embedder's queue is full, or it cannot meet the deadline."""
+
+    retry_after_s: float
+    kind = ErrorKind.OVERLOADED
+
+    def __str__(self) -> str:
+        return f"the embedder is busy; try again in {self.retry_after_s:.1f} s"
+
+
+@dataclass(eq=False)
+class DeadlineExceeded(SidecarError):
+    """The embedder took longer than it was given."""
+
+    address: str
+    timeout_s: float
+    kind = ErrorKind.DEADLINE
+
+    def __str__(self) -> str:
+        return f"no vectors from the embedder at {self.address} within {self.timeout_s:g} s"
+
+
+@dataclass(eq=False)
+class EmbedderMisbehaved(SidecarError):
+    """The embedder's reply breaks its contract: a wrong count or dimension, NaN, a zero vector."""
+
+    problem: str
+    kind = ErrorKind.INTERNAL
+
+    def __str__(self) -> str:
+        return f"the embedder's reply is not usable: {self.problem}"

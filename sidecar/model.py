@@ -1,0 +1,214 @@
+"""The shared words: model version, role, space type, binding, provenance."""
+
+import hashlib
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from sidecar.errors import InvalidInput
+from sidecar.jsontext import Json, canonical
+
+SCHEMA: Final = 1
+
+MODEL_VERSION_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]*@[1-9][0-9]*")
+
+
+class Role(StrEnum):
+    """What a text is for; it picks the prompt."""
+
+    PASSAGE = "passage"
+    QUERY = "query"
+
+
+class SpaceType(StrEnum):
+    """How OpenSearch compares two vectors of a field."""
+
+    L2 = "l2"
+    COSINESIMIL = "cosinesimil"
+    INNERPRODUCT = "innerproduct"
+
+
+class Engine(StrEnum):
+    """The k-NN engine of a field."""
+
+    LUCENE = "lucene"
+    FAISS = "faiss"
+
+
+class State(StrEnum):
+    """What the vector beside a provenance is worth."""
+
+    OK = "ok"  # computed from the text that the hash names
+    PENDING = "pending"  # there is a text but no vector of it yet
+    CLIENT = "client"  # the client sent its own vector
+
+
+class _Document(BaseModel):
+    """A JSON document that is stored somewhere: frozen, and nothing in it is ignored in silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Prompts(_Document):
+    """What is put in front of a text, by role."""
+
+    passage: str = ""
+    query: str = ""
+
+    def of(self, role: Role) -> str:
+        return self.passage if role is Role.PASSAGE else self.query
+
+
+class ModelVersion(_Document):
+    """All that makes vectors comparable, under an id that never changes meaning (`version.json`)."""
+
+    id: Annotated[str, Field(pattern=f"^{MODEL_VERSION_ID.pattern}$")]
+    description: str = ""
+    weights: dict[str, str]  # file, relative to the model's folder -> sha256 (hex); every fp32 weight file
+    tokenizer: str  # sha256 of tokenizer.json in canonical JSON, without `truncation` and `padding`
+    pooling: Literal["mean", "cls", "max", "lasttoken"]
+    prompts: Prompts = Prompts()
+    max_tokens: Annotated[int, Field(gt=0)]
+    normalized: bool
+    dimension: Annotated[int, Field(ge=1, le=16_000)]  # 16,000: k-NN's limit for every engine
+    reduction: dict[str, Any] | None = None  # PCA or Matryoshka; None: as the model gives it
+    calibration: dict[str, Any] | None = None  # of byte and binary vectors
+    element_type: Literal["float32", "byte", "binary"] = "float32"
+    space_type: SpaceType = SpaceType.COSINESIMIL  # the one to bind with; not part of the space
+
+    @property
+    def space(self) -> str:
+        """The space fingerprint: "sha256:" and the hash of whatever changes the numbers."""
+        parts = {
+            "schema": SCHEMA,
+            "weights": self.weights,
+            "tokenizer": self.tokenizer,
+            "pooling": self.pooling,
+            "prompts": self.prompts.model_dump(),
+            "max_tokens": self.max_tokens,
+            "normalized": self.normalized,
+            "dimension": self.dimension,
+            "reduction": self.reduction,
+            "calibration": self.calibration,
+            "element_type": self.element_type,
+        }
+        return "sha256:" + hashlib.sha256(canonical(parts)).hexdigest()
+
+
+class WritePolicy(_Document):
+    """What happens to a document whose vector cannot be made, or that brings its own."""
+
+    on_failure: Literal["pending", "reject"] = "pending"
+    client_vector: Literal["keep", "replace", "reject"] = "keep"
+
+
+class Binding(_Document):
+    """One vector field: which texts it embeds, with which model version (`_meta.sidecar.fields.F`)."""
+
+    field: str
+    model: str
+    space: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    dimension: int
+    space_type: SpaceType
+    source: Annotated[tuple[str, ...], Field(min_length=1)]
+    join: Annotated[str, Field(min_length=1)] = "\n"
+    chunking: dict[str, Any] | None = None
+    write: WritePolicy = WritePolicy()
+
+    @property
+    def meta_field(self) -> str:
+        """Where the provenance of the vector stands."""
+        return f"{self.field}_meta"
+
+
+class Fusion(_Document):
+    """How the scores of the two legs become one."""
+
+    technique: Literal["min_max", "l2"] = "min_max"
+    combination: Literal["arithmetic_mean", "geometric_mean", "harmonic_mean"] = "arithmetic_mean"
+    weights: tuple[float, float] = (0.5, 0.5)  # lexical, semantic
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_sum_to_one(cls, weights: tuple[float, float]) -> tuple[float, float]:
+        if min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:  # the normalization-processor's own rule
+            raise ValueError("weights must not be negative and must add up to 1")
+        return weights
+
+
+class SearchBinding(_Document):
+    """How plain text queries on the index are answered (`_meta.sidecar.search`)."""
+
+    field: str
+    mode: Literal["hybrid", "semantic", "lexical"] = "hybrid"
+    window: Annotated[int, Field(ge=1, le=10_000)] = 100
+    k: Annotated[int, Field(ge=1, le=10_000)] = 100
+    fusion: Fusion = Fusion()
+    where: Literal["auto", "cluster", "bridge"] = "auto"
+    on_failure: Literal["lexical", "error"] = "lexical"
+
+
+class IndexBinding(_Document):
+    """What an index says of itself in mapping `_meta.sidecar`."""
+
+    fields: dict[str, Binding]
+    search: SearchBinding | None = None
+
+    @model_validator(mode="after")
+    def _search_field_is_bound(self) -> Self:
+        if self.search is not None and self.search.field not in self.fields:
+            raise ValueError(f"search.field [{self.search.field}] is not one of the bound fields")
+        return self
+
+    @classmethod
+    def from_meta(cls, meta: Json) -> Self | None:
+        """Parse a mapping's `_meta`. None if it holds no binding, or one of a schema that we do not know.
+
+        Raises InvalidInput if the schema is known and the rest is not valid.
+        """
+        block = meta.get("sidecar") if isinstance(meta, dict) else None
+        if not isinstance(block, dict) or block.get("schema") != SCHEMA:
+            return None
+        fields = block.get("fields")
+        if not isinstance(fields, dict):
+            raise InvalidInput("_meta.sidecar.fields", f"must be an object, not [{fields!r}]")
+        try:
+            return cls.model_validate(
+                {
+                    "fields": {
+                        name: {"field": name, **body} if isinstance(body, dict) else body
+                        for name, body in fields.items()
+                    },
+                    "search": block.get("search"),
+                }
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(["_meta.sidecar", *(str(part) for part in first["loc"])])
+            raise InvalidInput(where, first["msg"]) from error
+
+    def to_meta(self) -> dict[str, Json]:
+        """The `sidecar` block of a mapping's `_meta`."""
+        fields: dict[str, Json] = {
+            name: body.model_dump(mode="json", exclude={"field"}) for name, body in self.fields.items()
+        }
+        block: dict[str, Json] = {"schema": SCHEMA, "fields": fields}
+        if self.search is not None:
+            block["search"] = self.search.model_dump(mode="json")
+        return block
+
+
+class Provenance(_Document):
+    """What is stored in `F_meta` beside the vector of field F."""
+
+    hash: str
+    state: State
+    model: str | None = None
+    backend: str | None = None
+    truncated: bool | None = None
+
+    def to_source(self) -> dict[str, Json]:
+        """As it stands in a document; what is not known is left out."""
+        return self.model_dump(mode="json", exclude_none=True)

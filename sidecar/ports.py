@@ -1,0 +1,114 @@
+"""Every seam on one page: what the rooms ask of the outside. Implemented in `rpc` and `opensearch`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from sidecar.jsontext import Json
+from sidecar.model import ModelVersion, Role
+
+if TYPE_CHECKING:  # every command imports this page, few need numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Lane(StrEnum):
+    """Who waits for a vector: a person (INTERACTIVE) or a load (BULK)."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedText:
+    """What became of one text."""
+
+    row: int  # of `Embeddings.matrix`; -1 if there is no vector
+    tokens: int = 0
+    tokens_dropped: int = 0
+    truncated: bool = False
+    cached: bool = False
+    deduplicated: bool = False
+    error: str | None = None  # why there is no vector
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """The answer to `Embedder.embed`: one item per text, in order."""
+
+    model: str
+    space: str
+    backend: str
+    matrix: "NDArray[np.float32]"  # rows x dimension
+    items: tuple[EmbeddedText, ...]
+
+    def vector(self, position: int) -> "NDArray[np.float32] | None":
+        """The dense vector of the text at this position; None if it has none."""
+        row = self.items[position].row
+        return None if row < 0 else self.matrix[row]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model version that an embedding server has loaded, and what computes it there."""
+
+    version: ModelVersion
+    backend: str
+
+
+class Embedder(Protocol):
+    """Turns texts into dense vectors."""
+
+    async def embed(
+        self, texts: Sequence[str], role: Role, *, model: str, expect_space: str = "", lane: Lane, timeout_s: float
+    ) -> Embeddings:
+        """One vector or one error per text, in order.
+
+        Raises ModelNotFound, SpaceMismatch, InvalidInput, EmbedderOverloaded, EmbedderUnavailable, DeadlineExceeded,
+        EmbedderMisbehaved.
+        """
+        ...
+
+    async def models(self) -> tuple[ServedModel, ...]:
+        """The model versions that are loaded. Raises as `embed`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer of the cluster, whatever its status."""
+
+    status: int
+    body: Json
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def reason(self) -> str:
+        """The cluster's own words for an error."""
+        error = self.body.get("error") if isinstance(self.body, dict) else None
+        if isinstance(error, dict):
+            return f"{error.get('type')}: {error.get('reason')}"
+        return str(error if error is not None else self.body)
+
+
+class Cluster(Protocol):
+    """The OpenSearch calls that we make ourselves (a client's own requests are forwarded, not made again)."""
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: "Json | bytes" = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send one request, never twice; `path` is already percent-encoded.
+
+        An error status is a reply. Raises ClusterUnreachable if there is no answer.
+        """
+        ...

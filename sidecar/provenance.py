@@ -1,0 +1,59 @@
+"""Which text a vector stands for, and how one proves it.
+
+The guard pipeline (`ingest_pipelines/ingest/guard.json`) computes the same hash inside the cluster;
+`tests/golden/provenance.json` holds the cases on which Python and the node must agree.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+from sidecar.jsontext import Json, canonical
+from sidecar.model import Binding
+
+
+def source_text(document: Json, binding: Binding) -> str:
+    """The text of a document that a bound field embeds; "" if there is none.
+
+    The strings under each source path, in the binding's order, joined by its `join`. At each object the literal dotted
+    key is followed first, then its prefixes from the shortest. Lists are flattened; whatever is not a string, and the
+    empty string, gives nothing. Nothing is trimmed or normalised.
+    """
+    return binding.join.join(part for path in binding.source for part in _strings(document, path))
+
+
+def _strings(node: Json, path: str) -> Iterator[str]:
+    if isinstance(node, list):
+        for element in node:
+            yield from _strings(element, path)
+    elif isinstance(node, dict):
+        if path in node:
+            yield from _leaves(node[path])
+        dot = path.find(".")
+        while dot >= 0:
+            if path[:dot] in node:
+                yield from _strings(node[path[:dot]], path[dot + 1 :])
+            dot = path.find(".", dot + 1)
+
+
+def _leaves(node: Json) -> Iterator[str]:
+    if isinstance(node, str):
+        if node:
+            yield node
+    elif isinstance(node, list):
+        for element in node:
+            yield from _leaves(element)
+
+
+def well_formed(text: str) -> str:
+    """The text with each lone surrogate as "?", as Java's UTF-8 encoder writes it (and as protobuf needs it)."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def hash_prefix(binding: Binding) -> str:
+    """What is hashed before the text: the space fingerprint and the canonical chunking, if any."""
+    return binding.space + ("" if binding.chunking is None else canonical(binding.chunking).decode("ascii"))
+
+
+def provenance_hash(text: str, binding: Binding) -> str:
+    """Lower-case hex SHA-256 of the space fingerprint, the canonical chunking (if any) and the text."""
+    return hashlib.sha256((hash_prefix(binding) + text).encode("utf-8", "replace")).hexdigest()

@@ -1,0 +1,63 @@
+"""Log set-up and metrics. A library module logs through `logger`; only a command calls `configure_logging`."""
+
+import logging
+import sys
+from typing import Final
+
+import structlog
+from prometheus_client import REGISTRY, Counter, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+_LONGEST_LINE: Final = 4_096
+
+
+def configure_logging(level: str) -> None:
+    """Write one JSON object a line to stderr; longer values are cut, control characters escaped by JSON itself."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _cut,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _cut(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {
+        k: v[:_LONGEST_LINE] + "…" if isinstance(v, str) and len(v) > _LONGEST_LINE else v for k, v in event.items()
+    }
+
+
+def logger(name: str) -> structlog.typing.FilteringBoundLogger:
+    """The logger of a module. Events are short sentences; `action` is the stable name to search for."""
+    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=name)
+    return bound
+
+
+def exposition() -> tuple[bytes, str]:
+    """Every metric of this process in Prometheus' text format, and its content type."""
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+# Labels come from closed sets only: a client must not be able to grow the number of series.
+BRIDGE_REQUESTS = Counter("sidecar_bridge_requests_total", "Requests answered", ("route", "status_class"))
+BRIDGE_SECONDS = Histogram(
+    "sidecar_bridge_request_seconds", "From the head read to the answer sent", ("route",), buckets=_SECONDS
+)
+BRIDGE_TEXTS = Counter("sidecar_bridge_ingest_texts_total", "Source texts of written documents", ("outcome",))
+BRIDGE_SEARCHES = Counter("sidecar_bridge_searches_total", "Searches by what was done with them", ("mode", "reason"))
+EMBEDDER_TEXTS = Counter("sidecar_embedder_texts_total", "Texts asked for", ("model", "lane", "outcome"))
+EMBEDDER_TOKENS = Counter(
+    "sidecar_embedder_tokens_total", "Tokens of texts, padding and cut-off ends", ("model", "kind")
+)
+EMBEDDER_SECONDS = Histogram(
+    "sidecar_embedder_seconds", "Where the time goes", ("model", "lane", "stage"), buckets=_SECONDS
+)

@@ -1,0 +1,51 @@
+"""A plain HTTP client for tests: what it is given goes out, what comes back is kept as it is."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def json(self) -> dict:  # type: ignore[type-arg]
+        return json.loads(self.body)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """Requests to one server."""
+
+    url: str
+    session: aiohttp.ClientSession
+
+    async def __call__(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        """`body`: bytes as they are, anything else as JSON. Header names are written with "_" for "-"."""
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        sent = {"Content-Type": "application/json"} if data is not None else {}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.session.request(
+            method, URL(self.url + path, encoded=True), data=data, headers=sent, allow_redirects=False
+        ) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+
+@asynccontextmanager
+async def http(*urls: str) -> AsyncIterator[tuple[Http, ...]]:
+    plain = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+    async with aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=plain) as session:
+        yield tuple(Http(url, session) for url in urls)
+
+
+def ndjson(*lines: object) -> bytes:
+    """Each line as JSON (bytes as they are), each with its line end."""
+    return b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)

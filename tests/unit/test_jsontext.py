@@ -1,0 +1,42 @@
+"""JSON as OpenSearch reads and writes it."""
+
+import pytest
+
+from sidecar.jsontext import canonical, dumps, loads, loads_exact
+
+
+@pytest.mark.parametrize("read", [loads, loads_exact])
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(b'{"a":[1,2.5,null,true]}', {"a": [1, 2.5, None, True]}, id="plain"),
+        pytest.param(b'\xef\xbb\xbf{"a":1}', {"a": 1}, id="a BOM is dropped"),
+        pytest.param(b'"a\\ud800b"', "a\ud800b", id="a lone surrogate is kept"),
+        pytest.param('"é😀"'.encode(), "é😀", id="UTF-8"),
+    ],
+)
+def test_read(read: object, data: bytes, expected: object) -> None:
+    assert read(data) == expected  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("read", [loads, loads_exact])
+@pytest.mark.parametrize("data", [b"NaN", b"{", b"\xff", b"[-Infinity]", b"[" * 100_000])
+def test_what_is_not_json_is_a_value_error(read: object, data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - any of its kind will do
+        read(data)  # type: ignore[operator]
+
+
+def test_exact_reading_keeps_long_integers_and_refuses_duplicate_keys() -> None:
+    assert loads_exact(b"123456789012345678901234567890") == 123456789012345678901234567890
+    with pytest.raises(ValueError, match="duplicate key"):
+        loads_exact(b'{"a":1,"a":2}')
+
+
+def test_writing_is_compact_and_keeps_surrogates() -> None:
+    assert dumps({"errors": True, "t": "a\ud800é"}) == b'{"errors":true,"t":"a\\ud800\\u00e9"}'
+    with pytest.raises(ValueError, match="JSON compliant"):
+        dumps(float("nan"))
+
+
+def test_canonical_json_sorts_keys() -> None:
+    assert canonical({"b": 1, "a": {"d": None, "c": []}}) == b'{"a":{"c":[],"d":null},"b":1}'
