@@ -1,0 +1,29 @@
+"""Options that several commands share; those that are settings take their help from `config.py`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sidecar.config import Configuration, describe, load_configuration
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file with settings [default: sidecar.toml, if there]", metavar="FILE"),
+]
+
+
+def command_group(text: str) -> typer.Typer:
+    """A group of commands that looks like the others."""
+    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+
+def setting(name: str, flag: str, *, metavar: str | None = None) -> Any:
+    """The flag of a setting: not given means that environment, file or default decide."""
+    return typer.Option(flag, help=describe(name), show_default=False, metavar=metavar)
+
+
+def configure(file: Path | None, **flags: object) -> Configuration:
+    """The configuration under these flags; `bridge__listen=…` is the setting bridge.listen, None means not given."""
+    return load_configuration({name.replace("__", "."): value for name, value in flags.items()}, file=file)

@@ -1,0 +1,119 @@
+"""One node's own folder: where what lies, what its configuration says, and why it failed by its log."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sidecar.errors import ErrorKind, SidecarError
+from sidecar.jsontext import dumps
+
+_LOG4J: Final = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = [%d{ISO8601}][%-5p][%-25c{1.}] %m%n
+rootLogger.level = info
+rootLogger.appenderRef.console.ref = console
+"""
+
+MAIN_CLASS: Final = "org.opensearch.bootstrap.OpenSearch"
+
+# From the most to the least telling.
+_REASONS: Final = (
+    re.compile(r"(?:StartupException|BootstrapException|Exception in thread \S+): (.+)"),
+    re.compile(r"\[ERROR\]\[[^]]*\] (.+)"),
+    re.compile(r"^Error occurred during initialization of VM\n(.+)"),
+    re.compile(r"Caused by: (.+)"),
+)
+
+
+@dataclass(eq=False)
+class NodeFailed(SidecarError):
+    """The local node did not come up."""
+
+    reason: str
+    log: str
+    kind = ErrorKind.UNAVAILABLE
+
+    def __str__(self) -> str:
+        return f"the local OpenSearch node did not start: {self.reason} (its log: {self.log})"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """The files of one node; the home with the jars is shared and read-only."""
+
+    directory: Path
+
+    @property
+    def conf(self) -> Path:
+        return self.directory / "conf"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "node.log"
+
+    @property
+    def ports_file(self) -> Path:
+        """Where the node writes its HTTP address, one line for each that it listens on."""
+        return self.directory / "logs" / "http.ports"
+
+    def bound_address(self) -> str | None:
+        """The HTTP address of a node that has come up; None as long as it has not."""
+        lines = self.ports_file.read_text().split() if self.ports_file.exists() else []
+        return lines[0] if lines else None
+
+    @property
+    def folders(self) -> Sequence[Path]:
+        return [self.directory / name for name in ("conf", "data", "logs", "tmp")]
+
+    def configuration(self, port: int) -> Mapping[str, str]:
+        """The files of `conf`, by name. JSON is YAML too, and needs no rules of quoting."""
+        settings = {
+            "cluster.name": "sidecar-local",
+            "node.name": "local",
+            "node.portsfile": True,
+            "path.data": str(self.directory / "data"),
+            "path.logs": str(self.directory / "logs"),
+            "discovery.type": "single-node",
+            "network.host": "127.0.0.1",
+            "http.port": port,
+            "transport.port": 0,
+            # A developer's full disk must not make indices read-only.
+            "cluster.routing.allocation.disk.threshold_enabled": False,
+        }
+        return {"opensearch.yml": dumps(settings).decode("ascii") + "\n", "log4j2.properties": _LOG4J}
+
+    def arguments(self, home: Path, heap: str) -> Sequence[str]:
+        """What Java is called with."""
+        return (
+            f"-Xms{heap}",
+            f"-Xmx{heap}",
+            f"-Djava.io.tmpdir={self.directory / 'tmp'}",
+            f"-XX:ErrorFile={self.directory / 'logs' / 'hs_err.log'}",
+            "-Djava.security.manager=allow",
+            "-Dlog4j2.disable.jmx=true",
+            "-Dlog4j.shutdownHookEnabled=false",  # OpenSearch ends the log itself; else its own stop hangs for 30 s
+            "-Dopensearch.distribution.type=tar",
+            f"-Dopensearch.path.home={home}",
+            self.conf_argument,
+            *("-cp", f"{home}/lib/*", MAIN_CLASS),
+        )
+
+    @property
+    def conf_argument(self) -> str:
+        """The argument that no other instance has: it tells this node from another process with its old id."""
+        return f"-Dopensearch.path.conf={self.conf}"
+
+
+def failure_reason(log: str) -> str:
+    """The sentence of a node's log that says why it did not start."""
+    for pattern in _REASONS:
+        match = pattern.search(log)
+        if match is not None:
+            return match[1].strip()
+    lines = log.strip().splitlines()
+    return lines[-1] if lines else "it ended without a word"
