@@ -1,0 +1,126 @@
+"""`sidecar model`: which models are known, which can be used here, and pinning their files."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from sidecar.cli.options import AsJson, ConfigFile, command_group, configure
+from sidecar.model import ModelVersion
+from sidecar.models.catalogue import CatalogueEntry, catalogue
+from sidecar.models.store import KnownModel, ModelStore
+
+_NAME_WIDTH: Final = 14
+_TABLE_WIDTH: Final = 200  # a narrow terminal wraps the lines; a pipe must not lose their ends
+
+app = command_group("Model versions: list them, show one, pin the files of another.")
+
+
+@app.command("list")
+def list_models(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
+    """List the model versions and the catalogue's other models, and which can be used on this machine."""
+    known = _store(config).known()
+    names = {model.version.id.partition("@")[0] for model in known}
+    entries = [entry for entry in catalogue().values() if entry.name not in names]
+    if as_json:
+        print(json.dumps([*map(_version_line, known), *map(_entry_line, entries)]))
+        return
+    table = Table(
+        "model",
+        Column("dimension", justify="right"),
+        Column("max tokens", justify="right"),
+        "pooling",
+        "normalized",
+        "space_type",
+        "usable here",
+        "description",
+        box=None,
+        pad_edge=False,
+    )
+    for row in _rows(known, entries):
+        table.add_row(*row)
+    Console(highlight=False, markup=False, width=_TABLE_WIDTH).print(table)
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help="Model version, or its bare name if there is only one.")],
+    config: ConfigFile = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show one model version: its manifest, its space fingerprint and where its files are."""
+    known = _store(config).find(model)
+    document = {
+        **known.version.model_dump(mode="json"),
+        "space": known.version.space,
+        "folder": None if known.folder is None else str(known.folder),
+    }
+    if as_json:
+        print(json.dumps(document))
+        return
+    for name, value in document.items():
+        print(f"{name:<{_NAME_WIDTH}}{value if isinstance(value, str) else json.dumps(value)}")
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Name of the model: one of the catalogue, or a new one.")],
+    source: Annotated[
+        str, typer.Option("--from", help="Folder, package:P (installed) or hub:N (downloads).", metavar="SOURCE")
+    ],
+    version_id: Annotated[
+        str | None, typer.Option("--id", help="Model version to make [default: NAME@1].", metavar="NAME@N")
+    ] = None,
+    config: ConfigFile = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Pin a model's files as a model version: copies them, with their hashes in version.json.
+
+    Refuses when the id already names another space. Adding the same files again changes nothing.
+    """
+    known = _store(config).add(name, source, version_id=version_id)
+    if as_json:
+        print(json.dumps(_version_line(known)))
+    else:
+        print(f"{known.version.id} is pinned in {known.folder}, space {known.version.space}")
+
+
+def _store(config: ConfigFile) -> ModelStore:
+    return ModelStore(configure(config).settings.models.dir)
+
+
+def _rows(known: tuple[KnownModel, ...], entries: list[CatalogueEntry]) -> Iterator[tuple[str, ...]]:
+    for model in known:
+        yield model.version.id, *_facts(model.version), "yes" if model.folder else "no files", model.version.description
+    for entry in entries:
+        yield entry.name, *_facts(entry), "not pinned", entry.description
+
+
+def _facts(model: ModelVersion | CatalogueEntry) -> tuple[str, ...]:
+    normalized = "yes" if model.normalized else "no"
+    return str(model.dimension), str(model.max_tokens), model.pooling, normalized, model.space_type.value
+
+
+def _version_line(model: KnownModel) -> dict[str, object]:
+    version = model.version
+    return {
+        "model": version.id,
+        "pinned": True,
+        "usable": model.folder is not None,
+        "space": version.space,
+        **_line(version),
+    }
+
+
+def _entry_line(entry: CatalogueEntry) -> dict[str, object]:
+    return {"model": entry.name, "pinned": False, "usable": False, "hub": entry.hub, **_line(entry)}
+
+
+def _line(model: ModelVersion | CatalogueEntry) -> dict[str, object]:
+    wanted = {"dimension", "max_tokens", "pooling", "normalized", "space_type", "prompts", "description"}
+    return model.model_dump(mode="json", include=wanted)

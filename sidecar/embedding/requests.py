@@ -1,0 +1,105 @@
+"""What a request asks for, checked before any text is tokenised: pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.embedding.statuses import InvalidRequest, Unsupported
+from sidecar.embedding.vectors import DTYPES
+from sidecar.errors import InvalidInput, SpaceMismatch
+from sidecar.model import ModelVersion, Role
+from sidecar.ports import Lane
+from sidecar.rpc.pb import embedding_pb2 as pb
+
+_ROLES: Final[dict[int, Role | None]] = {
+    pb.ROLE_UNSPECIFIED: None,
+    pb.ROLE_PASSAGE: Role.PASSAGE,
+    pb.ROLE_QUERY: Role.QUERY,
+}
+_LANES: Final[dict[int, Lane]] = {
+    pb.LANE_UNSPECIFIED: Lane.BULK,
+    pb.LANE_INTERACTIVE: Lane.INTERACTIVE,
+    pb.LANE_BULK: Lane.BULK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An EmbedRequest with every default filled in."""
+
+    space: str  # of the vectors that will leave: as the version's, unless the request changes dimension or length
+    prompt: str
+    refuse_long: bool  # rather than cut its end off
+    normalize: bool
+    dimension: int
+    encoding: pb.Encoding
+    lane: Lane
+
+
+def check_embed(request: pb.EmbedRequest, version: ModelVersion, max_texts: int) -> Wanted:
+    """Check a request against the model version that it names.
+
+    Raises InvalidRequest with every bad field, Unsupported, SpaceMismatch.
+    """
+    violations = (
+        *_texts(len(request.texts), max_texts),
+        *_role(request.role, version),
+        *_embed_fields(request, version),
+    )
+    if violations:
+        raise InvalidRequest(violations)
+    if request.on_too_long == pb.ON_TOO_LONG_CHUNK:
+        raise Unsupported("on_too_long: ON_TOO_LONG_CHUNK")
+    dimension = request.dimension or version.dimension
+    normalize = request.normalize if request.HasField("normalize") else version.normalized
+    space = version.model_copy(update={"dimension": dimension, "normalized": normalize}).space
+    if request.expect_space not in {"", space}:
+        raise SpaceMismatch(version.id, request.expect_space, space)
+    return Wanted(
+        space=space,
+        prompt=prompt_of(request.role, version),
+        refuse_long=request.on_too_long == pb.ON_TOO_LONG_ERROR,
+        normalize=normalize,
+        dimension=dimension,
+        encoding=request.encoding or pb.ENCODING_FLOAT32,
+        lane=_LANES[request.lane],
+    )
+
+
+def check_tokenize(request: pb.TokenizeRequest, version: ModelVersion, max_texts: int) -> None:
+    """Check the fields that TokenizeRequest shares with EmbedRequest. Raises InvalidRequest."""
+    violations = (*_texts(len(request.texts), max_texts), *_role(request.role, version))
+    if violations:
+        raise InvalidRequest(violations)
+
+
+def prompt_of(role: int, version: ModelVersion) -> str:
+    """The prompt for a role that has been checked."""
+    return version.prompts.of(_ROLES[role] or Role.PASSAGE)  # unspecified: only where both prompts are equal
+
+
+def _texts(texts: int, limit: int) -> Iterator[InvalidInput]:
+    if texts == 0:
+        yield InvalidInput("texts", "must hold at least one text")
+    if texts > limit:
+        yield InvalidInput("texts", f"must hold at most {limit} texts, not {texts}")
+
+
+def _role(role: int, version: ModelVersion) -> Iterator[InvalidInput]:
+    if role not in _ROLES:
+        yield InvalidInput("role", f"[{role}] is not known")
+    elif _ROLES[role] is None and version.prompts.passage != version.prompts.query:
+        yield InvalidInput("role", f"must be given: [{version.id}] has different prompts for passages and queries")
+
+
+def _embed_fields(request: pb.EmbedRequest, version: ModelVersion) -> Iterator[InvalidInput]:
+    if request.dimension > version.dimension:
+        yield InvalidInput("dimension", f"must be at most {version.dimension}, not {request.dimension}")
+    if request.encoding and request.encoding not in DTYPES:
+        yield InvalidInput("encoding", f"[{request.encoding}] is not known")
+    if request.on_too_long not in pb.OnTooLong.values():
+        yield InvalidInput("on_too_long", f"[{request.on_too_long}] is not known")
+    if request.lane not in _LANES:
+        yield InvalidInput("lane", f"[{request.lane}] is not known")
+    if request.cache not in pb.CachePolicy.values():
+        yield InvalidInput("cache", f"[{request.cache}] is not known")

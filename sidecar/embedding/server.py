@@ -1,0 +1,131 @@
+"""The process: listeners, life cycle."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from sidecar.config import EmbedderSettings
+from sidecar.embedding.batcher import Batcher
+from sidecar.embedding.loading import LoadedModel
+from sidecar.embedding.probes import serve_probes
+from sidecar.embedding.service import EmbeddingService, Served
+from sidecar.embedding.servicer import EmbedderServicer, ModelsServicer
+from sidecar.errors import ConfigurationError
+from sidecar.rpc.pb import embedding_pb2, embedding_pb2_grpc
+from sidecar.telemetry import logger
+
+_CLOSE_TIMEOUT_S: Final = 1.0  # for health watchers and idle streams, once every request has been answered
+
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+_log = logger("embedding.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that is ready: where it listens (real ports) and what it has loaded."""
+
+    address: str
+    http_address: str
+    models: tuple[LoadedModel, ...]
+
+
+@asynccontextmanager
+async def serving(settings: EmbedderSettings, load: Callable[[], Sequence[LoadedModel]]) -> AsyncIterator[Running]:
+    """Listen, load the models, serve; when the context ends, refuse what comes, answer what is in work, close.
+
+    Ports are bound before the models are loaded: a taken one is told at once, and who calls meanwhile gets UNAVAILABLE.
+    Raises ConfigurationError if a port cannot be bound, and whatever `load` raises.
+    """
+    async with AsyncExitStack() as stack:
+        tokenize_worker = _worker(stack, "tokenize")
+        compute_worker = _worker(stack, "compute")
+        service = EmbeddingService(
+            max_texts=settings.max_texts,
+            max_message_bytes=settings.max_message_bytes,
+            tokenize_worker=tokenize_worker,
+        )
+        health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        await health_servicer.set("", _NOT_SERVING)
+        http_address = await stack.enter_async_context(serve_probes(settings.http_listen, service))
+        address = await stack.enter_async_context(_grpc(settings, service, health_servicer))
+
+        _log.info("loading", action="embedder_loading", listen=address, http_listen=http_address)
+        loaded = await asyncio.get_running_loop().run_in_executor(compute_worker, load)
+        served = [Served(model, _batcher(model, settings, compute_worker)) for model in loaded]
+        async with asyncio.TaskGroup() as group:
+            loops = [group.create_task(one.batcher.run(), name=f"batches of {one.loaded.version.id}") for one in served]
+            service.serve(served)
+            for name in ("", *(model.version.id for model in loaded)):
+                await health_servicer.set(name, _SERVING)
+            try:
+                yield Running(address, http_address, tuple(loaded))
+            finally:
+                _log.info("draining", action="embedder_draining")
+                await health_servicer.enter_graceful_shutdown()
+                await _drain(service, settings.drain_timeout_s)
+                for task in loops:
+                    task.cancel()
+
+
+def _worker(stack: AsyncExitStack, name: str) -> ThreadPoolExecutor:
+    """One thread that is not waited for: a library that is being imported or computes cannot be interrupted."""
+    worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+    stack.callback(worker.shutdown, wait=False, cancel_futures=True)
+    return worker
+
+
+def _batcher(model: LoadedModel, settings: EmbedderSettings, worker: ThreadPoolExecutor) -> Batcher:
+    return Batcher(
+        model.backend,
+        model=model.version.id,
+        dimension=model.version.dimension,
+        worker=worker,
+        max_batch_tokens=settings.max_batch_tokens,
+        max_queue_tokens=settings.max_queue_tokens,
+    )
+
+
+async def _drain(service: EmbeddingService, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await service.drain()
+    except TimeoutError:
+        _log.warning("requests in work are given up", action="drain_timeout", timeout_s=timeout_s)
+
+
+@asynccontextmanager
+async def _grpc(
+    settings: EmbedderSettings, service: EmbeddingService, health_servicer: health_pb2_grpc.HealthServicer
+) -> AsyncIterator[str]:
+    server = grpc.aio.server(
+        options=[
+            ("grpc.so_reuseport", 0),  # else a second server on the same port would take half of the calls
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+        ]
+    )
+    embedding_pb2_grpc.add_EmbedderServicer_to_server(EmbedderServicer(service), server)
+    embedding_pb2_grpc.add_ModelsServicer_to_server(ModelsServicer(service), server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    if settings.reflection:
+        contract = embedding_pb2.DESCRIPTOR.services_by_name.values()
+        names = [*(one.full_name for one in contract), health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(names, server)
+    try:
+        port = server.add_insecure_port(settings.listen)
+    except RuntimeError as error:
+        raise ConfigurationError(f"embedder.listen: cannot listen on {settings.listen}: is the port taken?") from error
+    await server.start()
+    try:
+        yield f"{settings.listen.rpartition(':')[0]}:{port}"
+    finally:
+        await server.stop(_CLOSE_TIMEOUT_S)

@@ -1,0 +1,107 @@
+"""The gRPC face of the service: statuses and streams."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final, NoReturn
+
+import grpc
+from grpc_status import rpc_status
+
+from sidecar.embedding.service import EmbeddingService
+from sidecar.embedding.statuses import retry_after_s, status_of
+from sidecar.errors import SidecarError
+from sidecar.rpc.pb import embedding_pb2 as pb
+from sidecar.rpc.pb import embedding_pb2_grpc
+from sidecar.telemetry import logger
+
+# Requests of one stream that are in work or wait to be written. A caller who does not read is not read from either.
+_STREAM_WINDOW: Final = 4
+_STREAM_CREDIT_TOKENS: Final = 65_536
+
+_log = logger("embedding.servicer")
+
+
+class EmbedderServicer(embedding_pb2_grpc.EmbedderServicer):
+    """`sidecar.embedding.v1.Embedder`."""
+
+    def __init__(self, service: EmbeddingService) -> None:
+        self._service = service
+
+    async def Embed(  # noqa: N802 - the name in the contract
+        self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.EmbedReply]
+    ) -> pb.EmbedReply:
+        try:
+            return await self._service.embed(request)
+        except SidecarError as error:
+            await _abort(context, error)
+
+    async def EmbedStream(  # noqa: N802
+        self,
+        requests: AsyncIterator[pb.EmbedRequest],
+        context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.StreamReply],
+    ) -> None:
+        in_work: asyncio.Queue[asyncio.Task[pb.StreamReply] | None] = asyncio.Queue(_STREAM_WINDOW)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_write_in_order(in_work, context), name="write stream replies")
+            async for request in requests:
+                await in_work.put(group.create_task(self._stream_reply(request), name="embed stream request"))
+            await in_work.put(None)
+
+    async def Tokenize(  # noqa: N802
+        self, request: pb.TokenizeRequest, context: grpc.aio.ServicerContext[pb.TokenizeRequest, pb.TokenizeReply]
+    ) -> pb.TokenizeReply:
+        try:
+            return await self._service.tokenize(request)
+        except SidecarError as error:
+            await _abort(context, error)
+
+    async def _stream_reply(self, request: pb.EmbedRequest) -> pb.StreamReply:
+        try:
+            return pb.StreamReply(reply=await self._service.embed(request), credit_tokens=_STREAM_CREDIT_TOKENS)
+        except SidecarError as error:
+            status = status_of(error)
+            return pb.StreamReply(
+                error=pb.StreamError(
+                    code=status.code,
+                    message=status.message,
+                    request_id=request.request_id,
+                    retry_after_ms=round(retry_after_s(error) * 1000),
+                ),
+                credit_tokens=_STREAM_CREDIT_TOKENS,
+            )
+
+
+class ModelsServicer(embedding_pb2_grpc.ModelsServicer):
+    """`sidecar.embedding.v1.Models`."""
+
+    def __init__(self, service: EmbeddingService) -> None:
+        self._service = service
+
+    async def List(  # noqa: N802
+        self,
+        request: pb.ListModelsRequest,  # noqa: ARG002 - it has no fields
+        context: grpc.aio.ServicerContext[pb.ListModelsRequest, pb.ListModelsReply],  # noqa: ARG002
+    ) -> pb.ListModelsReply:
+        return self._service.models()
+
+    async def Get(  # noqa: N802
+        self, request: pb.GetModelRequest, context: grpc.aio.ServicerContext[pb.GetModelRequest, pb.ModelInfo]
+    ) -> pb.ModelInfo:
+        try:
+            return self._service.model(request.model)
+        except SidecarError as error:
+            await _abort(context, error)
+
+
+async def _write_in_order(
+    in_work: asyncio.Queue[asyncio.Task[pb.StreamReply] | None],
+    context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.StreamReply],
+) -> None:
+    while (task := await in_work.get()) is not None:
+        await context.write(await task)
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: SidecarError) -> NoReturn:
+    status = rpc_status.to_status(status_of(error))
+    _log.debug("refused a call", action="call_refused", kind=error.kind, reason=str(error))
+    await context.abort(status.code, status.details, status.trailing_metadata)

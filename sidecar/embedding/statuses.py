@@ -1,0 +1,105 @@
+"""The one table from our errors to gRPC statuses with rich details: pure. `rpc/client.py` has its inverse."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from sidecar.errors import (
+    EmbedderOverloaded,
+    ErrorKind,
+    InvalidInput,
+    ModelNotFound,
+    SidecarError,
+    SpaceMismatch,
+)
+
+_CODES: Final = {
+    ErrorKind.BAD_INPUT: code_pb2.INVALID_ARGUMENT,
+    ErrorKind.NOT_FOUND: code_pb2.NOT_FOUND,
+    ErrorKind.CONFLICT: code_pb2.FAILED_PRECONDITION,
+    ErrorKind.OVERLOADED: code_pb2.RESOURCE_EXHAUSTED,
+    ErrorKind.UNAVAILABLE: code_pb2.UNAVAILABLE,
+}
+
+_DOMAIN: Final = "sidecar.embedding.v1"
+
+
+@dataclass(eq=False)
+class InvalidRequest(SidecarError):
+    """A request that must be changed: everything that is wrong with it."""
+
+    violations: tuple[InvalidInput, ...]
+    kind = ErrorKind.BAD_INPUT
+
+    def __str__(self) -> str:
+        return "; ".join(str(violation) for violation in self.violations)
+
+
+@dataclass(eq=False)
+class Unsupported(SidecarError):
+    """A part of the contract that this release does not have yet."""
+
+    what: str
+    kind = ErrorKind.BAD_INPUT
+
+    def __str__(self) -> str:
+        return f"{self.what} is not supported in this release"
+
+
+@dataclass(eq=False)
+class NotServing(SidecarError):
+    """The server is loading its models or draining."""
+
+    state: str
+    retry_after_s: float = 1.0
+    kind = ErrorKind.UNAVAILABLE
+
+    def __str__(self) -> str:
+        return f"the embedder is {self.state}"
+
+
+def status_of(error: SidecarError) -> status_pb2.Status:
+    """The status that a caller gets for an error of ours."""
+    code = code_pb2.UNIMPLEMENTED if isinstance(error, Unsupported) else _CODES.get(error.kind, code_pb2.INTERNAL)
+    return status_pb2.Status(code=code, message=str(error), details=[_packed(detail) for detail in _details(error)])
+
+
+def retry_after_s(error: SidecarError) -> float:
+    """When a caller may try again; 0: the error does not say."""
+    return error.retry_after_s if isinstance(error, EmbedderOverloaded | NotServing) else 0.0
+
+
+def _details(error: SidecarError) -> tuple[Message, ...]:
+    match error:
+        case InvalidRequest(violations):
+            return (error_details_pb2.BadRequest(field_violations=[_violation(v) for v in violations]),)
+        case InvalidInput():
+            return (error_details_pb2.BadRequest(field_violations=[_violation(error)]),)
+        case ModelNotFound(known=known):
+            return (_reason("MODEL_NOT_FOUND", known=",".join(known)),)
+        case SpaceMismatch(actual=actual):
+            return (_reason("SPACE_MISMATCH", space=actual),)
+        case EmbedderOverloaded() | NotServing():
+            retry = error_details_pb2.RetryInfo()
+            retry.retry_delay.FromTimedelta(timedelta(seconds=error.retry_after_s))
+            return (retry,)
+        case _:
+            return ()
+
+
+def _violation(error: InvalidInput) -> error_details_pb2.BadRequest.FieldViolation:
+    return error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.problem)
+
+
+def _reason(reason: str, **metadata: str) -> error_details_pb2.ErrorInfo:
+    return error_details_pb2.ErrorInfo(reason=reason, domain=_DOMAIN, metadata=metadata)
+
+
+def _packed(detail: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed

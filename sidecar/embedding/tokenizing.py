@@ -1,0 +1,72 @@
+"""From texts to token ids, with the limits of the model version rather than those of tokenizer.json."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from sidecar.errors import ConfigurationError
+from sidecar.jsontext import dumps
+from sidecar.models.fingerprint import tokenizer_document
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedText:
+    """A text as the model sees it."""
+
+    ids: NDArray[np.int32]  # special tokens included, at most as many as the model takes
+    dropped: int  # tokens cut off at the end
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSpans:
+    """Where the tokens of a text stand in it."""
+
+    tokens: int  # nothing cut; special tokens and the prompt included
+    spans: tuple[tuple[int, int], ...]  # in code points; special tokens and those of the prompt left out
+
+
+class TextTokenizer:
+    """The tokenizer of one model version. To be used by one thread at a time."""
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self._tokenizer = tokenizer
+        self._content_limit = max_tokens - tokenizer.num_special_tokens_to_add(is_pair=False)
+
+    @classmethod
+    def from_json(cls, tokenizer_json: bytes, max_tokens: int) -> Self:
+        """Read a tokenizer.json; its own truncation and padding are not taken over. Raises ConfigurationError."""
+        document = dumps(tokenizer_document(tokenizer_json)).decode("ascii")
+        try:
+            return cls(Tokenizer.from_str(document), max_tokens)
+        except Exception as error:  # the library raises bare Exception
+            raise ConfigurationError(f"tokenizer.json cannot be read: {error}") from error
+
+    def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+        """The token ids of each text; what is beyond the limit is cut off at the end and counted."""
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [self._finish(encoding) for encoding in encodings]
+
+    def spans(self, prompt: str, texts: Sequence[str]) -> list[TokenSpans]:
+        """Where each token of each text stands; the prompt is put in front of the text, as for embedding."""
+        encodings = self._tokenizer.encode_batch([prompt + text for text in texts])
+        return [_spans(encoding, len(prompt)) for encoding in encodings]
+
+    def _finish(self, encoding: Encoding) -> TokenizedText:
+        dropped = max(len(encoding) - self._content_limit, 0)
+        if dropped:
+            encoding.truncate(self._content_limit)
+        ids = self._tokenizer.post_process(encoding, add_special_tokens=True).ids
+        return TokenizedText(np.array(ids, dtype=np.int32), dropped)
+
+
+def _spans(encoding: Encoding, prompt_length: int) -> TokenSpans:
+    inside = (
+        (max(start - prompt_length, 0), end - prompt_length)
+        for (start, end), special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+        if not special and end > prompt_length
+    )
+    return TokenSpans(len(encoding), tuple(inside))

@@ -1,0 +1,141 @@
+"""What goes into one message, and what may come back: pure.
+
+`rpc/client.py` sends the parts and hands the replies to `join`, so that whoever calls the client sees one answer.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.errors import EmbedderMisbehaved, SpaceMismatch
+from sidecar.ports import EmbeddedText, Embeddings
+from sidecar.rpc.pb import embedding_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The texts of one message: `positions[i]` is where `texts[i]` stands in the caller's list."""
+
+    positions: tuple[int, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a message may become. A text beyond `max_text_bytes` is never sent."""
+
+    max_texts: int
+    max_part_bytes: int
+    max_text_bytes: int
+
+
+def split(texts: Sequence[str], limits: Limits) -> Iterator[Part]:
+    """Cut texts into parts within the limits, in order. A long text gets its own part; an oversized one is left out."""
+    positions: list[int] = []
+    size = 0
+    for position, text in enumerate(texts):
+        weight = _utf8_length(text)
+        if weight > limits.max_text_bytes:
+            continue
+        if positions and (len(positions) == limits.max_texts or size + weight > limits.max_part_bytes):
+            yield Part(tuple(positions), tuple(texts[p] for p in positions))
+            positions, size = [], 0
+        positions.append(position)
+        size += weight
+    if positions:
+        yield Part(tuple(positions), tuple(texts[p] for p in positions))
+
+
+def _utf8_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8"))
+
+
+def join(
+    texts: Sequence[str],
+    answered: Sequence[tuple[Part, pb.EmbedReply]],
+    *,
+    model: str,
+    expect_space: str,
+    max_text_bytes: int,
+) -> Embeddings:
+    """Put the replies together, in the order of the texts; a text that no part holds was too large to be sent.
+
+    Raises EmbedderMisbehaved if a reply breaks the contract, SpaceMismatch if it is of another space than expected.
+    """
+    matrices: list[NDArray[np.float32]] = []
+    items: list[EmbeddedText | None] = [None] * len(texts)
+    rows = 0
+    for part, reply in answered:
+        _check_origin(reply, answered[0][1], model, expect_space)
+        matrix = _matrix(reply)
+        for position, item in zip(part.positions, _items(reply, len(part.texts), len(matrix)), strict=True):
+            items[position] = _embedded(item, rows)
+        matrices.append(matrix)
+        rows += len(matrix)
+    first = answered[0][1] if answered else pb.EmbedReply(model=model, space=expect_space)
+    return Embeddings(
+        model=first.model,
+        space=first.space,
+        backend=first.backend,
+        matrix=_stacked(matrices),
+        items=tuple(item or _too_large(text, max_text_bytes) for item, text in zip(items, texts, strict=True)),
+    )
+
+
+def _check_origin(reply: pb.EmbedReply, first: pb.EmbedReply, model: str, expect_space: str) -> None:
+    if reply.model != model:
+        raise EmbedderMisbehaved(f"asked for model [{model}], it answers with [{reply.model}]")
+    if expect_space and reply.space != expect_space:
+        raise SpaceMismatch(model, expect_space, reply.space)
+    if (reply.space, reply.backend, reply.dimension) != (first.space, first.backend, first.dimension):
+        raise EmbedderMisbehaved("the parts of one call come from two spaces or back ends")
+
+
+def _matrix(reply: pb.EmbedReply) -> NDArray[np.float32]:
+    """The rows of a reply, as a view of its bytes where this machine is little-endian."""
+    if reply.encoding != pb.ENCODING_FLOAT32:
+        raise EmbedderMisbehaved(f"encoding [{reply.encoding}] was not asked for")
+    if reply.dimension == 0 or len(reply.matrix) % (4 * reply.dimension) != 0:
+        raise EmbedderMisbehaved(f"{len(reply.matrix)} bytes are not rows of {reply.dimension} float32 components")
+    matrix = np.frombuffer(reply.matrix, dtype="<f4").reshape(-1, reply.dimension).astype(np.float32, copy=False)
+    if not np.isfinite(matrix).all():
+        raise EmbedderMisbehaved("a vector holds NaN or infinity")
+    if not matrix.any(axis=1).all():
+        raise EmbedderMisbehaved("a vector is all zeros")
+    return matrix
+
+
+def _items(reply: pb.EmbedReply, texts: int, rows: int) -> Sequence[pb.Item]:
+    if len(reply.items) != texts:
+        raise EmbedderMisbehaved(f"{texts} texts were sent, {len(reply.items)} items came back")
+    for position, item in enumerate(reply.items):
+        if not -1 <= item.row < rows:
+            raise EmbedderMisbehaved(f"items[{position}] points at row {item.row} of {rows}")
+        if (item.row < 0) != item.HasField("error"):
+            raise EmbedderMisbehaved(f"items[{position}] must have either a row or an error")
+    return reply.items
+
+
+def _embedded(item: pb.Item, first_row: int) -> EmbeddedText:
+    if item.row < 0:
+        return EmbeddedText(row=-1, error=item.error.message or f"code {item.error.code}")
+    return EmbeddedText(
+        row=first_row + item.row,
+        tokens=item.tokens,
+        tokens_dropped=item.tokens_dropped,
+        truncated=item.truncated,
+        cached=item.cached,
+        deduplicated=item.deduplicated,
+    )
+
+
+def _stacked(matrices: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    if len(matrices) == 1:
+        return matrices[0]
+    return np.concatenate(matrices) if matrices else np.empty((0, 0), dtype=np.float32)
+
+
+def _too_large(text: str, limit: int) -> EmbeddedText:
+    return EmbeddedText(row=-1, error=f"the text has {_utf8_length(text)} bytes; a message takes at most {limit}")

