@@ -1,0 +1,179 @@
+"""Puts compiled templates into a cluster, takes them out, and says what is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from sidecar.errors import ClusterRefused, Conflict, InvalidInput
+from sidecar.jsontext import Json
+from sidecar.ports import Cluster, Reply
+from sidecar.templates import naming
+from sidecar.templates.compiler import CompiledTemplate
+from sidecar.templates.installed import (
+    PIPELINE_SETTINGS,
+    Change,
+    Installed,
+    Summary,
+    aliases_of_indices,
+    bound_by,
+    indices_of,
+    pipelines_of_indices,
+    plan,
+    refuse_conflicts,
+    summaries,
+    template_of,
+)
+
+_NOT_FOUND: Final = 404
+
+# Pipelines go last: an index that is made meanwhile must not name one that has gone.
+_DELETION_ORDER: Final = (
+    naming.INDEX_TEMPLATE,
+    naming.COMPONENT_TEMPLATE,
+    naming.SEARCH_PIPELINE,
+    naming.INGEST_PIPELINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What `apply` did; nothing, if everything was there already."""
+
+    changes: tuple[Change, ...]
+    created_index: str | None
+
+
+async def read_installed(cluster: Cluster) -> Installed:
+    """Every template and pipeline of the cluster. Raises ClusterRefused, ClusterUnreachable."""
+    return Installed.parse(
+        index_templates=await _get(cluster, "/_index_template"),
+        component_templates=await _get(cluster, "/_component_template"),
+        ingest_pipelines=await _get(cluster, "/_ingest/pipeline"),
+        search_pipelines=await _get(cluster, "/_search/pipeline"),
+        plugins=await _get(cluster, "/_nodes/plugins", filter_path="nodes.*.plugins.name"),
+    )
+
+
+async def diff(cluster: Cluster, compiled: CompiledTemplate) -> tuple[Change, ...]:
+    """What `apply` would change. Raises Conflict where it would refuse, ClusterRefused, ClusterUnreachable."""
+    installed = await read_installed(cluster)
+    refuse_conflicts(compiled, installed)
+    return plan(compiled, installed)
+
+
+async def apply(cluster: Cluster, compiled: CompiledTemplate, *, create: bool = False) -> Applied:
+    """Install the template; `create` also makes its first index, with the template's name as write alias.
+
+    What is there already is left alone. Raises Conflict if the cluster's contents forbid it or another template would
+    win over ours, InvalidInput, ClusterRefused and ClusterUnreachable; a refused template leaves nothing behind.
+    """
+    missing_index = await _missing_first_index(cluster, compiled) if create else None
+    changes = await diff(cluster, compiled)
+    await _put_all(cluster, changes)
+    if problem := await _overruled(cluster, compiled):
+        raise Conflict(problem + await _take_back(cluster, changes))
+    if missing_index is not None:
+        aliases: Json = {compiled.names.template: {"is_write_index": True}}
+        path = f"/{missing_index}"
+        _require(await cluster.call("PUT", path, body={"aliases": aliases}), f"PUT {path}")
+    return Applied(changes, missing_index)
+
+
+async def delete(cluster: Cluster, template: str) -> tuple[str, ...]:
+    """Take a template out, with what is left of its earlier bindings; the paths of what was deleted.
+
+    Raises InvalidInput if it is not installed, Conflict while an index names one of its pipelines: writes to that
+    index would fail. Raises ClusterRefused, ClusterUnreachable.
+    """
+    installed = await read_installed(cluster)
+    known = sorted({name for body in installed.documents.values() if (name := template_of(body))})
+    if template not in known:
+        raise InvalidInput("template", f"[{template}] is not installed; installed: {', '.join(known) or 'none'}")
+    if indices := indices_of(template, await _pipelines_of_indices(cluster)):
+        raise Conflict(f"template [{template}] is in use: a pipeline of it serves [{', '.join(indices)}]")
+    paths = [path for kind in _DELETION_ORDER for path in installed.documents if path.startswith(kind)]
+    owned = tuple(path for path in paths if naming.owns(template, path))
+    for path in owned:
+        _require(await cluster.call("DELETE", path), f"DELETE {path}")
+    return owned
+
+
+async def list_templates(cluster: Cluster) -> tuple[Summary, ...]:
+    """Every template of ours in the cluster. Raises ClusterRefused, ClusterUnreachable."""
+    return summaries(await read_installed(cluster), await _pipelines_of_indices(cluster))
+
+
+async def _missing_first_index(cluster: Cluster, compiled: CompiledTemplate) -> str | None:
+    """The index that `create` has to make; None if the alias has one already."""
+    alias, index = compiled.names.template, compiled.names.first_index
+    if not any(naming.overlap(pattern, index) for pattern in compiled.index_patterns):
+        raise InvalidInput("index_patterns", f"none matches the first index, [{index}]")
+    there = aliases_of_indices(await _get(cluster, f"/{alias},{index}/_alias", ignore_unavailable="true"))
+    if alias in there:
+        raise Conflict(f"an index is called [{alias}]; that name is needed for the alias")
+    if any(alias in aliases for aliases in there.values()):
+        return None
+    if index in there:
+        raise Conflict(f"index [{index}] exists, but the alias [{alias}] does not")
+    return index
+
+
+async def _put_all(cluster: Cluster, changes: Sequence[Change]) -> None:
+    for position, change in enumerate(changes):
+        reply = await cluster.call("PUT", change.path, body=change.after)
+        if not reply.ok:
+            left = await _take_back(cluster, changes[:position])
+            raise ClusterRefused(f"PUT {change.path}", reply.status, reply.reason + left)
+
+
+async def _take_back(cluster: Cluster, changes: Sequence[Change]) -> str:
+    """Restore what was there before the changes; what could not be restored, to be said at the end of an error."""
+    left = []
+    for change in reversed(changes):
+        method = "DELETE" if change.before is None else "PUT"
+        reply = await cluster.call(method, change.path, body=change.before)
+        left += [] if reply.ok else [change.path]
+    return f"; could not be taken back: {', '.join(left)}" if left else ""
+
+
+async def _overruled(cluster: Cluster, compiled: CompiledTemplate) -> str | None:
+    """Ask the cluster which template wins for names that our patterns stand for; a sentence if it is not ours."""
+    for index in await _probes(cluster, compiled):
+        path = f"/_index_template/_simulate_index/{quote(index, safe='')}"
+        simulated = _require(await cluster.call("POST", path), f"POST {path}")
+        if bound_by(simulated) != compiled.binding:
+            winner = (await read_installed(cluster)).winner(index)
+            return (
+                f"index template [{winner}] wins over [{compiled.names.index_template}] for indices such as [{index}]"
+            )
+    return None
+
+
+async def _probes(cluster: Cluster, compiled: CompiledTemplate) -> tuple[str, ...]:
+    """A name for each index pattern that can be simulated: the name of an alias cannot."""
+    candidates = [*map(naming.example, compiled.index_patterns), compiled.names.first_index]
+    path = f"/{','.join(quote(name, safe='') for name in candidates)}/_alias"
+    there = aliases_of_indices(await _get(cluster, path, ignore_unavailable="true"))
+    free = [name for name in candidates if not any(name in aliases for aliases in there.values())]
+    matched = (next((n for n in free if naming.overlap(pattern, n)), None) for pattern in compiled.index_patterns)
+    return tuple(dict.fromkeys(name for name in matched if name is not None))
+
+
+async def _pipelines_of_indices(cluster: Cluster) -> dict[str, frozenset[str]]:
+    names = ",".join(PIPELINE_SETTINGS)
+    return pipelines_of_indices(
+        await _get(cluster, f"/_all/_settings/{names}", flat_settings="true", expand_wildcards="all")
+    )
+
+
+async def _get(cluster: Cluster, path: str, **params: str) -> Json:
+    reply = await cluster.call("GET", path, params=params)
+    # A list of pipelines is answered with 404 and an empty object if there are none.
+    return {} if reply.status == _NOT_FOUND and reply.body == {} else _require(reply, f"GET {path}")
+
+
+def _require(reply: Reply, call: str) -> Json:
+    if not reply.ok:
+        raise ClusterRefused(call, reply.status, reply.reason)
+    return reply.body

@@ -1,0 +1,257 @@
+"""What is installed in a cluster, and what of it a compiled template would change."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from sidecar.errors import Conflict
+from sidecar.jsontext import Json
+from sidecar.model import IndexBinding
+from sidecar.templates import naming
+from sidecar.templates.base import flatten_settings
+from sidecar.templates.compiler import CompiledTemplate
+
+PIPELINE_SETTINGS: Final = {
+    "index.final_pipeline": naming.INGEST_PIPELINE,
+    "index.default_pipeline": naming.INGEST_PIPELINE,
+    "index.search.default_pipeline": naming.SEARCH_PIPELINE,
+}
+
+_FUSION_PLUGIN: Final = "opensearch-neural-search"
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The templates and pipelines of a cluster, ours and everybody's."""
+
+    documents: Mapping[str, Json]  # by cluster path
+    fuses: bool  # whether the cluster has the normalization-processor; without it no search pipeline can be installed
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        index_templates: Json,
+        component_templates: Json,
+        ingest_pipelines: Json,
+        search_pipelines: Json,
+        plugins: Json,
+    ) -> Self:
+        """Read the cluster's answers to the five GETs of `apply.read_installed`."""
+        documents: dict[str, Json] = {}
+        for path, listed, key in (
+            (naming.INDEX_TEMPLATE, _member(index_templates, "index_templates"), "index_template"),
+            (naming.COMPONENT_TEMPLATE, _member(component_templates, "component_templates"), "component_template"),
+        ):
+            for entry in listed if isinstance(listed, list) else []:
+                documents[f"{path}{_member(entry, 'name')}"] = _member(entry, key)
+        for path, named in ((naming.INGEST_PIPELINE, ingest_pipelines), (naming.SEARCH_PIPELINE, search_pipelines)):
+            documents.update({f"{path}{name}": body for name, body in _members(named).items()})
+        return cls(documents, _every_node_has(_FUSION_PLUGIN, plugins))
+
+    def binding(self, component: str) -> IndexBinding | None:
+        """The binding in a component template. Raises InvalidInput if there is one that is not valid."""
+        return bound_by(self.documents.get(naming.COMPONENT_TEMPLATE + component))
+
+    def index_templates(self) -> Iterable[tuple[str, tuple[str, ...], int]]:
+        """Name, index patterns and priority of every index template."""
+        for path, document in self.documents.items():
+            if path.startswith(naming.INDEX_TEMPLATE):
+                priority = _member(document, "priority")
+                yield (
+                    path.removeprefix(naming.INDEX_TEMPLATE),
+                    _texts(_member(document, "index_patterns")),
+                    priority if isinstance(priority, int) else 0,
+                )
+
+    def winner(self, index: str) -> str | None:
+        """The index template that a new index of this name would be made from."""
+        matching = (
+            (priority, name)
+            for name, patterns, priority in self.index_templates()
+            if any(naming.overlap(pattern, index) for pattern in patterns)
+        )
+        return max(matching, default=(0, None))[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One document that would be put."""
+
+    path: str
+    before: Json  # None: not installed
+    after: Json
+
+    def diff(self) -> str:
+        """The change as a unified diff of JSON texts, spelled alike on both sides."""
+        return "\n".join(
+            difflib.unified_diff(
+                _lines(self.path, self.before),
+                _lines(self.path, self.after),
+                self.path if self.before is not None else "(not installed)",
+                self.path,
+                lineterm="",
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One installed template, in short."""
+
+    template: str
+    model: str
+    field: str
+    source: tuple[str, ...]
+    index_patterns: tuple[str, ...]
+    priority: int
+    indices: tuple[str, ...]  # that were made from it, under its present or an earlier binding
+
+
+def plan(compiled: CompiledTemplate, installed: Installed) -> tuple[Change, ...]:
+    """What must be put so that the cluster has the compiled template, in a safe order; nothing if it has it already.
+
+    A cluster that cannot fuse gets no search pipeline: there the bridge fuses.
+    """
+    return tuple(
+        Change(path, installed.documents.get(path), document)
+        for path, document in compiled.documents.items()
+        if installed.fuses or not path.startswith(naming.SEARCH_PIPELINE)
+        if comparable(path, installed.documents.get(path)) != comparable(path, document)
+    )
+
+
+def refuse_conflicts(compiled: CompiledTemplate, installed: Installed) -> None:
+    """Raise Conflict if what is installed contradicts the compiled template."""
+    path = naming.INDEX_TEMPLATE + compiled.names.index_template
+    if path in installed.documents and template_of(installed.documents[path]) is None:
+        raise Conflict(f"index template [{compiled.names.index_template}] exists and is not one of ours")
+    _refuse_changed_model(compiled, installed)
+    for name, patterns, priority in installed.index_templates():
+        if name == compiled.names.index_template or priority != compiled.priority:
+            continue
+        for ours in compiled.index_patterns:
+            if theirs := next((theirs for theirs in patterns if naming.overlap(ours, theirs)), None):
+                raise Conflict(
+                    f"index template [{name}] has the same priority [{priority}] and its pattern [{theirs}] meets "
+                    f"[{ours}]; choose another priority"
+                )
+    called = compiled.final_pipeline
+    if called is not None and naming.INGEST_PIPELINE + called not in installed.documents:
+        raise Conflict(f"the base names the final pipeline [{called}], which is not in the cluster")
+
+
+def _refuse_changed_model(compiled: CompiledTemplate, installed: Installed) -> None:
+    ours = {binding.model: binding.space for binding in compiled.binding.fields.values()}
+    for path in installed.documents:
+        component = path.removeprefix(naming.COMPONENT_TEMPLATE)
+        theirs = installed.binding(component) if component != path else None
+        for binding in theirs.fields.values() if theirs else ():
+            if ours.get(binding.model, binding.space) != binding.space:
+                raise Conflict(
+                    f"model [{binding.model}] has space [{ours[binding.model]}], but component template [{component}] "
+                    f"binds that model under space [{binding.space}]: changed weights or settings need a new version"
+                )
+
+
+def bound_by(document: Json) -> IndexBinding | None:
+    """The binding in a component template or a simulated index. Raises InvalidInput if there is one, not valid."""
+    return IndexBinding.from_meta(_member(document, "template", "mappings", "_meta"))
+
+
+def template_of(index_template: Json) -> str | None:
+    """The template that an index template of ours belongs to; None if it is somebody else's."""
+    name = _member(index_template, "_meta", "sidecar", "template")
+    return name if isinstance(name, str) else None
+
+
+def summaries(installed: Installed, pipelines: Mapping[str, frozenset[str]]) -> tuple[Summary, ...]:
+    """Every template of ours, by name, with the indices among `pipelines` (see `pipelines_of_indices`)."""
+    found = []
+    for name, patterns, priority in installed.index_templates():
+        document = installed.documents[naming.INDEX_TEMPLATE + name]
+        template = template_of(document)
+        if template is None:
+            continue
+        indices = indices_of(template, pipelines)
+        bindings = [installed.binding(component) for component in _texts(_member(document, "composed_of"))]
+        found += [
+            Summary(template, bound.model, bound.field, bound.source, patterns, priority, indices)
+            for binding in bindings
+            if binding is not None
+            for bound in binding.fields.values()
+        ]
+    return tuple(sorted(found, key=lambda summary: (summary.template, summary.field)))
+
+
+def pipelines_of_indices(settings: Json) -> dict[str, frozenset[str]]:
+    """The cluster paths of the pipelines that each index names, from the answer to GET _settings (flat)."""
+    return {
+        index: frozenset(
+            f"{path}{name}" for key, path in PIPELINE_SETTINGS.items() if (name := _member(body, "settings", key))
+        )
+        for index, body in _members(settings).items()
+    }
+
+
+def aliases_of_indices(answer: Json) -> dict[str, frozenset[str]]:
+    """The aliases of each index, from the answer to GET _alias."""
+    return {index: frozenset(_members(_member(body, "aliases"))) for index, body in _members(answer).items()}
+
+
+def indices_of(template: str, pipelines: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """The indices that name a pipeline of the template, of its present binding or an earlier one."""
+    return tuple(sorted(i for i, paths in pipelines.items() if any(naming.owns(template, path) for path in paths)))
+
+
+def comparable(path: str, document: Json) -> Json:
+    """A document in a form that does not depend on who spelled it.
+
+    OpenSearch nests the settings of a component template and writes their values as strings.
+    """
+    template = _member(document, "template")
+    if not path.startswith(naming.COMPONENT_TEMPLATE) or not isinstance(template, dict):
+        return document
+    flat = flatten_settings(_members(template.get("settings")))
+    spelled: Json = {key: _as_setting(value) for key, value in flat.items()}
+    return {**_members(document), "template": {**template, "settings": spelled}}
+
+
+def _as_setting(value: Json) -> Json:
+    if isinstance(value, list):
+        return [_as_setting(element) for element in value]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if value is None else str(value)
+
+
+def _lines(path: str, document: Json) -> list[str]:
+    if document is None:
+        return []
+    return json.dumps(comparable(path, document), indent=2, sort_keys=True).splitlines()
+
+
+def _every_node_has(plugin: str, nodes_info: Json) -> bool:
+    nodes = _members(_member(nodes_info, "nodes")).values()
+    return bool(nodes) and all(
+        plugin in (_member(listed, "name") for listed in plugins)
+        if isinstance(plugins := _member(node, "plugins"), list)
+        else False
+        for node in nodes
+    )
+
+
+def _member(node: Json, *keys: str) -> Json:
+    for key in keys:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node
+
+
+def _members(node: Json) -> Mapping[str, Json]:
+    return node if isinstance(node, dict) else {}
+
+
+def _texts(node: Json) -> tuple[str, ...]:
+    return tuple(text for text in node if isinstance(text, str)) if isinstance(node, list) else ()

@@ -1,0 +1,250 @@
+import pytest
+
+from sidecar.errors import Conflict, InvalidInput
+from sidecar.model import ModelVersion
+from sidecar.templates import naming
+from sidecar.templates.compiler import compile_template, default_base
+from sidecar.templates.installed import (
+    Change,
+    Installed,
+    Summary,
+    aliases_of_indices,
+    comparable,
+    pipelines_of_indices,
+    plan,
+    refuse_conflicts,
+    summaries,
+)
+
+MINILM = ModelVersion(
+    id="all-minilm-l6-v2@1",
+    weights={"model.safetensors": "1" * 64},
+    tokenizer="2" * 64,
+    pooling="mean",
+    max_tokens=256,
+    normalized=True,
+    dimension=384,
+)
+NEXT = MINILM.model_copy(update={"id": "all-minilm-l6-v2@2", "tokenizer": "3" * 64})
+CHANGED = MINILM.model_copy(update={"tokenizer": "3" * 64})
+
+
+def compiled(name="papers", version=MINILM, base=None, **options):
+    options = {"index_patterns": ["papers*"], "source": ["title"]} | options
+    return compile_template(name, version, base or default_base(), **options)
+
+
+def installed(*templates, others=None, fuses=True):
+    documents = {path: body for template in templates for path, body in template.documents.items()}
+    return Installed(documents | (others or {}), fuses)
+
+
+def test_the_clusters_answers_are_parsed():
+    parsed = Installed.parse(
+        index_templates={"index_templates": [{"name": "a", "index_template": {"priority": 1}}]},
+        component_templates={"component_templates": [{"name": "b", "component_template": {"template": {}}}]},
+        ingest_pipelines={"c": {"processors": []}},
+        search_pipelines={"d": {}},
+        plugins={"nodes": {"1": {"plugins": [{"name": "opensearch-knn"}, {"name": "opensearch-neural-search"}]}}},
+    )
+
+    assert parsed == Installed(
+        {
+            "/_index_template/a": {"priority": 1},
+            "/_component_template/b": {"template": {}},
+            "/_ingest/pipeline/c": {"processors": []},
+            "/_search/pipeline/d": {},
+        },
+        fuses=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "plugins",
+    [
+        pytest.param({}, id="none"),
+        pytest.param({"nodes": {"1": {"plugins": [{"name": "opensearch-knn"}]}}}, id="another"),
+        pytest.param(
+            {"nodes": {"1": {"plugins": [{"name": "opensearch-neural-search"}]}, "2": {}}}, id="not every node"
+        ),
+    ],
+)
+def test_a_cluster_fuses_if_every_node_has_the_plugin(plugins):
+    parsed = Installed.parse(
+        index_templates={}, component_templates={}, ingest_pipelines={}, search_pipelines={}, plugins=plugins
+    )
+
+    assert parsed == Installed({}, fuses=False)
+
+
+def test_an_empty_cluster_gets_everything():
+    template = compiled()
+
+    assert plan(template, installed()) == tuple(Change(path, None, body) for path, body in template.documents.items())
+
+
+def test_a_cluster_that_cannot_fuse_gets_no_search_pipeline():
+    template = compiled()
+
+    paths = [change.path for change in plan(template, installed(fuses=False))]
+    assert paths == [path for path in template.documents if not path.startswith(naming.SEARCH_PIPELINE)]
+
+
+def test_what_is_installed_is_not_put_again():
+    assert plan(compiled(), installed(compiled())) == ()
+
+
+def test_another_binding_leaves_the_old_guard_alone():
+    changed = {change.path for change in plan(compiled(version=NEXT), installed(compiled()))}
+
+    assert changed.isdisjoint(path for path in compiled().documents if "pipeline" in path)
+    assert "/_index_template/sidecar-papers" in changed
+
+
+def test_how_opensearch_spells_settings_is_no_difference():
+    path = naming.COMPONENT_TEMPLATE + "sidecar-papers-base"
+    ours = {"template": {"settings": {"index.knn": True, "number_of_shards": 2, "index": {"sort.field": ["a"]}}}}
+    theirs = {"template": {"settings": {"index": {"knn": "true", "number_of_shards": "2", "sort": {"field": ["a"]}}}}}
+
+    assert comparable(path, ours) == comparable(path, theirs)
+
+
+def test_a_change_is_shown_as_a_unified_diff():
+    change = Change("/_index_template/a", {"priority": 1, "x": []}, {"x": [], "priority": 2})
+
+    assert change.diff().splitlines() == [
+        "--- /_index_template/a",
+        "+++ /_index_template/a",
+        "@@ -1,4 +1,4 @@",
+        " {",
+        '-  "priority": 1,',
+        '+  "priority": 2,',
+        '   "x": []',
+        " }",
+    ]
+
+
+def test_a_new_document_is_shown_whole():
+    assert Change("/_ingest/pipeline/a", None, {}).diff().splitlines() == [
+        "--- (not installed)",
+        "+++ /_ingest/pipeline/a",
+        "@@ -0,0 +1 @@",
+        "+{}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("template", "there", "problem"),
+    [
+        pytest.param(
+            compiled(version=CHANGED),
+            installed(compiled()),
+            f"model [all-minilm-l6-v2@1] has space [{CHANGED.space}]",
+            id="changed fingerprint under the same name",
+        ),
+        pytest.param(
+            compiled("books", CHANGED, index_patterns=["books*"]),
+            installed(compiled()),
+            f"binds that model under space [{MINILM.space}]",
+            id="changed fingerprint in another template",
+        ),
+        pytest.param(
+            compiled(),
+            installed(others={"/_index_template/x": {"index_patterns": ["a", "pap*"], "priority": 100}}),
+            "index template [x] has the same priority [100] and its pattern [pap*] meets [papers*]",
+            id="same priority",
+        ),
+        pytest.param(
+            compiled(priority=0),
+            installed(others={"/_index_template/x": {"index_patterns": ["pap*"]}}),
+            "index template [x] has the same priority [0]",
+            id="no priority is priority 0",
+        ),
+        pytest.param(
+            compiled(),
+            installed(others={"/_index_template/sidecar-papers": {"index_patterns": ["x"]}}),
+            "index template [sidecar-papers] exists and is not one of ours",
+            id="somebody else's template",
+        ),
+        pytest.param(
+            compiled(base={"properties": {"title": {"type": "text"}}, "dynamic": True}),
+            installed(others={"/_ingest/pipeline/clean": {}}),
+            None,
+            id="no final pipeline",
+        ),
+        pytest.param(
+            compiled(base={**default_base(), "settings": {"final_pipeline": "clean"}}),
+            installed(),
+            "the base names the final pipeline [clean], which is not in the cluster",
+            id="missing final pipeline",
+        ),
+        pytest.param(compiled(version=NEXT), installed(compiled()), None, id="another version"),
+        pytest.param(
+            compiled(),
+            installed(others={"/_index_template/x": {"index_patterns": ["pap*"], "priority": 99}}),
+            None,
+            id="lower priority",
+        ),
+        pytest.param(
+            compiled(),
+            installed(others={"/_index_template/x": {"index_patterns": ["books*"], "priority": 100}}),
+            None,
+            id="other indices",
+        ),
+    ],
+)
+def test_conflicts(template, there, problem):
+    if problem is None:
+        refuse_conflicts(template, there)
+    else:
+        with pytest.raises(Conflict) as refused:
+            refuse_conflicts(template, there)
+        assert problem in str(refused.value)
+
+
+def test_a_broken_binding_in_the_cluster_is_said():
+    broken = {"template": {"mappings": {"_meta": {"sidecar": {"schema": 1, "fields": []}}}}}
+
+    with pytest.raises(InvalidInput, match=r"^_meta\.sidecar\.fields: "):
+        refuse_conflicts(compiled(), installed(others={"/_component_template/sidecar-x-01234567": broken}))
+
+
+def test_templates_are_listed_with_their_indices():
+    pipelines = pipelines_of_indices(
+        {
+            "papers-1": {"settings": {"index.final_pipeline": compiled().names.guard}},
+            "papers-0": {"settings": {"index.final_pipeline": "sidecar-papers-guard-01234567"}},
+            "other": {"settings": {"index.final_pipeline": "clean", "index.search.default_pipeline": "x"}},
+            "found": {"settings": {"index.search.default_pipeline": compiled().names.search}},
+        }
+    )
+    there = installed(
+        compiled(),
+        compiled("books", NEXT, index_patterns=["books*"], field="vector"),
+        others={"/_index_template/x": {"index_patterns": ["x"], "composed_of": ["sidecar-papers-base"]}},
+    )
+
+    assert summaries(there, pipelines) == (
+        Summary("books", NEXT.id, "vector", ("title",), ("books*",), 100, ()),
+        Summary("papers", MINILM.id, "embedding", ("title",), ("papers*",), 100, ("found", "papers-0", "papers-1")),
+    )
+
+
+def test_the_winner_has_the_highest_priority_of_those_that_match():
+    there = installed(
+        compiled(),
+        others={
+            "/_index_template/low": {"index_patterns": ["papers-*"], "priority": 1},
+            "/_index_template/high": {"index_patterns": ["papers-*"], "priority": 200},
+        },
+    )
+
+    assert there.winner("papers-1") == "high"
+    assert there.winner("papers") == "sidecar-papers"
+    assert there.winner("books") is None
+
+
+def test_aliases_are_parsed():
+    answer = {"papers-1": {"aliases": {"papers": {"is_write_index": True}}}, "x": {"aliases": {}}}
+
+    assert aliases_of_indices(answer) == {"papers-1": frozenset({"papers"}), "x": frozenset()}
