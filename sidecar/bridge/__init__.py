@@ -1,0 +1,1 @@
+"""The HTTP bridge: attaches vectors to what is indexed, turns text searches into hybrid retrieval."""

@@ -1,0 +1,180 @@
+"""The bridge as a server: listeners, life cycle, and which handler serves which route."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from sidecar.bridge import headers as wire
+from sidecar.bridge.admin import admin_app
+from sidecar.bridge.answers import error_answer, error_body, json_answer
+from sidecar.bridge.bindings import Bindings
+from sidecar.bridge.body import BodyReader
+from sidecar.bridge.forward import Upstream, raw_headers
+from sidecar.bridge.plugin import Plugin as PluginHandler
+from sidecar.bridge.routes import Bulk, Document, PassThrough, Plugin, Read, Search, route
+from sidecar.bridge.searches import Searches
+from sidecar.bridge.writes import Writes
+from sidecar.config import BridgeSettings, split_address
+from sidecar.errors import ConfigurationError, InvalidInput, SidecarError
+from sidecar.ports import Embedder
+from sidecar.telemetry import BRIDGE_REQUESTS, BRIDGE_SECONDS, logger
+
+_log = logger("bridge")
+
+_MAX_HEADER_BYTES: Final = 16_384  # as http.max_header_size of OpenSearch
+_KEEPALIVE_S: Final = 75.0
+_REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
+
+
+class Bridge:
+    """Answers every request of every client."""
+
+    def __init__(self, settings: BridgeSettings, upstream: Upstream, embedder: Embedder) -> None:
+        self._upstream = upstream
+        self._bindings = Bindings(upstream, settings.binding_ttl_s)
+        bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
+        self._writes = Writes(
+            upstream, self._bindings, embedder, bodies, embed_timeout_s=settings.write_embed_timeout_s
+        )
+        self._searches = Searches(
+            upstream, self._bindings, embedder, bodies, embed_timeout_s=settings.search_embed_timeout_s
+        )
+        self._plugin = PluginHandler(self._bindings, embedder, bodies, embed_timeout_s=settings.write_embed_timeout_s)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; an error of ours becomes an answer in OpenSearch's shape."""
+        started = time.perf_counter()
+        name = "refused"
+        if request.method in _REFUSED_METHODS:
+            reason = f"method [{request.method}] is not served here"
+            return json_answer(error_body(405, "illegal_argument_exception", reason), status=405)
+        try:
+            target = _target(request)
+            wire.check_request(raw_headers(request))
+            path, _, query = target.partition("?")
+            found = route(request.method, path)
+            name = type(found).__name__.lower()
+            answer = await self._dispatch(request, found, target, query)
+        except SidecarError as error:
+            _log.info("a request was refused", action="refused", route=name, kind=error.kind, error=str(error))
+            answer = error_answer(error, wire.parameters(request.raw_path.partition("?")[2]))
+        BRIDGE_REQUESTS.labels(name, f"{answer.status // 100}xx").inc()
+        BRIDGE_SECONDS.labels(name).observe(time.perf_counter() - started)
+        return answer
+
+    async def _dispatch(
+        self,
+        request: web.BaseRequest,
+        found: Bulk | Document | Search | Read | Plugin | PassThrough,
+        target: str,
+        query: str,
+    ) -> web.StreamResponse:
+        match found:
+            case Bulk():
+                return await self._writes.bulk(request, found, target)
+            case Document():
+                return await self._writes.document(request, found, target)
+            case Search():
+                return await self._searches.search(request, found, target)
+            case Read():
+                return await self._searches.read(request, found, target)
+            case Plugin():
+                return await self._plugin.handle(request, found.parts, query)
+            case PassThrough():
+                try:
+                    return await self._upstream.forward(request, target)
+                finally:
+                    if found.changes_bindings:
+                        self._bindings.forget()
+
+
+def _target(request: web.BaseRequest) -> str:
+    """The raw path and query. Raises InvalidInput: whose host a request names never decides where it goes."""
+    if not request.raw_path.startswith("/"):
+        raise InvalidInput("request target", "must be a path")
+    return request.raw_path
+
+
+class _Protocol(RequestHandler):
+    """Bad requests are answered in OpenSearch's shape, without an echo of the bad bytes; one log line each."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way already") from exc
+        if status == 500:
+            _log.error("a request failed", action="request_failed", exc_info=exc)
+            answer = json_answer(error_body(500, "exception", "internal error in the bridge"), status=500)
+        else:
+            _log.info("not HTTP", action="bad_request", status=status, error=type(exc).__name__)
+            answer = json_answer(
+                error_body(status, "illegal_argument_exception", "malformed HTTP request"), status=status
+            )
+        answer.force_close()
+        return answer
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, loop=asyncio.get_running_loop(), **self._kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where the bridge listens, as `host:port`."""
+
+    address: str
+    admin_address: str
+
+
+@asynccontextmanager
+async def serving(settings: BridgeSettings, embedder: Embedder) -> AsyncIterator[Listening]:
+    """Serve until the context ends; then stop accepting, finish what is in work, and close.
+
+    Raises ConfigurationError if an address cannot be listened on.
+    """
+    draining = False
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(
+            Upstream(settings.upstream, connect_timeout_s=settings.connect_timeout_s)
+        )
+        bridge = Bridge(settings, upstream, embedder)
+        server = _Server(
+            bridge.handle,
+            handler_cancellation=True,  # a client that hangs up cancels what is still waiting for it
+            auto_decompress=False,
+            keepalive_timeout=_KEEPALIVE_S,
+            max_field_size=_MAX_HEADER_BYTES,
+            access_log=None,
+        )
+        admin = web.AppRunner(admin_app(upstream, lambda: draining), access_log=None)
+        admin_address = await _listen(stack, admin, settings.admin_listen, "bridge.admin_listen")
+        runner = web.ServerRunner(server, shutdown_timeout=settings.drain_timeout_s)
+        address = await _listen(stack, runner, settings.listen, "bridge.listen")
+        try:
+            yield Listening(address, admin_address)
+        finally:
+            draining = True
+
+
+async def _listen(stack: AsyncExitStack, runner: web.BaseRunner, address: str, setting: str) -> str:
+    host, port = split_address(address)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise ConfigurationError(f"{setting}: cannot listen on {address}: {error.strerror or error}") from error
+    bound = runner.addresses[0]
+    return f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"

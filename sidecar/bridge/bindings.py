@@ -1,0 +1,120 @@
+"""Which index is bound to what, asked of the cluster in the client's own name and remembered for seconds."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+from cachetools import TTLCache
+
+from sidecar.bridge.targets import BoundIndex, read_indices, read_simulated, write_index
+from sidecar.errors import InvalidInput
+from sidecar.model import IndexBinding
+from sidecar.ports import Cluster, Reply
+from sidecar.telemetry import logger
+
+_log = logger("bridge")
+
+_MAX_REMEMBERED: Final = 4_096
+_WANTED: Final = (
+    "*.aliases.*.is_write_index,*.data_stream,*.mappings,*.settings.index.search.default_pipeline,error,status"
+)
+_RESOLUTION: Final = ("allow_no_indices", "expand_wildcards", "ignore_unavailable")
+
+Credentials = Mapping[str, str]
+
+
+class Bindings:
+    """Looks up bindings with the client's own credentials.
+
+    So nobody gets a vector computed, or learns of an index, whom the cluster itself would turn away.
+    """
+
+    def __init__(self, cluster: Cluster, ttl_s: float) -> None:
+        self._cluster = cluster
+        self._salt = secrets.token_bytes(32)
+        self._indices: TTLCache[tuple[str, ...], tuple[BoundIndex, ...]] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._targets: TTLCache[tuple[str, ...], IndexBinding | None] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._welcome: TTLCache[str, None] = TTLCache(_MAX_REMEMBERED, ttl_s)
+
+    def forget(self) -> None:
+        """Drop what is remembered: mappings, templates, aliases or indices have changed."""
+        self._indices.clear()
+        self._targets.clear()
+
+    async def of_search(
+        self, expression: str, parameters: Mapping[str, str], credentials: Credentials
+    ) -> tuple[BoundIndex, ...]:
+        """The indices that an expression stands for; () if there are none or the client may not see them.
+
+        Raises ClusterUnreachable.
+        """
+        resolution = {name: parameters[name] for name in _RESOLUTION if name in parameters}
+        key = (self._digest(credentials), expression, *(f"{name}={value}" for name, value in resolution.items()))
+        if key not in self._indices:
+            reply = await self._get(expression, resolution, credentials)
+            self._indices[key] = _read(expression, reply) if reply.ok else ()
+        return self._indices[key]
+
+    async def of_write(self, name: str, credentials: Credentials) -> IndexBinding | None:
+        """The binding of the index that a write to `name` goes to, or that a template would create for it.
+
+        Raises ClusterUnreachable.
+        """
+        key = (self._digest(credentials), name)
+        if key not in self._targets:
+            self._targets[key] = await self._look_up_write(name, credentials)
+        return self._targets[key]
+
+    async def authorise(self, credentials: Credentials) -> Reply | None:
+        """None if the cluster lets these credentials in, else its refusal. Raises ClusterUnreachable."""
+        digest = self._digest(credentials)
+        if digest not in self._welcome:
+            reply = await self._cluster.call("GET", "/", headers=credentials)
+            if not reply.ok:
+                return reply
+            self._welcome[digest] = None
+        return None
+
+    async def _look_up_write(self, name: str, credentials: Credentials) -> IndexBinding | None:
+        reply = await self._get(name, {}, credentials)
+        if reply.ok:
+            found = write_index(name, _read(name, reply))
+        elif reply.status == 404:
+            found = await self._look_up_template(_resolved(name, reply), credentials)
+        else:
+            found = None
+        return found.binding if found is not None else None
+
+    async def _look_up_template(self, name: str, credentials: Credentials) -> BoundIndex | None:
+        reply = await self._cluster.call(
+            "POST", f"/_index_template/_simulate_index/{quote(name, safe='')}", headers=credentials
+        )
+        return read_simulated(name, reply.body) if reply.ok else None
+
+    async def _get(self, expression: str, resolution: Mapping[str, str], credentials: Credentials) -> Reply:
+        # A comma separates names; everything else that OpenSearch reads in an expression survives the encoding.
+        path = "/" + quote(expression, safe=",*")
+        return await self._cluster.call("GET", path, params={**resolution, "filter_path": _WANTED}, headers=credentials)
+
+    def _digest(self, credentials: Credentials) -> str:
+        """Tells credentials apart without keeping them."""
+        joined = "\n".join(f"{name}:{value}" for name, value in sorted(credentials.items()))
+        return hmac.new(self._salt, joined.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+
+
+def _read(expression: str, reply: Reply) -> tuple[BoundIndex, ...]:
+    try:
+        return read_indices(reply.body)
+    except InvalidInput as error:
+        _log.warning("a binding is not valid", action="binding_invalid", expression=expression, error=str(error))
+        return ()
+
+
+def _resolved(name: str, reply: Reply) -> str:
+    """The name that the cluster looked for: date math is resolved there."""
+    error = reply.body.get("error") if isinstance(reply.body, dict) else None
+    resolved = error.get("index") if isinstance(error, dict) else None
+    return resolved if isinstance(resolved, str) else name

@@ -1,0 +1,146 @@
+"""The bridge's own REST API under `/_plugins/_sidecar/`, as a plugin of the cluster would serve it.
+
+Allowed to whoever the cluster lets in; what concerns an index is asked of the cluster in the client's own name.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from aiohttp import web
+from prometheus_client import REGISTRY
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sidecar import __version__
+from sidecar.bridge import headers as wire
+from sidecar.bridge.answers import error_body, json_answer
+from sidecar.bridge.bindings import Bindings
+from sidecar.bridge.body import BodyReader
+from sidecar.errors import InvalidInput, ModelNotFound, SidecarError
+from sidecar.model import ModelVersion, Role
+from sidecar.ports import Embedder, Lane
+from sidecar.provenance import well_formed
+
+_MAX_TEXTS: Final = 1_024
+
+
+class _EmbedBody(BaseModel):
+    """The body of `POST /_plugins/_sidecar/embed`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    texts: list[str] = Field(min_length=1, max_length=_MAX_TEXTS)
+    model: str | None = None  # None: the only one that is loaded
+    role: Role = Role.PASSAGE
+
+
+class Plugin:
+    """Handles `/_plugins/_sidecar/…`."""
+
+    def __init__(self, bindings: Bindings, embedder: Embedder, bodies: BodyReader, *, embed_timeout_s: float) -> None:
+        self._bindings = bindings
+        self._embedder = embedder
+        self._bodies = bodies
+        self._embed_timeout_s = embed_timeout_s
+
+    async def handle(self, request: web.BaseRequest, parts: tuple[str, ...], raw_query: str) -> web.StreamResponse:
+        """Answer one call. Raises SidecarError."""
+        parameters = wire.parameters(raw_query)
+        refusal = await self._bindings.authorise(wire.credentials(request.headers))
+        if refusal is not None:
+            return json_answer(refusal.body, status=refusal.status, parameters=parameters)
+        match request.method, parts:
+            case "GET", ():
+                body: object = await self._state()
+            case "GET", ("models",):
+                body = {
+                    "models": [_describe(served.version, served.backend) for served in await self._embedder.models()]
+                }
+            case "GET", ("bindings", expression):
+                body = await self._describe_bindings(expression, wire.credentials(request.headers))
+            case "GET", ("stats",):
+                body = _stats()
+            case "POST", ("embed",):
+                body = await self._embed(request)
+            case _:
+                reason = f"no handler found for uri [{request.raw_path}] and method [{request.method}]"
+                return json_answer(
+                    error_body(400, "illegal_argument_exception", reason), status=400, parameters=parameters
+                )
+        return json_answer(body, parameters=parameters)
+
+    async def _state(self) -> dict[str, object]:
+        try:
+            models = [served.version.id for served in await self._embedder.models()]
+            embedder: dict[str, object] = {"state": "ready", "models": models}
+        except SidecarError as error:
+            embedder = {"state": "unavailable", "reason": str(error.kind)}
+        state = "ready" if embedder["state"] == "ready" else "degraded"
+        return {"name": "opensearch-embedding-sidecar", "version": __version__, "state": state, "embedder": embedder}
+
+    async def _describe_bindings(self, expression: str, credentials: Mapping[str, str]) -> dict[str, object]:
+        indices = await self._bindings.of_search(expression, {}, credentials)
+        bound = {index.name: index.binding.to_meta() for index in indices if index.binding is not None}
+        if not bound:
+            written = await self._bindings.of_write(expression, credentials)
+            bound = {expression: written.to_meta()} if written is not None else {}
+        return {"bindings": bound}
+
+    async def _embed(self, request: web.BaseRequest) -> dict[str, object]:
+        async with self._bodies.read(request) as body:
+            try:
+                asked = _EmbedBody.model_validate_json(body.decoded or b"")
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise InvalidInput(".".join(str(part) for part in first["loc"]) or "body", first["msg"]) from error
+        version = await self._served(asked.model)
+        answer = await self._embedder.embed(
+            [well_formed(text) for text in asked.texts],
+            asked.role,
+            model=version.id,
+            expect_space=version.space,
+            lane=Lane.INTERACTIVE,
+            timeout_s=self._embed_timeout_s,
+        )
+        items = []
+        for position, item in enumerate(answer.items):
+            vector = answer.vector(position)
+            # Through orjson: the shortest decimals of each float32.
+            shown = None if vector is None else orjson.loads(orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY))
+            described = {"vector": shown, "tokens": item.tokens, "truncated": item.truncated}
+            items.append(described if item.error is None else {**described, "error": item.error})
+        return {
+            "model": answer.model,
+            "space": answer.space,
+            "backend": answer.backend,
+            "dimension": version.dimension,
+            "items": items,
+        }
+
+    async def _served(self, model: str | None) -> ModelVersion:
+        """The loaded version of this id, or of this bare name if only one is loaded; None: the only one."""
+        versions = [served.version for served in await self._embedder.models()]
+        fitting = [v for v in versions if model is None or model in (v.id, v.id.partition("@")[0])]
+        if len(fitting) == 1:
+            return fitting[0]
+        known = tuple(version.id for version in versions)
+        if fitting:
+            raise InvalidInput("model", f"several fit, name one of {', '.join(known)}")
+        raise ModelNotFound(model or "", known)
+
+
+def _describe(version: ModelVersion, backend: str) -> dict[str, object]:
+    described = version.model_dump(mode="json", exclude={"weights", "tokenizer"})
+    return {**described, "space": version.space, "backend": backend}
+
+
+def _stats() -> dict[str, dict[str, float]]:
+    """Counters of this process since it started, by metric and labels (the same as on /metrics)."""
+    stats: dict[str, dict[str, float]] = {}
+    for family in REGISTRY.collect():
+        if family.name.startswith("sidecar_bridge") and family.type == "counter":
+            for sample in family.samples:
+                if sample.name.endswith("_total"):
+                    labels = ",".join(value for value in sample.labels.values() if value)
+                    stats.setdefault(family.name.removeprefix("sidecar_bridge_"), {})[labels] = sample.value
+    return stats

@@ -1,0 +1,97 @@
+"""Put members into a JSON object, or take them out, without touching any other byte of it.
+
+Serialising a document anew would change long integers, float text, key order and duplicate keys. Only bytes that have
+been parsed as JSON before come here.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.jsontext import dumps, loads
+
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]')
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of an object: its decoded key, where the key starts, and the span of its value."""
+
+    key: str
+    start: int
+    value_start: int
+    value_end: int
+
+
+def members(document: bytes, start: int = 0) -> Iterator[Member]:
+    """The members of the object that starts at or after `start` (with only white space before it)."""
+    depth, key, key_start, value_start = 0, "", -1, -1
+    for token in _TOKEN.finditer(document, start):
+        first = token[0][:1]
+        if first in b"{[":
+            depth += 1
+        elif depth == 1 and first in b",}":
+            if value_start >= 0:
+                yield Member(key, key_start, value_start, _trimmed(document, value_start, token.start()))
+            key_start = value_start = -1
+            depth -= first == b"}"
+        elif first in b"}]":
+            depth -= 1
+        elif depth == 1 and first == b":" and value_start < 0:
+            value_start = _skip_space(document, token.end())
+        elif depth == 1 and key_start < 0:
+            key, key_start = str(loads(token[0])), token.start()
+        if depth == 0:
+            return
+
+
+def elements(array: bytes) -> Iterator[bytes]:
+    """The elements of an array, each as it stands."""
+    depth, start = 0, -1
+    for token in _TOKEN.finditer(array):
+        first = token[0][:1]
+        if depth == 1 and first in b",]":
+            element = array[start : token.start()].strip()
+            if element:
+                yield element
+            start = token.end()
+        if first in b"{[":
+            depth += 1
+            if depth == 1:
+                start = token.end()
+        elif first in b"}]":
+            depth -= 1
+
+
+def splice(document: bytes, additions: Mapping[str, bytes], drop: Collection[str] = ()) -> bytes:
+    """The object without the members named in `drop` and with `additions` (name -> JSON) at its end."""
+    if drop:
+        document = _without(document, drop)
+    end = document.rindex(b"}")
+    is_empty = document[:end].rstrip().endswith(b"{") and next(members(document), None) is None
+    added = b",".join(dumps(name) + b":" + value for name, value in additions.items())
+    return document[:end] + (b"" if is_empty or not added else b",") + added + document[end:]
+
+
+def splice_member(document: bytes, key: str, additions: Mapping[str, bytes], drop: Collection[str] = ()) -> bytes:
+    """As `splice`, inside the object that is the value of `key` (the last one, which a parser keeps)."""
+    member = [member for member in members(document) if member.key == key][-1]
+    inner = splice(document[member.value_start : member.value_end], additions, drop)
+    return document[: member.value_start] + inner + document[member.value_end :]
+
+
+def _without(document: bytes, drop: Collection[str]) -> bytes:
+    found = list(members(document))
+    kept = [document[member.start : member.value_end] for member in found if member.key not in drop]
+    return b"{" + b",".join(kept) + b"}" if len(kept) < len(found) else document
+
+
+def _skip_space(document: bytes, position: int) -> int:
+    while document[position : position + 1] in (b" ", b"\t", b"\r", b"\n"):
+        position += 1
+    return position
+
+
+def _trimmed(document: bytes, start: int, end: int) -> int:
+    return start + len(document[start:end].rstrip())

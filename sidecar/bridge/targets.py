@@ -1,0 +1,121 @@
+"""What an index expression stands for: concrete indices, their bindings, and which text fields feed a vector.
+
+Pure: reads the cluster's answers to `GET /{expression}` and `_simulate_index`. They are asked with the client's own
+credentials: a source field that field-level security hides is missing there, and then there is no semantic leg.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sidecar.jsontext import Json
+from sidecar.model import Binding, IndexBinding
+
+
+@dataclass(frozen=True, slots=True)
+class BoundIndex:
+    """A concrete index, as far as the bridge cares."""
+
+    name: str
+    binding: IndexBinding | None
+    text_fields: Mapping[str, frozenset[str]]  # vector field -> every field that is fed by one of its sources
+    sees_all_sources: bool  # the client's mapping has every source of the search field
+    search_pipeline: str | None  # the index's own default, which ours must not replace
+    data_stream: str | None = None
+    is_write_index_of: frozenset[str] = frozenset()  # aliases
+
+
+def read_indices(body: Json) -> tuple[BoundIndex, ...]:
+    """The answer to `GET /{expression}`. Raises InvalidInput for a binding that is not valid."""
+    if not isinstance(body, dict):
+        return ()
+    return tuple(_read_index(name, described) for name, described in body.items() if isinstance(described, dict))
+
+
+def read_simulated(name: str, body: Json) -> BoundIndex | None:
+    """The answer to `_simulate_index`: the index as a template would create it; None if no template matches."""
+    template = _at(body, "template")
+    return _read_index(name, template) if isinstance(template, dict) and template.get("mappings") else None
+
+
+def write_index(name: str, indices: tuple[BoundIndex, ...]) -> BoundIndex | None:
+    """The one index that a write to `name` goes to: itself, an alias's write index, a data stream's newest."""
+    marked = [index for index in indices if name in index.is_write_index_of]
+    if marked:
+        return marked[0]
+    if all(index.data_stream is not None for index in indices):
+        return max(indices, key=lambda index: index.name, default=None)  # generations are zero-padded
+    return indices[0] if len(indices) == 1 else None
+
+
+def hidden_fields(indices: tuple[BoundIndex, ...]) -> tuple[str, ...]:
+    """The fields that the bridge has added to documents, which no client asked for."""
+    names = {
+        name: None
+        for index in indices
+        if index.binding is not None
+        for bound in index.binding.fields.values()
+        for name in (bound.field, bound.meta_field)
+    }
+    return tuple(names)
+
+
+def bindings_of_field(indices: tuple[BoundIndex, ...], field: str) -> tuple[Binding, ...]:
+    """The distinct bindings of a vector field across indices."""
+    found = (index.binding.fields.get(field) for index in indices if index.binding is not None)
+    return tuple({(b.model, b.space): b for b in found if b is not None}.values())
+
+
+def _read_index(name: str, described: dict[str, Json]) -> BoundIndex:
+    mappings = described.get("mappings")
+    binding = IndexBinding.from_meta(_at(mappings, "_meta"))
+    visible = dict(_leaves(_at(mappings, "properties")))
+    text_fields = {
+        field: frozenset(_fed_by(visible, bound)) for field, bound in (binding.fields.items() if binding else ())
+    }
+    search = binding.search if binding else None
+    pipeline = _at(described, "settings", "index", "search", "default_pipeline")
+    stream = described.get("data_stream")
+    return BoundIndex(
+        name,
+        binding,
+        text_fields,
+        sees_all_sources=binding is None
+        or search is None
+        or all(path in visible for path in binding.fields[search.field].source),
+        search_pipeline=pipeline if isinstance(pipeline, str) and pipeline != "_none" else None,
+        data_stream=stream if isinstance(stream, str) else None,
+        is_write_index_of=frozenset(
+            alias
+            for alias, options in _items(described.get("aliases"))
+            if isinstance(options, dict) and options.get("is_write_index") is True
+        ),
+    )
+
+
+def _leaves(properties: Json, prefix: str = "") -> Iterator[tuple[str, Mapping[str, Json]]]:
+    for name, field in _items(properties):
+        if isinstance(field, dict):
+            yield prefix + name, field
+            yield from _leaves(field.get("properties"), f"{prefix}{name}.")
+
+
+def _fed_by(visible: Mapping[str, Mapping[str, Json]], bound: Binding) -> Iterator[str]:
+    """The sources, their `copy_to` targets and their analysed multi-fields."""
+    for path in bound.source:
+        field = visible.get(path, {})
+        yield path
+        targets = field.get("copy_to")
+        yield from (str(target) for target in (targets if isinstance(targets, list) else [targets] if targets else []))
+        for name, sub in _items(field.get("fields")):
+            if _at(sub, "type") in ("text", "match_only_text", "search_as_you_type"):
+                yield f"{path}.{name}"
+
+
+def _items(value: Json) -> Iterator[tuple[str, Json]]:
+    return iter(value.items()) if isinstance(value, dict) else iter(())
+
+
+def _at(value: Json, *keys: str) -> Json:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,50 @@
+"""`sidecar bridge`: the HTTP bridge in the foreground."""
+
+import asyncio
+import json
+from typing import Annotated
+
+from sidecar.cli.foreground import run_until_signal
+from sidecar.cli.options import AsJson, ConfigFile, configure, setting
+from sidecar.config import Settings
+from sidecar.telemetry import configure_logging
+
+
+def bridge(
+    listen: Annotated[str | None, setting("bridge.listen", "--listen", metavar="HOST:PORT")] = None,
+    upstream: Annotated[str | None, setting("bridge.upstream", "--upstream", metavar="URL")] = None,
+    embedder: Annotated[str | None, setting("bridge.embedder", "--embedder", metavar="HOST:PORT")] = None,
+    admin_listen: Annotated[str | None, setting("bridge.admin_listen", "--admin-listen", metavar="HOST:PORT")] = None,
+    config: ConfigFile = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Run the HTTP bridge: vectors for what is indexed, hybrid retrieval for what is searched, the rest untouched.
+
+    Prints one line when it is ready; port 0 takes a free port. SIGTERM and SIGINT finish what is in work first.
+    """
+    configuration = configure(
+        config,
+        bridge__listen=listen,
+        bridge__upstream=upstream,
+        bridge__embedder=embedder,
+        bridge__admin_listen=admin_listen,
+    )
+    configure_logging(configuration.settings.log_level)
+    run_until_signal(_serve(configuration.settings, as_json=as_json))
+
+
+async def _serve(settings: Settings, *, as_json: bool) -> None:
+    from sidecar.bridge.app import serving  # noqa: PLC0415 - aiohttp and grpc would slow every other command
+    from sidecar.rpc.client import EmbedderClient  # noqa: PLC0415
+
+    async with (
+        EmbedderClient(settings.bridge.embedder) as client,
+        serving(settings.bridge, client) as listening,
+    ):
+        url, admin = f"http://{listening.address}", f"http://{listening.admin_address}"
+        if as_json:
+            print(json.dumps({"bridge": url, "admin": admin}), flush=True)
+        else:
+            print(f"bridge ready on {url} (admin {admin})", flush=True)
+        await asyncio.Event().wait()  # until a signal cancels us

@@ -1,0 +1,123 @@
+"""Whatever is neither a write nor a search of a bound index goes through byte for byte."""
+
+import asyncio
+
+import pytest
+
+from sidecar.config import split_address
+from tests.cluster.bridges import Papers
+from tests.support.http import ndjson
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        pytest.param("GET", "/", None, id="root"),
+        pytest.param("HEAD", "/", None, id="head"),
+        pytest.param("GET", "/_cluster/settings?flat_settings", None, id="settings"),
+        pytest.param("GET", "/_cat/plugins?v&format=yaml", None, id="yaml"),
+        pytest.param("GET", "/{index}", None, id="index"),
+        pytest.param("GET", "/{index}-none/_doc/1", None, id="404"),
+        pytest.param("GET", "/{index}/_doc/none", None, id="no such document"),
+        pytest.param("POST", "/{index}/_count?pretty", b'{"query":{"match_all":{}}}', id="count"),
+        pytest.param("POST", "/_analyze", b'{"text":"caf\\u00e9 \xc3\xa9","analyzer":"standard"}', id="analyze"),
+        pytest.param("GET", "/a/../_cat", None, id="dots in the path"),
+        pytest.param("GET", "/%7E/_stats?x=a;b&c=[1]|{x}", None, id="odd bytes in the target"),
+        pytest.param("GET", "//x//y/", None, id="empty path parts"),
+        pytest.param("DELETE", "/_search/scroll", b'{"scroll_id":"none"}', id="delete with a body"),
+        pytest.param("GET", "/_cat/indices?unknown=1", None, id="unknown parameter"),
+        pytest.param("PATCH", "/{index}", None, id="a method that nobody serves"),
+        pytest.param("POST", "/_mget", b"{bad", id="bad JSON"),
+    ],
+)
+async def test_answers_are_the_clusters_own(papers: Papers, method: str, path: str, body: bytes | None) -> None:
+    target = path.format(index=papers.index) if "{index}" in path else path
+
+    through = await papers.bridge(method, target, body)
+    direct = await papers.direct(method, target, body)
+
+    assert (through.status, through.body) == (direct.status, direct.body)
+    assert dict(through.headers) == dict(direct.headers)
+
+
+async def test_a_compressed_answer_stays_compressed(papers: Papers) -> None:
+    through = await papers.bridge("GET", "/_cluster/state", Accept_Encoding="gzip")
+
+    assert through.headers["Content-Encoding"] == "gzip"
+    assert through.body[:2] == b"\x1f\x8b"
+
+
+async def test_the_clients_marks_reach_the_cluster_and_come_back(papers: Papers) -> None:
+    through = await papers.bridge("GET", "/", X_Opaque_Id="me-7")
+
+    assert through.headers["X-Opaque-Id"] == "me-7"
+
+
+async def test_a_large_document_streams_through_an_unbound_index(papers: Papers, unique: str) -> None:
+    text = "x" * 3_000_000
+
+    answer = await papers.bridge(
+        "POST", f"/{unique}-plain/_bulk?refresh=true", ndjson({"index": {"_id": "1"}}, {"t": text})
+    )
+
+    assert answer.status == 200
+    assert (await papers.stored("1", f"{unique}-plain"))["t"] == text
+
+
+async def raw(papers: Papers, sent: bytes, *, until: bytes = b"") -> bytes:
+    """Send bytes as they are and read until the server closes, or has said `until`."""
+    host, port = split_address(papers.bridge.url.removeprefix("http://"))
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(sent)
+    await writer.drain()
+    async with asyncio.timeout(10):
+        answer = await (reader.readuntil(until) if until else reader.read())
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400, id="CL+TE"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, id="two hosts"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", 400, id="NUL in a value"),
+        pytest.param(b"\x16\x03\x01\r\n\r\n", 400, id="TLS on a plain port"),
+        pytest.param(b"TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 405, id="TRACE"),
+        pytest.param(b"GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", 400,
+                     id="another host in the target"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Authorization\r\nAuthorization: x\r\n\r\n", 400,
+                     id="stripping credentials"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: caf\xe9\r\nConnection: close\r\n\r\n", 400, id="Latin-1 value"),
+    ],
+)  # fmt: skip
+async def test_requests_that_cannot_be_forwarded_truthfully_are_refused(
+    papers: Papers, sent: bytes, status: int
+) -> None:
+    answer = await raw(papers, sent)
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 %d" % status, b"HTTP/1.0 %d" % status))
+    assert b'"error":{"root_cause":[' in body
+    assert b"evil" not in body
+
+
+async def test_100_continue_is_said_only_when_the_body_is_wanted(papers: Papers) -> None:
+    body = ndjson({"index": {"_id": "1"}}, {"title": "Cats"})
+    head = f"POST /{papers.index}/_bulk HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n"
+
+    wanted = await raw(papers, f"{head}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    refused = await raw(
+        papers, f"{head}Expect: 100-continue\r\nContent-Length: 999999999999\r\n\r\n".encode(), until=b"\r\n"
+    )
+
+    assert wanted.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")
+    assert refused.startswith(b"HTTP/1.1 413")
+
+
+async def test_the_admin_listener_tells_the_truth(papers: Papers) -> None:
+    assert (await papers.admin("GET", "/livez")).body == b"ok\n"
+    assert (await papers.admin("GET", "/readyz")).status == 200
+    await papers.bridge("GET", "/")
+    assert b'sidecar_bridge_requests_total{route="passthrough"' in (await papers.admin("GET", "/metrics")).body

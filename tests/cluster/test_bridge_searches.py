@@ -1,0 +1,265 @@
+"""Searches through the bridge on a real node with the real model: what is found, and what is said about it."""
+
+import pytest
+
+from tests.cluster.bridges import Papers
+from tests.support.http import ndjson
+
+DOCUMENTS = {
+    "1": {"title": "Felines purr", "abstract": "A kitten makes this sound when it is content", "year": 2001},
+    "2": {"title": "Dogs bark", "abstract": "A hound makes noise at strangers", "year": 2002},
+    "3": {"title": "Interest rates", "abstract": "The central bank raised them to fight inflation", "year": 2003},
+    "4": {"title": "Cat allergies", "abstract": "Sneezing near pets", "year": 2004},
+}
+QUERY = {"multi_match": {"query": "cat sound", "fields": ["title^2", "abstract"]}}
+
+
+@pytest.fixture
+async def filled(papers: Papers) -> Papers:
+    lines = [line for identifier, source in DOCUMENTS.items() for line in ({"index": {"_id": identifier}}, source)]
+    answer = await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true", ndjson(*lines))
+    assert answer.headers["X-Sidecar-Ingest"] == "embedded=4; cached=0; pending=0"
+    return papers
+
+
+def ids(answer: dict) -> list[str]:  # type: ignore[type-arg]
+    return [hit["_id"] for hit in answer["hits"]["hits"]]
+
+
+async def test_a_plain_multi_match_finds_by_meaning(filled: Papers) -> None:
+    through = await filled.bridge("POST", f"/{filled.index}/_search", {"query": {"match": {"title": "kitty noises"}}})
+    direct = await filled.direct("POST", f"/{filled.index}/_search", {"query": {"match": {"title": "kitty noises"}}})
+
+    assert through.headers["X-Sidecar-Search"] == (
+        "hybrid; model=all-minilm-l6-v2@1; fusion=min_max(0.5,0.5); where=cluster"
+    )
+    assert ids(direct.json) == []
+    assert ids(through.json)[0] == "1"
+
+
+async def test_hits_show_what_the_client_wrote(filled: Papers) -> None:
+    answer = await filled.bridge("POST", f"/{filled.index}/_search", {"query": QUERY})
+
+    assert {hit["_id"]: hit["_source"] for hit in answer.json["hits"]["hits"]} == DOCUMENTS
+
+
+async def test_hybrid_is_the_clusters_own_arithmetic(filled: Papers) -> None:
+    semantic = (
+        await filled.bridge("POST", f"/{filled.index}/_search", {"query": QUERY}, X_Sidecar_Mode="semantic")
+    ).json
+    lexical = (await filled.bridge("POST", f"/{filled.index}/_search", {"query": QUERY}, X_Sidecar_Mode="lexical")).json
+    hybrid = (await filled.bridge("POST", f"/{filled.index}/_search", {"query": QUERY})).json
+
+    def normalised(answer: dict) -> dict[str, float]:  # type: ignore[type-arg]
+        scores = {hit["_id"]: hit["_score"] for hit in answer["hits"]["hits"]}
+        low, high = min(scores.values()), max(scores.values())
+        return {i: 1.0 if high == low else max((s - low) / (high - low), 0.001) for i, s in scores.items()}
+
+    first, second = normalised(lexical), normalised(semantic)
+    expected = {i: (first.get(i, 0) + second.get(i, 0)) / 2 for i in DOCUMENTS}
+    assert {hit["_id"]: hit["_score"] for hit in hybrid["hits"]["hits"]} == pytest.approx(expected, abs=1e-5)
+
+
+async def test_filters_hold_in_both_legs(filled: Papers) -> None:
+    query = {
+        "bool": {
+            "must": [QUERY],
+            "filter": [{"range": {"year": {"gte": 2002}}}],
+            "must_not": [{"term": {"year": 2004}}],
+        }
+    }
+
+    answer = await filled.bridge("POST", f"/{filled.index}/_search", {"query": query})
+
+    assert answer.headers["X-Sidecar-Search"].startswith("hybrid")
+    assert sorted(ids(answer.json)) == ["2", "3"]
+
+
+async def test_pages_do_not_overlap_and_miss_nothing(filled: Papers) -> None:
+    pages = [
+        ids((await filled.bridge("POST", f"/{filled.index}/_search", {"query": QUERY, "from": n, "size": 1})).json)
+        for n in range(5)
+    ]
+
+    assert sorted(identifier for page in pages for identifier in page) == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"highlight": {"fields": {"title": {}}}}, id="highlight"),
+        pytest.param({"_source": ["year"]}, id="source"),
+        pytest.param({"_source": False}, id="no source"),
+        pytest.param({"fields": ["year"]}, id="fields"),
+        pytest.param({"docvalue_fields": ["year"]}, id="docvalue_fields"),
+        pytest.param({"stored_fields": ["year"]}, id="stored_fields"),
+        pytest.param({"script_fields": {"y": {"script": "doc['year'].value"}}}, id="script_fields"),
+        pytest.param({"seq_no_primary_term": True, "version": True}, id="versions"),
+        pytest.param({"timeout": "5s"}, id="timeout"),
+        pytest.param({"track_total_hits": False}, id="no totals"),
+        pytest.param({"sort": ["_score"]}, id="sort by score"),
+        pytest.param({"size": 2}, id="size"),
+    ],
+)
+async def test_options_that_go_with_hybrid(filled: Papers, more: dict[str, object]) -> None:
+    through = await filled.bridge("POST", f"/{filled.index}/_search", {"query": QUERY, **more})
+    direct = await filled.direct(
+        "POST", f"/{filled.index}/_search?_source_excludes=embedding,embedding_meta" * (more.get("_source") is None)
+        or f"/{filled.index}/_search", {"query": QUERY, **more},
+    )  # fmt: skip
+
+    assert through.status == direct.status == 200
+    assert through.headers["X-Sidecar-Search"].startswith("hybrid")
+    hits = {hit["_id"]: hit for hit in through.json["hits"]["hits"]}
+    for hit in direct.json["hits"]["hits"]:
+        if hit["_id"] in hits:
+            assert {k: v for k, v in hits[hit["_id"]].items() if k != "_score"} == {
+                k: v for k, v in hit.items() if k not in ("_score", "sort")
+            }
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "note"),
+    [
+        pytest.param("", {"query": QUERY, "aggs": {"y": {"terms": {"field": "year"}}}}, "lexical; reason=aggregations",
+                     id="aggregations"),
+        pytest.param("", {"query": QUERY, "sort": ["year"]}, "lexical; reason=sort", id="sort"),
+        pytest.param("", {"query": QUERY, "size": 0}, "lexical; reason=size_zero", id="size 0"),
+        pytest.param("", {"query": QUERY, "min_score": 0.1}, "lexical; reason=min_score", id="min_score"),
+        pytest.param("", {"query": {"match_phrase": {"title": "dogs bark"}}}, "lexical; reason=exact_match", id="phrase"),
+        pytest.param("", {"query": {"term": {"year": 2001}}}, "lexical; reason=query_type", id="term"),
+        pytest.param("", {"query": {"match": {"year": "2001"}}}, "lexical; reason=unbound_fields", id="unbound field"),
+        pytest.param("?q=dogs", None, "lexical; reason=query_type", id="query in the URL"),
+        pytest.param("?sidecar=lexical", {"query": QUERY}, "lexical; reason=request", id="asked for lexical"),
+        pytest.param("", None, "lexical; reason=no_text", id="no body"),
+        pytest.param("", {"query": QUERY, "post_filter": {"term": {"year": 2002}}}, "lexical; reason=option",
+                     id="post_filter"),
+        pytest.param("", {"query": QUERY, "explain": True}, "lexical; reason=option", id="explain"),
+    ],
+)  # fmt: skip
+async def test_what_is_not_eligible_is_answered_as_the_cluster_answers(
+    filled: Papers, path: str, body: object, note: str
+) -> None:
+    through = await filled.bridge("POST", f"/{filled.index}/_search{path}", body)
+    separator = "&" if "?" in path else "?"
+    excluding = path.replace("?sidecar=lexical", "") + separator + "_source_excludes=embedding,embedding_meta"
+    direct = await filled.direct("POST", f"/{filled.index}/_search{excluding}".replace("_search&", "_search?"), body)
+
+    assert through.headers["X-Sidecar-Search"] == note
+    assert {**through.json, "took": 0} == {**direct.json, "took": 0}
+
+
+async def test_a_scroll_reads_everything_without_our_fields(filled: Papers) -> None:
+    first = await filled.bridge("POST", f"/{filled.index}/_search?scroll=1m", {"query": {"match_all": {}}, "size": 3})
+    second = await filled.bridge("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": first.json["_scroll_id"]})
+
+    assert first.headers["X-Sidecar-Search"] == "lexical; reason=scroll"
+    hits = first.json["hits"]["hits"] + second.json["hits"]["hits"]
+    assert {hit["_id"]: hit["_source"] for hit in hits} == DOCUMENTS
+
+
+async def test_off_touches_nothing(filled: Papers) -> None:
+    through = await filled.bridge("POST", f"/{filled.index}/_search?sidecar=off", {"query": QUERY})
+    direct = await filled.direct("POST", f"/{filled.index}/_search", {"query": QUERY})
+
+    assert through.headers["X-Sidecar-Search"] == "off; reason=request"
+    assert {**through.json, "took": 0} == {**direct.json, "took": 0}
+
+
+async def test_an_unknown_mode_is_refused_in_opensearchs_shape(filled: Papers) -> None:
+    answer = await filled.bridge("POST", f"/{filled.index}/_search", {"query": QUERY}, X_Sidecar_Mode="best")
+
+    assert answer.status == answer.json["status"] == 400
+    assert answer.json["error"]["reason"] == (
+        "X-Sidecar-Mode: must be one of off, lexical, semantic, hybrid, not [best]"
+    )
+
+
+async def test_neural_clauses_work_without_any_ml_node(filled: Papers) -> None:
+    clause = {"neural": {"embedding": {"query_text": "pet noises", "k": 2, "filter": {"term": {"year": 2002}}}}}
+
+    answer = await filled.bridge("POST", f"/{filled.index}/_search", {"query": {"bool": {"must": [clause]}}})
+
+    assert answer.headers["X-Sidecar-Search"] == "neural; model=all-minilm-l6-v2@1; clauses=1"
+    assert ids(answer.json) == ["2"]
+
+
+async def test_neural_inside_a_clients_own_hybrid(filled: Papers) -> None:
+    pipeline = {"phase_results_processors": [{"normalization-processor": {}}]}
+    clause = {"neural": {"embedding": {"query_text": "pet noises", "k": 4}}}
+    body = {"query": {"hybrid": {"queries": [QUERY, clause]}}, "search_pipeline": pipeline}
+
+    answer = await filled.bridge("POST", f"/{filled.index}/_search", body)
+
+    assert answer.headers["X-Sidecar-Search"].startswith("neural")
+    assert len(ids(answer.json)) == 4
+
+
+async def test_an_error_of_the_client_is_the_clusters_own(filled: Papers) -> None:
+    body = {"query": {"bool": {"must": [QUERY], "filter": [{"rang": {"year": {"gte": 1}}}]}}}
+
+    through = await filled.bridge("POST", f"/{filled.index}/_search", body)
+    direct = await filled.direct("POST", f"/{filled.index}/_search", body)
+
+    assert through.headers["X-Sidecar-Search"] == "lexical; reason=refused"
+    assert (through.status, through.json) == (direct.status, direct.json) == (400, direct.json)
+
+
+async def test_an_index_without_a_binding_is_searched_as_if_there_were_no_bridge(filled: Papers, unique: str) -> None:
+    await filled.direct("PUT", f"/{unique}-plain/_doc/1?refresh=true", {"title": "cat sound"})
+
+    through = await filled.bridge("POST", f"/{unique}-plain/_search", {"query": QUERY})
+    direct = await filled.direct("POST", f"/{unique}-plain/_search", {"query": QUERY})
+    mixed = await filled.bridge("POST", f"/{unique}-plain,{filled.index}/_search", {"query": QUERY})
+
+    assert through.headers["X-Sidecar-Search"] == "lexical; reason=unbound"
+    assert {**through.json, "took": 0} == {**direct.json, "took": 0}
+    assert mixed.headers["X-Sidecar-Search"] == "lexical; reason=mixed_indices"
+
+
+async def test_count_delete_by_query_and_msearch_stay_lexical(filled: Papers) -> None:
+    count = await filled.bridge("POST", f"/{filled.index}/_count", {"query": {"match": {"title": "kitty"}}})
+    several = await filled.bridge(
+        "POST", f"/{filled.index}/_msearch", ndjson({}, {"query": {"match": {"title": "kitty"}}})
+    )
+    deleted = await filled.bridge("POST", f"/{filled.index}/_delete_by_query", {"query": {"match": {"title": "kitty"}}})
+
+    assert (count.json["count"], ids(several.json["responses"][0]), deleted.json["deleted"]) == (0, [], 0)
+
+
+async def test_the_api_of_the_bridge(filled: Papers) -> None:
+    root = await filled.bridge("GET", "/_plugins/_sidecar?pretty")
+    models = await filled.bridge("GET", "/_plugins/_sidecar/models")
+    bindings = await filled.bridge("GET", f"/_plugins/_sidecar/bindings/{filled.index}")
+    stats = await filled.bridge("GET", "/_plugins/_sidecar/stats")
+    embedded = await filled.bridge(
+        "POST", "/_plugins/_sidecar/embed", {"texts": ["a", ""], "model": "all-minilm-l6-v2"}
+    )
+    unknown = await filled.bridge("GET", "/_plugins/_sidecar/nothing")
+
+    assert root.json["state"] == "ready"
+    assert root.body.startswith(b'{\n  "name"')
+    assert models.json["models"][0]["id"] == "all-minilm-l6-v2@1"
+    assert bindings.json["bindings"][filled.index]["fields"]["embedding"]["source"] == ["title", "abstract"]
+    assert stats.json["ingest_texts"]["embedded"] >= 4
+    first, empty = embedded.json["items"]
+    assert (embedded.json["dimension"], len(first["vector"]), empty["vector"]) == (384, 384, None)
+    assert "error" in empty
+    assert (unknown.status, unknown.json["error"]["reason"]) == (
+        400, "no handler found for uri [/_plugins/_sidecar/nothing] and method [GET]",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        pytest.param({"texts": []}, 400, "texts: List should have at least 1 item after validation, not 0", id="none"),
+        pytest.param({"text": ["a"]}, 400, "texts: Field required", id="misspelt"),
+        pytest.param({"texts": ["a"], "model": "x@1"}, 404,
+                     "model [x@1] is not known here; known: all-minilm-l6-v2@1", id="unknown model"),
+    ],
+)  # fmt: skip
+async def test_embedding_by_http_refuses_bad_input(papers: Papers, body: object, status: int, reason: str) -> None:
+    answer = await papers.bridge("POST", "/_plugins/_sidecar/embed", body)
+
+    assert (answer.status, answer.json["error"]["reason"]) == (status, reason)
