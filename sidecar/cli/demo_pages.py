@@ -1,0 +1,181 @@
+"""What the demo prints: data in, something that rich can render out."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from sidecar.jsontext import Json
+
+_COLUMN: Final = 45  # characters of a hit; two of them and their frame fit into 100
+_SHOWN_COMPONENTS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One hit, as it is shown."""
+
+    name: str
+    abstract: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one question finds, at the cluster and through the bridge."""
+
+    question: str
+    lexical: Sequence[Hit]
+    bridged: Sequence[Hit]
+    mode: str  # what the bridge says it did
+
+
+@dataclass(frozen=True, slots=True)
+class DirectCall:
+    """One call to the embedding server without HTTP."""
+
+    text: str
+    model: str
+    backend: str
+    tokens: int
+    vector: Sequence[float]
+    took_ms: float
+    cosines: Mapping[str, float]  # stored document -> similarity of its vector with that of the text
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where everything answers, and what the demo made there."""
+
+    cluster: str
+    bridge: str
+    bridge_admin: str
+    embedder: str
+    embedder_http: str
+    index: str
+    template: str
+    model: str
+    source: Sequence[str]
+
+
+def heading(title: str) -> RenderableType:
+    """The line above a part of the demo."""
+    return Group("", Rule(Text(title, style="bold"), align="left", style="dim"))
+
+
+def addresses(places: Places) -> RenderableType:
+    """Every URL and what is behind it."""
+    rows = (
+        ("OpenSearch", places.cluster, "as it comes: runs no model"),
+        ("bridge", places.bridge, "the same API; what clients talk to"),
+        ("", f"{places.bridge_admin}/metrics", "also /livez and /readyz"),
+        ("embedder", places.embedder, f"gRPC; {places.model}"),
+        ("", f"{places.embedder_http}/metrics", "also /livez and /readyz"),
+    )
+    table = Table.grid(padding=(0, 3))
+    for name, address, note in rows:
+        table.add_row(Text(name, style="bold"), Text(address, style="cyan"), Text(note, style="dim"))
+    return table
+
+
+def comparison(finding: Finding) -> RenderableType:
+    """The two rankings side by side; in the right one, "+" marks what the left one lacks."""
+    table = Table(
+        title=f"“{finding.question}”", title_justify="left", title_style="bold", box=box.ROUNDED, border_style="dim"
+    )
+    table.add_column("OpenSearch alone", width=_COLUMN, no_wrap=True)
+    table.add_column(f"through the bridge: {finding.mode}", width=_COLUMN, no_wrap=True)
+    known = {hit.name for hit in finding.lexical}
+    count = max(len(finding.lexical), len(finding.bridged), 1)
+    for rank in range(count):
+        left = _cell(finding.lexical, rank, known)
+        right = _cell(finding.bridged, rank, known)
+        table.add_row(left, right)
+    return table
+
+
+def _cell(hits: Sequence[Hit], rank: int, known: set[str]) -> Text:
+    if rank >= len(hits):
+        return Text("nothing else" if rank else "nothing", style="dim")
+    hit = hits[rank]
+    is_new = hit.name not in known
+    name = Text(f"{'+' if is_new else ' '} {hit.name}", style="bold green" if is_new else "bold")
+    name.truncate(_COLUMN, overflow="ellipsis")
+    abstract = Text(f"  {hit.abstract}", style="dim")
+    abstract.truncate(_COLUMN, overflow="ellipsis")
+    return Text("\n").join([name, abstract])
+
+
+def stored_document(source: Mapping[str, Json], field: str) -> RenderableType:
+    """A document as the cluster holds it: its text, its vector's first components, its provenance."""
+    vector, provenance = source.get(field), source.get(f"{field}_meta")
+    table = Table.grid(padding=(0, 3))
+    for name in ("title", "abstract", "content"):
+        table.add_row(Text(name, style="bold"), Text(_shortened(str(source.get(name, "")))))
+    if isinstance(vector, list):
+        table.add_row(Text(field, style="bold"), Text(f"[{_components(vector)}, … {len(vector)} components]"))
+    if isinstance(provenance, dict):
+        for name in sorted(provenance, key=lambda name: (name == "hash", name)):  # the longest comes last
+            table.add_row(Text(f"{field}_meta.{name}", style="bold"), Text(json.dumps(provenance[name]).strip('"')))
+    return table
+
+
+def direct_call(call: DirectCall) -> RenderableType:
+    """What the embedding server answered."""
+    table = Table.grid(padding=(0, 3))
+    rows = {
+        "text": call.text,
+        "model": f"{call.model}, computed by {call.backend}",
+        "answer": f"{call.tokens} tokens, {len(call.vector)} components, {call.took_ms:.1f} ms",
+        "vector": f"[{_components(call.vector)}, …]",
+        "cosine to": "\n".join(f"{name} {cosine:.2f}" for name, cosine in call.cosines.items()),
+    }
+    for name, value in rows.items():
+        table.add_row(Text(name, style="bold"), Text(value))
+    return table
+
+
+def commands(places: Places, question: str, fields: Sequence[str]) -> Sequence[tuple[str, str]]:
+    """How to do each step by hand: a comment and a command that can be pasted into a shell."""
+    search: Json = {"size": 3, "query": {"multi_match": {"query": question, "fields": list(fields)}}}
+    searched = f"/{places.index}/_search?filter_path=hits.hits._id"
+    own: dict[str, Json] = {"title": "a note of mine", "abstract": "How to throw out what occurs twice in a list."}
+    other: dict[str, Json] = {**own, "abstract": "Something else."}
+    written = f"/{places.index}/_doc/mine?refresh=true"
+    provenance = f"/{places.index}/_doc/mine?_source_includes=embedding_meta"
+    pattern, source = shlex.quote(f"{places.index}*"), ",".join(places.source)
+    template = f"sidecar template diff {places.template} --model {places.model} --index-pattern {pattern}"
+    return (
+        ("the template: diff shows what apply would change (now: nothing)",
+         f"{template} --source {source} --cluster {places.cluster}"),
+        ("a question, to the cluster itself", _curl("POST", places.cluster + searched, search)),
+        ("the same question, through the bridge", _curl("POST", places.bridge + searched, search)),
+        ("a document of your own, through the bridge", _curl("PUT", places.bridge + written, own)),
+        ("the provenance of its vector", _curl("GET", places.cluster + provenance)),
+        ("another text, written around the bridge", _curl("PUT", places.cluster + written, other)),
+        ("its provenance says that it waits for a vector", _curl("GET", places.cluster + provenance)),
+        ("how the index is bound", _curl("GET", f"{places.bridge}/_plugins/_sidecar/bindings/{places.index}?pretty")),
+        ("vectors, over gRPC", f"sidecar embed {shlex.quote(question)} --embedder {places.embedder}"),
+    )  # fmt: skip
+
+
+def _curl(method: str, url: str, body: Json = None) -> str:
+    command = ["curl", "-sS", *(["-X", method] if method == "PUT" else []), url]
+    if body is not None:
+        command += ["-H", "content-type: application/json", "-d", json.dumps(body)]
+    return shlex.join(command)
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 2 * _COLUMN - 20 else f"{line[: 2 * _COLUMN - 20]}…"
+
+
+def _components(vector: Sequence[Json]) -> str:
+    return ", ".join(f"{component:.4f}" for component in vector[:_SHOWN_COMPONENTS] if isinstance(component, float))

@@ -1,0 +1,98 @@
+"""What commands that stay in the foreground share: stopping on a signal, and children that never outlive them."""
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from sidecar.errors import ConfigurationError
+
+_PR_SET_PDEATHSIG: Final = 1
+_STOP_TIMEOUT_S: Final = 40.0  # longer than any drain
+_SAME_SIGNAL_S: Final = 1.0  # timeout(1) signals the process and then its group: that is one wish, not two
+
+
+def run_until_signal(main: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine; SIGINT and SIGTERM cancel it, so that its contexts end in order. A second one ends at once."""
+    asyncio.run(_cancel_on_signal(main))
+
+
+async def _cancel_on_signal(main: Coroutine[Any, Any, None]) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    stopping_since: float | None = None
+
+    def stop() -> None:
+        nonlocal stopping_since
+        if stopping_since is None:
+            stopping_since = loop.time()
+            if task is not None:
+                task.cancel()
+        elif loop.time() - stopping_since > _SAME_SIGNAL_S:
+            os._exit(128 + signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        await main
+    except asyncio.CancelledError:
+        if stopping_since is None:
+            raise
+
+
+class Child:
+    """One of our own commands as a child process that has said it is ready."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, ready: dict[str, str]) -> None:
+        self.name = name
+        self.pid = process.pid
+        self.ready = ready  # what the command printed with --json
+        self._process = process
+
+    async def exited(self) -> int:
+        """Wait until it ends; its exit code."""
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """End it and wait: SIGTERM lets it drain, SIGKILL follows if that takes too long."""
+        if self._process.returncode is None:
+            self._process.terminate()
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+
+@asynccontextmanager
+async def child(name: str, arguments: Sequence[str]) -> AsyncIterator[Child]:
+    """Run `sidecar NAME ARGUMENTS --json` until the context ends; it is ready when the context begins.
+
+    Raises ConfigurationError if it ends before it is ready; its own sentence is on stderr then.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "sidecar.cli.main", name, *arguments, "--json"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        preexec_fn=_die_with_parent,
+    )
+    running = Child(name, process, {})
+    try:
+        line = await process.stdout.readline() if process.stdout else b""
+        if not line:
+            raise ConfigurationError(f"the {name} ended with exit code {await process.wait()} before it was ready")
+        running.ready = json.loads(line)
+        yield running
+    finally:
+        await running.stop()
+
+
+def _die_with_parent() -> None:
+    """In the child, before exec: the kernel sends SIGTERM when the parent dies, however it dies."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,39 @@
+"""A search as a client sends it, and what the bridge says it did with it: `demo` and `eval` show and check that."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from sidecar.errors import ClusterRefused, ClusterUnreachable
+from sidecar.jsontext import Json
+from sidecar.ports import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The hits, best first, and the mode of the search; "" if there was no bridge."""
+
+    hits: list[dict[str, Any]]
+    mode: str
+    reason: str  # why not another mode; "" if none was asked for or wanted
+
+
+async def search(session: aiohttp.ClientSession, url: str, index: str, body: Json, *, mode: str = "") -> Answered:
+    """Search an index at a cluster or a bridge; `mode` is asked of the bridge for this call.
+
+    Raises ClusterRefused, ClusterUnreachable.
+    """
+    headers = {"X-Sidecar-Mode": mode} if mode else {}
+    try:
+        async with session.post(f"{url}/{index}/_search", json=body, headers=headers) as response:
+            answer: Any = await response.json(content_type=None)
+            done = response.headers.get("X-Sidecar-Search", "")
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise ClusterUnreachable(url, str(error) or type(error).__name__) from error
+    reply = Reply(response.status, answer)
+    if not reply.ok:
+        raise ClusterRefused(f"a search of {index}", reply.status, reply.reason)
+    name, _, details = done.partition(";")
+    parts = dict(part.strip().partition("=")[::2] for part in details.split(";"))
+    return Answered(answer["hits"]["hits"], name, parts.get("reason", ""))

@@ -1,0 +1,199 @@
+"""`sidecar up`: node, embedder and bridge in one foreground process group. The demo runs on it too."""
+
+import asyncio
+import json
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sidecar.cli.foreground import child, run_until_signal
+from sidecar.cli.options import AsJson, ConfigFile, configure, setting
+from sidecar.config import Configuration, split_address
+from sidecar.errors import ConfigurationError, ErrorKind, SidecarError
+from sidecar.opensearch.local import start_node
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where everything answers: URLs, but for the embedder's gRPC (`host:port`)."""
+
+    cluster: str
+    bridge: str
+    embedder: str
+    bridge_admin: str
+    embedder_http: str
+
+
+@dataclass(eq=False)
+class PartEnded(SidecarError):
+    """A part of the system ended though nobody asked it to."""
+
+    name: str
+    exit_code: int
+    kind = ErrorKind.UNAVAILABLE
+
+    def __str__(self) -> str:
+        return f"the {self.name} ended with exit code {self.exit_code}; the rest was stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The running parts."""
+
+    addresses: Addresses
+    ends: Mapping[str, Callable[[], Coroutine[Any, Any, int]]]  # part -> wait until it ends
+
+    async def wait(self) -> None:
+        """Wait for ever. Raises PartEnded if a part ends."""
+
+        async def watch(name: str) -> None:
+            raise PartEnded(name, await self.ends[name]())
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for name in self.ends:
+                    tasks.create_task(watch(name), name=f"watch {name}")
+        except* PartEnded as group:
+            raise group.exceptions[0] from None
+
+
+@asynccontextmanager
+async def running_system(
+    configuration: Configuration,
+    *,
+    upstream: str | None,
+    data: Path | None = None,
+    config_file: Path | None = None,
+    report: Report,
+) -> AsyncIterator[System]:
+    """Start everything, and stop everything when the context ends, in reverse order.
+
+    Raises ConfigurationError if an address that was asked for is taken or a part does not start.
+    """
+    config = ["--config", str(config_file)] if config_file else []
+    settings = configuration.settings
+    models = [argument for name in settings.embedder.model for argument in ("--model", name)]
+
+    async with AsyncExitStack() as stack:
+        ends: dict[str, Callable[[], Coroutine[Any, Any, int]]] = {}
+
+        async def start_cluster() -> str:
+            if upstream is not None:
+                return upstream
+            port = _port(configuration, "node.http_port", settings.node.http_port)
+            folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sidecar-node-")))
+            node = await start_node(settings.node, port=port, data=folder, report=report)
+            stack.push_async_callback(node.stop)
+            ends["cluster"] = node.exited
+            return node.url
+
+        async def start_embedder() -> Mapping[str, str]:
+            report("the embedder loads its model")
+            listen = _address(configuration, "embedder.listen", settings.embedder.listen)
+            http = _address(configuration, "embedder.http_listen", settings.embedder.http_listen)
+            arguments = ["--listen", listen, "--http-listen", http, *models, *config]
+            embedder = await stack.enter_async_context(child("embedder", arguments))
+            ends["embedder"] = embedder.exited
+            report(f"the embedder answers at {embedder.ready['embedder']}")
+            return embedder.ready
+
+        cluster, embedder = await _both(start_cluster(), start_embedder())
+        listen = _address(configuration, "bridge.listen", settings.bridge.listen)
+        admin = _address(configuration, "bridge.admin_listen", settings.bridge.admin_listen)
+        arguments = ["--listen", listen, "--admin-listen", admin, "--upstream", cluster]
+        arguments += ["--embedder", embedder["embedder"], *config]
+        bridge = await stack.enter_async_context(child("bridge", arguments))
+        ends["bridge"] = bridge.exited
+        yield System(
+            Addresses(
+                cluster=cluster,
+                bridge=bridge.ready["bridge"],
+                embedder=embedder["embedder"],
+                bridge_admin=bridge.ready["admin"],
+                embedder_http=embedder["http"],
+            ),
+            ends,
+        )
+
+
+async def _both(
+    first: Coroutine[Any, Any, str], second: Coroutine[Any, Any, Mapping[str, str]]
+) -> tuple[str, Mapping[str, str]]:
+    """Start two parts side by side; the first failure is the answer, not a group of them."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            one = tasks.create_task(first, name="start cluster")
+            two = tasks.create_task(second, name="start embedder")
+    except* SidecarError as group:
+        raise group.exceptions[0] from None
+    return one.result(), two.result()
+
+
+def _address(configuration: Configuration, name: str, address: str) -> str:
+    host, port = split_address(address)
+    return f"{address.rpartition(':')[0]}:{_port(configuration, name, port, host)}"
+
+
+def _port(configuration: Configuration, name: str, port: int, host: str = "127.0.0.1") -> int:
+    """The port if it is free; any free one (0) if it is only our preference; else ConfigurationError."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if name in configuration.sources:
+                source = configuration.sources[name]
+                raise ConfigurationError(f"{name} ({source}): port {port} of {host} is taken") from error
+            return 0
+    return port
+
+
+def up(
+    upstream: Annotated[
+        str | None, typer.Option(help="Use this cluster instead of a local node.", metavar="URL")
+    ] = None,
+    listen: Annotated[str | None, setting("bridge.listen", "--listen", metavar="HOST:PORT")] = None,
+    model: Annotated[list[str] | None, setting("embedder.model", "--model", metavar="ID")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Keep the local node's data here [default: thrown away at the end].", metavar="DIR"),
+    ] = None,
+    config: ConfigFile = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Run a local OpenSearch node (or use --upstream), the embedder and the bridge until Ctrl-C.
+
+    Preferred ports that are taken give way to free ones, unless a flag, a variable or the file names them.
+    Prints one line when everything is ready.
+    """
+    configuration = configure(config, bridge__listen=listen, embedder__model=model or None)
+    run_until_signal(_run(configuration, config, upstream=upstream, data=data, as_json=as_json))
+
+
+async def _run(
+    configuration: Configuration, config_file: Path | None, *, upstream: str | None, data: Path | None, as_json: bool
+) -> None:
+    console = Console(stderr=True)
+
+    def report(line: str) -> None:
+        console.print(line, style="dim", highlight=False)
+
+    async with running_system(
+        configuration, upstream=upstream, data=data, config_file=config_file, report=report
+    ) as system:
+        where = asdict(system.addresses)
+        if as_json:
+            print(json.dumps(where), flush=True)
+        else:
+            print("ready: " + "  ".join(f"{name} {address}" for name, address in where.items()), flush=True)
+        await system.wait()
