@@ -6,6 +6,7 @@ alone where a body is written again (`loads_exact`).
 """
 
 import json
+import math
 from typing import NoReturn, TypeAlias, Union
 
 import orjson
@@ -18,6 +19,13 @@ _BOM = b"\xef\xbb\xbf"
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits} is beyond a double")
+    return number
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -41,10 +49,13 @@ def loads(data: bytes) -> Json:
 
 
 def loads_exact(data: bytes) -> Json:
-    """Parse JSON that will be written again: integers stay exact. Raises ValueError, also for duplicate keys."""
+    """Parse JSON that will be written again: what could not be written as it was is refused.
+
+    Integers stay exact. Raises ValueError, also for duplicate keys and for numbers beyond a double.
+    """
     text = data.removeprefix(_BOM).decode("utf-8")
     try:
-        parsed: Json = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        parsed: Json = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return parsed

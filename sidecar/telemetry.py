@@ -12,15 +12,23 @@ _LONGEST_LINE: Final = 4_096
 
 
 def configure_logging(level: str) -> None:
-    """Write one JSON object a line to stderr; longer values are cut, control characters escaped by JSON itself."""
+    """Write to stderr: one JSON object a line, which escapes control characters, or readable lines on a terminal.
+
+    Values that are longer than 4 KiB are cut.
+    """
+    rendering: list[structlog.typing.Processor] = [
+        structlog.processors.format_exc_info,
+        _cut,
+        structlog.processors.JSONRenderer(),
+    ]
+    if sys.stderr.isatty():
+        rendering = [_cut, structlog.dev.ConsoleRenderer()]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            _cut,
-            structlog.processors.JSONRenderer(),
+            *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

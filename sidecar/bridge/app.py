@@ -1,6 +1,7 @@
 """The bridge as a server: listeners, life cycle, and which handler serves which route."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -175,6 +176,6 @@ async def _listen(stack: AsyncExitStack, runner: web.BaseRunner, address: str, s
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        raise ConfigurationError(f"{setting}: cannot listen on {address}: {error.strerror or error}") from error
+        raise ConfigurationError(f"{setting}: cannot listen on {address}: {os.strerror(error.errno or 0)}") from error
     bound = runner.addresses[0]
     return f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"

@@ -36,11 +36,13 @@ class Bindings:
         self._cluster = cluster
         self._salt = secrets.token_bytes(32)
         self._indices: TTLCache[tuple[str, ...], tuple[BoundIndex, ...]] = TTLCache(_MAX_REMEMBERED, ttl_s)
-        self._targets: TTLCache[tuple[str, ...], IndexBinding | None] = TTLCache(_MAX_REMEMBERED, ttl_s)
-        self._welcome: TTLCache[str, None] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._targets: TTLCache[tuple[str, ...], tuple[IndexBinding | None]] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._welcome: TTLCache[str, bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._changes = 0  # an answer that was asked for before a change is not remembered
 
     def forget(self) -> None:
         """Drop what is remembered: mappings, templates, aliases or indices have changed."""
+        self._changes += 1
         self._indices.clear()
         self._targets.clear()
 
@@ -53,10 +55,14 @@ class Bindings:
         """
         resolution = {name: parameters[name] for name in _RESOLUTION if name in parameters}
         key = (self._digest(credentials), expression, *(f"{name}={value}" for name, value in resolution.items()))
-        if key not in self._indices:
+        found = self._indices.get(key)
+        if found is None:
+            changes = self._changes
             reply = await self._get(expression, resolution, credentials)
-            self._indices[key] = _read(expression, reply) if reply.ok else ()
-        return self._indices[key]
+            found = _read(expression, reply) if reply.ok else ()
+            if changes == self._changes:
+                self._indices[key] = found
+        return found
 
     async def of_write(self, name: str, credentials: Credentials) -> IndexBinding | None:
         """The binding of the index that a write to `name` goes to, or that a template would create for it.
@@ -64,18 +70,22 @@ class Bindings:
         Raises ClusterUnreachable.
         """
         key = (self._digest(credentials), name)
-        if key not in self._targets:
-            self._targets[key] = await self._look_up_write(name, credentials)
-        return self._targets[key]
+        found = self._targets.get(key)
+        if found is None:
+            changes = self._changes
+            found = (await self._look_up_write(name, credentials),)
+            if changes == self._changes:
+                self._targets[key] = found
+        return found[0]
 
     async def authorise(self, credentials: Credentials) -> Reply | None:
         """None if the cluster lets these credentials in, else its refusal. Raises ClusterUnreachable."""
         digest = self._digest(credentials)
-        if digest not in self._welcome:
+        if not self._welcome.get(digest):
             reply = await self._cluster.call("GET", "/", headers=credentials)
             if not reply.ok:
                 return reply
-            self._welcome[digest] = None
+            self._welcome[digest] = True
         return None
 
     async def _look_up_write(self, name: str, credentials: Credentials) -> IndexBinding | None:

@@ -80,6 +80,13 @@ def plan_document(source: bytes, bound: IndexBinding | None) -> DocumentPlan:
     document = _parse(source)
     if document is None:
         return DocumentPlan(is_malformed=True)
+    try:
+        return _plan_fields(document, bound)
+    except RecursionError:  # nested deeper than any cluster takes
+        return DocumentPlan(is_malformed=True)
+
+
+def _plan_fields(document: dict[str, Json], bound: IndexBinding) -> DocumentPlan:
     wanted: list[Wanted] = []
     own: list[Wanted] = []
     for binding in bound.fields.values():

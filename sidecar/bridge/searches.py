@@ -23,7 +23,7 @@ from sidecar.bridge.query import (
 )
 from sidecar.bridge.routes import Read, Search
 from sidecar.errors import EmbedderMisbehaved, ErrorKind, InvalidInput, SidecarError
-from sidecar.jsontext import dumps, loads_exact
+from sidecar.jsontext import Json, dumps, loads_exact
 from sidecar.model import Binding, Role
 from sidecar.ports import Embedder, Lane
 from sidecar.provenance import well_formed
@@ -32,6 +32,7 @@ from sidecar.telemetry import BRIDGE_SEARCHES, logger
 _log = logger("bridge")
 
 _CHANGED_BODY: Final = ("content-length", "content-encoding")
+_MAX_DEPTH: Final = 200  # the query tree is walked by recursion; a deeper one is left to the cluster
 _WISHES: Final = (Mode.OFF, Mode.LEXICAL, Mode.SEMANTIC, Mode.HYBRID)
 
 _FAILURES: Final = {
@@ -175,7 +176,12 @@ def _parse(body: Body) -> Object | None:
         parsed = loads_exact(body.decoded)
     except ValueError:
         return None
-    return parsed if isinstance(parsed, dict) else None
+    return parsed if isinstance(parsed, dict) and not _is_deeper(parsed, _MAX_DEPTH) else None
+
+
+def _is_deeper(node: Json, levels: int) -> bool:
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return levels == 0 or any(_is_deeper(child, levels - 1) for child in inner)
 
 
 def _join(path: str, query: str) -> str:

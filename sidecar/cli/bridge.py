@@ -7,7 +7,6 @@ from typing import Annotated
 from sidecar.cli.foreground import run_until_signal
 from sidecar.cli.options import AsJson, ConfigFile, configure, setting
 from sidecar.config import Settings
-from sidecar.telemetry import configure_logging
 
 
 def bridge(
@@ -30,7 +29,6 @@ def bridge(
         bridge__embedder=embedder,
         bridge__admin_listen=admin_listen,
     )
-    configure_logging(configuration.settings.log_level)
     run_until_signal(_serve(configuration.settings, as_json=as_json))
 
 

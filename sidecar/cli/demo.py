@@ -51,7 +51,6 @@ _FIELD: Final = "embedding"
 _SOURCE: Final = ("title", "abstract")  # what is embedded; content is mostly longer than the model reads
 _SEARCHED: Final = ("title", "abstract", "content")
 _SHOWN_HITS: Final = 3
-_BULK_DOCUMENTS: Final = 200
 _BULK_TIMEOUT_S: Final = 120
 _CALL_TIMEOUT_S: Final = 10.0
 _WIDTH: Final = 100
@@ -153,7 +152,7 @@ def _bulk(bridge: str, passages: Sequence[Passage], console: Console) -> None:
         tracked = progress.track(passages)
         actions = ({"_index": _INDEX, "_id": passage.id, **passage.to_source()} for passage in tracked)
         try:
-            helpers.bulk(client, actions, chunk_size=_BULK_DOCUMENTS)
+            helpers.bulk(client, actions)
             client.indices.refresh(index=_INDEX)
         except OpenSearchException as error:
             raise BulkFailed(str(error)) from error

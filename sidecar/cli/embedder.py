@@ -11,7 +11,6 @@ from sidecar.cli.foreground import run_until_signal
 from sidecar.cli.options import AsJson, ConfigFile, configure, setting
 from sidecar.config import Settings
 from sidecar.models.store import ModelStore
-from sidecar.telemetry import configure_logging
 
 
 def embedder(
@@ -34,7 +33,6 @@ def embedder(
         embedder__http_listen=http_listen,
         embedder__threads=threads,
     )
-    configure_logging(configuration.settings.log_level)
     has_served: list[bool] = []
     run_until_signal(_serve(configuration.settings, has_served, as_json=as_json))
     if not has_served:  # stopped while a thread imports torch, which nothing can interrupt: nothing else is left to do

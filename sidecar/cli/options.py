@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from sidecar.config import Configuration, describe, load_configuration
+from sidecar.telemetry import configure_logging
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
 ConfigFile = Annotated[
@@ -25,5 +26,11 @@ def setting(name: str, flag: str, *, metavar: str | None = None) -> Any:
 
 
 def configure(file: Path | None, **flags: object) -> Configuration:
-    """The configuration under these flags; `bridge__listen=…` is the setting bridge.listen, None means not given."""
-    return load_configuration({name.replace("__", "."): value for name, value in flags.items()}, file=file)
+    """The configuration under these flags, and logging as it says.
+
+    `bridge__listen=…` is the setting bridge.listen; None means not given.
+    """
+    given = {name.replace("__", "."): value for name, value in flags.items()}
+    configuration = load_configuration(given, file=file)
+    configure_logging(configuration.settings.log_level)
+    return configuration

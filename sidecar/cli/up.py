@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, TypeVarTuple
 
 import typer
 from rich.console import Console
@@ -20,6 +20,9 @@ from sidecar.errors import ConfigurationError, ErrorKind, SidecarError
 from sidecar.opensearch.local import start_node
 
 Report = Callable[[str], None]
+
+T = TypeVar("T")
+Places = TypeVarTuple("Places")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,46 +86,77 @@ async def running_system(
     settings = configuration.settings
     models = [argument for name in settings.embedder.model for argument in ("--model", name)]
 
+    def node_places() -> tuple[int]:
+        return (_port(configuration, "node.http_port", settings.node.http_port),)
+
+    def embedder_places() -> tuple[str, str]:
+        return (
+            _address(configuration, "embedder.listen", settings.embedder.listen),
+            _address(configuration, "embedder.http_listen", settings.embedder.http_listen),
+        )
+
+    def bridge_places() -> tuple[str, str]:
+        return (
+            _address(configuration, "bridge.listen", settings.bridge.listen),
+            _address(configuration, "bridge.admin_listen", settings.bridge.admin_listen),
+        )
+
+    # Before anything starts: an address that is asked for and taken must not cost the time of loading a model.
+    for places in (node_places, embedder_places, bridge_places)[upstream is not None :]:
+        places()
+
     async with AsyncExitStack() as stack:
         ends: dict[str, Callable[[], Coroutine[Any, Any, int]]] = {}
 
-        async def start_cluster() -> str:
-            if upstream is not None:
-                return upstream
-            port = _port(configuration, "node.http_port", settings.node.http_port)
+        async def start_cluster(port: int) -> str:
             folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sidecar-node-")))
             node = await start_node(settings.node, port=port, data=folder, report=report)
             stack.push_async_callback(node.stop)
             ends["cluster"] = node.exited
             return node.url
 
-        async def start_embedder() -> Mapping[str, str]:
+        async def start_embedder(listen: str, http: str) -> Mapping[str, str]:
             report("the embedder loads its model")
-            listen = _address(configuration, "embedder.listen", settings.embedder.listen)
-            http = _address(configuration, "embedder.http_listen", settings.embedder.http_listen)
             arguments = ["--listen", listen, "--http-listen", http, *models, *config]
             embedder = await stack.enter_async_context(child("embedder", arguments))
             ends["embedder"] = embedder.exited
             report(f"the embedder answers at {embedder.ready['embedder']}")
             return embedder.ready
 
-        cluster, embedder = await _both(start_cluster(), start_embedder())
-        listen = _address(configuration, "bridge.listen", settings.bridge.listen)
-        admin = _address(configuration, "bridge.admin_listen", settings.bridge.admin_listen)
-        arguments = ["--listen", listen, "--admin-listen", admin, "--upstream", cluster]
-        arguments += ["--embedder", embedder["embedder"], *config]
-        bridge = await stack.enter_async_context(child("bridge", arguments))
-        ends["bridge"] = bridge.exited
-        yield System(
-            Addresses(
-                cluster=cluster,
-                bridge=bridge.ready["bridge"],
-                embedder=embedder["embedder"],
-                bridge_admin=bridge.ready["admin"],
-                embedder_http=embedder["http"],
-            ),
-            ends,
+        async def start_bridge(listen: str, admin: str) -> Mapping[str, str]:
+            arguments = ["--listen", listen, "--admin-listen", admin, "--upstream", cluster]
+            arguments += ["--embedder", embedder["embedder"], *config]
+            bridge = await stack.enter_async_context(child("bridge", arguments))
+            ends["bridge"] = bridge.exited
+            return bridge.ready
+
+        starting = _at_free_places(start_embedder, embedder_places)
+        if upstream is None:
+            cluster, embedder = await _both(_at_free_places(start_cluster, node_places), starting)
+        else:
+            cluster, embedder = upstream, await starting
+        bridge = await _at_free_places(start_bridge, bridge_places)
+        addresses = Addresses(
+            cluster=cluster,
+            bridge=bridge["bridge"],
+            embedder=embedder["embedder"],
+            bridge_admin=bridge["admin"],
+            embedder_http=f"http://{embedder['http']}",
         )
+        yield System(addresses, ends)
+
+
+async def _at_free_places(
+    start: Callable[[*Places], Coroutine[Any, Any, T]], places: Callable[[], tuple[*Places]]
+) -> T:
+    """Start a part where `places` says; once more elsewhere if somebody was quicker to listen there."""
+    found = places()
+    try:
+        return await start(*found)
+    except SidecarError:
+        if places() == found:
+            raise
+    return await start(*places())
 
 
 async def _both(

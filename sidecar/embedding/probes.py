@@ -1,5 +1,6 @@
 """What an orchestrator and Prometheus ask over HTTP."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -43,5 +44,7 @@ async def _start(runner: web.AppRunner, listen: str) -> str:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        raise ConfigurationError(f"embedder.http_listen: cannot listen on {listen}: {error.strerror}") from error
+        raise ConfigurationError(
+            f"embedder.http_listen: cannot listen on {listen}: {os.strerror(error.errno or 0)}"
+        ) from error
     return f"{listen.rpartition(':')[0]}:{runner.addresses[0][1]}"

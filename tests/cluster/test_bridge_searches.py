@@ -205,6 +205,14 @@ async def test_an_error_of_the_client_is_the_clusters_own(filled: Papers) -> Non
     assert (through.status, through.json) == (direct.status, direct.json) == (400, direct.json)
 
 
+async def test_a_query_too_deep_to_walk_is_left_to_the_cluster(filled: Papers) -> None:
+    body = b'{"query":' + b'{"bool":{"must":' * 300 + b'{"match_all":{}}' + b"}}" * 300 + b"}"
+
+    through = await filled.bridge("POST", f"/{filled.index}/_search", body)
+
+    assert through.headers["X-Sidecar-Search"] == "lexical; reason=not_understood"
+
+
 async def test_an_index_without_a_binding_is_searched_as_if_there_were_no_bridge(filled: Papers, unique: str) -> None:
     await filled.direct("PUT", f"/{unique}-plain/_doc/1?refresh=true", {"title": "cat sound"})
 

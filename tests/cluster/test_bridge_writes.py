@@ -9,6 +9,7 @@ from opensearchpy.helpers import async_bulk
 
 from sidecar.models.catalogue import shipped_versions
 from sidecar.provenance import provenance_hash
+from sidecar.retrieval.docstrings import read_passages
 from tests.cluster.bridges import Papers
 from tests.support.http import ndjson
 
@@ -51,6 +52,27 @@ async def test_the_vector_is_the_models_own(papers: Papers, sentence_transformer
     expected = sentence_transformer.encode(text)  # type: ignore[attr-defined]
 
     assert float(np.dot((await papers.stored("1"))["embedding"], expected)) >= 0.9999
+
+
+async def test_docstrings_get_the_vectors_that_sentence_transformers_computes(
+    papers: Papers, sentence_transformer: object
+) -> None:
+    """The demo's documents, fewer of them."""
+    passages = read_passages(120)
+    lines = [line for p in passages for line in ({"index": {"_id": p.id}}, p.to_source())]
+
+    answer = await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true", ndjson(*lines))
+
+    assert answer.json["errors"] is False
+    texts = [f"{p.title}\n{p.abstract}" if p.abstract else p.title for p in passages]
+    expected = sentence_transformer.encode(texts)  # type: ignore[attr-defined]
+    query = {"size": len(passages), "query": {"term": {"embedding_meta.state": "ok"}}}
+    hits = (await papers.direct("POST", f"/{papers.index}/_search", query)).json["hits"]["hits"]
+    stored = {hit["_id"]: hit["_source"] for hit in hits}
+    assert stored.keys() == {p.id for p in passages}
+    for passage, text, vector in zip(passages, texts, expected, strict=True):
+        assert float(np.dot(stored[passage.id]["embedding"], vector)) >= 0.9999
+        assert stored[passage.id]["embedding_meta"]["hash"] == provenance_hash(text, papers.binding)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +125,15 @@ async def test_an_index_that_does_not_exist_is_bound_by_its_template(papers: Pap
 
     assert answer.headers["X-Sidecar-Ingest"] == "embedded=1; cached=0; pending=0"
     assert (await papers.stored("1", f"{papers.index}-new"))["embedding_meta"]["state"] == "ok"
+
+
+async def test_a_date_math_name_is_bound_by_the_template_of_the_index_it_means(papers: Papers) -> None:
+    name = f"%3C{papers.index}-%7Bnow%2Fd%7D%3E"
+
+    answer = await papers.bridge("PUT", f"/{name}/_doc/1?refresh=true", {"title": "Cats"})
+
+    assert answer.headers["X-Sidecar-Ingest"] == "embedded=1; cached=0; pending=0"
+    assert (await papers.stored("1", name))["embedding_meta"]["state"] == "ok"
 
 
 async def test_a_write_through_an_alias_goes_to_its_write_index(papers: Papers) -> None:

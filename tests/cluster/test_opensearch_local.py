@@ -31,7 +31,7 @@ def quiet(_step: str) -> None:
 async def test_node_has_the_modules_and_the_plugins(cluster: OpenSearchCluster) -> None:
     info = await cluster.call("GET", "/_nodes/_local/plugins")
     (node,) = info.body["nodes"].values()
-    assert {plugin["name"] for plugin in node["plugins"]} == {"opensearch-knn", "neural-search"}
+    assert {plugin["name"] for plugin in node["plugins"]} == {"opensearch-knn", "opensearch-neural-search"}
     assert {"lang-painless", "ingest-common", "reindex", "transport-netty4"} <= {m["name"] for m in node["modules"]}
 
 

@@ -86,6 +86,7 @@ def test_what_is_left_alone(source: bytes) -> None:
 
 def test_a_document_that_does_not_parse_is_known_as_malformed_where_a_guard_runs() -> None:
     assert plan_document(b"{bad", BOUND).is_malformed
+    assert plan_document(b'{"title":' + b"[" * 990 + b"]" * 990 + b"}", BOUND).is_malformed
     assert not plan_document(b"{bad", None).is_malformed
 
 

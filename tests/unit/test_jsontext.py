@@ -28,6 +28,8 @@ def test_what_is_not_json_is_a_value_error(read: object, data: bytes) -> None:
 
 def test_exact_reading_keeps_long_integers_and_refuses_duplicate_keys() -> None:
     assert loads_exact(b"123456789012345678901234567890") == 123456789012345678901234567890
+    with pytest.raises(ValueError, match="beyond a double"):
+        loads_exact(b"1e400")
     with pytest.raises(ValueError, match="duplicate key"):
         loads_exact(b'{"a":1,"a":2}')
 

@@ -1,0 +1,45 @@
+"""What is logged and measured, in a form that cannot be forged or grow without bound."""
+
+import json
+
+import pytest
+import structlog
+
+from sidecar.telemetry import configure_logging, exposition, logger
+
+
+@pytest.fixture(autouse=True)
+def restored() -> object:
+    yield
+    structlog.reset_defaults()
+
+
+def test_a_log_line_is_one_json_object_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info")
+
+    logger("test").info("it happened", action="happened", path="a\r\nb\x1b[1m")
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "\x1b" not in err
+    assert json.loads(err) | {"timestamp": ""} == {
+        "event": "it happened", "action": "happened", "path": "a\r\nb\x1b[1m", "component": "test", "level": "info",
+        "timestamp": "",
+    }  # fmt: skip
+
+
+def test_long_values_are_cut_and_lesser_levels_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("warning")
+
+    logger("test").info("nothing")
+    logger("test").warning("long", value="x" * 100_000)
+
+    assert len(capsys.readouterr().err) < 5_000
+
+
+def test_metrics_are_in_prometheus_format() -> None:
+    body, content_type = exposition()
+
+    assert b"# TYPE sidecar_bridge_requests_total counter" in body
+    assert content_type.startswith("text/plain")
