@@ -1,0 +1,67 @@
+"""What the documentation says of settings and commands is what the code declares. `--update-golden` writes it anew."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sidecar.cli.main import app
+from sidecar.config import load_configuration, variable
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = (
+    "up", "demo", "template render", "template diff", "template apply", "template list", "template delete",
+    "model list", "model show", "model add", "embed", "eval", "bridge", "embedder",
+    "node start", "node stop", "node status", "node path", "config show",
+)  # fmt: skip
+
+
+def check(request: pytest.FixtureRequest, path: Path, text: str) -> None:
+    if request.config.getoption("--update-golden"):
+        path.write_text(text)
+    assert path.read_text() == text
+
+
+def test_every_setting_is_documented(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [name for name in os.environ if name.startswith("SIDECAR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    rows = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
+    for setting in load_configuration().explain():
+        value = setting.value
+        shown = ", ".join(value) if isinstance(value, tuple) else str(value)
+        default = "depends on the machine" if isinstance(value, Path) else f"`{shown}`" if shown else "empty"
+        rows.append(f"| `{setting.name}` | `{variable(setting.name)}` | {default} | {setting.description} |")
+    text = (
+        "# Configuration\n\n"
+        "Strongest first: command line flag, environment variable, TOML file (`sidecar.toml`, or the one that `--config` or\n"
+        "`SIDECAR_CONFIG` names), default. In the file a setting `bridge.listen` stands as `listen` under `[bridge]`.\n"
+        "`sidecar config show` prints what is in force, and why.\n\n" + "\n".join(rows) + "\n"
+    )
+    check(request, ROOT / "docs" / "configuration.md", text)
+
+
+def test_every_command_has_help_and_is_documented(request: pytest.FixtureRequest) -> None:
+    pages = ["# Commands\n\nWhat `sidecar COMMAND --help` prints.\n"]
+    for command in COMMANDS:
+        done = CliRunner().invoke(app, [*command.split(), "--help"], prog_name="sidecar", env={"COLUMNS": "100"})
+        assert done.exit_code == 0
+        pages.append(f"\n## {command}\n\n```text\n{done.stdout.rstrip()}\n```\n")
+    check(request, ROOT / "docs" / "commands.md", "".join(pages))
+
+
+def test_generated_code_is_up_to_date(tmp_path: Path) -> None:
+    generated = ROOT / "sidecar" / "rpc" / "pb"
+    subprocess.run(
+        [sys.executable, "-m", "grpc_tools.protoc", f"-Isidecar/rpc/pb={ROOT / 'proto'}", f"--python_out={tmp_path}",
+         f"--pyi_out={tmp_path}", f"--grpc_python_out={tmp_path}", "sidecar/rpc/pb/embedding.proto"],
+        check=True,
+    )  # fmt: skip
+
+    for path in sorted((tmp_path / "sidecar/rpc/pb").iterdir()):
+        assert path.read_text() == (generated / path.name).read_text(), f"run make proto: {path.name} is out of date"
