@@ -1,10 +1,10 @@
 """`sidecar demo`: the whole system on real text, from nothing to an answer, and how to do each step by hand."""
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -23,8 +23,9 @@ from sidecar.cli.demo_pages import DirectCall, Finding, Hit, Places
 from sidecar.cli.foreground import run_until_signal
 from sidecar.cli.options import ConfigFile, configure
 from sidecar.cli.searching import Answered, search
-from sidecar.cli.up import Addresses, running_system
-from sidecar.config import Configuration, variable
+from sidecar.cli.steps import steps
+from sidecar.cli.up import Addresses, keep_parts_quiet, running_system
+from sidecar.config import Configuration
 from sidecar.errors import ClusterRefused, ErrorKind, SidecarError
 from sidecar.jsontext import Json
 from sidecar.model import ModelVersion, Role
@@ -77,8 +78,7 @@ def demo(
     With a terminal it stays up until Ctrl-C; without one it ends when all has been shown.
     """
     configuration = configure(config)
-    if "log_level" not in configuration.sources:
-        os.environ[variable("log_level")] = "warning"  # the parts inherit it; what they tell would tear the pages apart
+    keep_parts_quiet(configuration)
     run_until_signal(_demo(configuration, config, limit))
 
 
@@ -88,10 +88,10 @@ async def _demo(configuration: Configuration, config_file: Path | None, limit: i
     # Reading takes seconds of one core; starting the node and loading the model leave enough of it.
     reading = asyncio.get_running_loop().run_in_executor(None, read_passages, limit)
 
-    def report(line: str) -> None:
-        progress.print(line, style="dim")
-
-    async with running_system(configuration, upstream=None, config_file=config_file, report=report) as system:
+    async with AsyncExitStack() as stack:
+        with steps() as report:
+            starting = running_system(configuration, upstream=None, config_file=config_file, report=report)
+            system = await stack.enter_async_context(starting)
         await _show(system.addresses, await reading, out, progress)
         if sys.stdin.isatty() and sys.stdout.isatty():
             out.print("\nEverything keeps running until Ctrl-C.", style="bold")
@@ -105,7 +105,14 @@ async def _show(where: Addresses, passages: Sequence[Passage], out: Console, pro
         aiohttp.ClientSession() as session,
     ):
         served = (await embedder.models())[0]
-        places = Places(**asdict(where), index=_INDEX, template=_TEMPLATE, model=served.version.id, source=_SOURCE)
+        places = Places(
+            **asdict(where),
+            index=_INDEX,
+            template=_TEMPLATE,
+            model=served.version.id,
+            source=_SOURCE,
+            program=sys.argv[0],
+        )
         out.print(pages.heading("Running"), pages.addresses(places))
         indexed = await _index(places, cluster, served.version, passages, progress)
         out.print(pages.heading("Indexed by a plain client, through the bridge"), indexed)

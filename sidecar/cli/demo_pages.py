@@ -62,6 +62,7 @@ class Places:
     template: str
     model: str
     source: Sequence[str]
+    program: str = "sidecar"  # as the user has called it
 
 
 def heading(title: str) -> RenderableType:
@@ -150,7 +151,7 @@ def commands(places: Places, question: str, fields: Sequence[str]) -> Sequence[t
     written = f"/{places.index}/_doc/mine?refresh=true"
     provenance = f"/{places.index}/_doc/mine?_source_includes=embedding_meta"
     pattern, source = shlex.quote(f"{places.index}*"), ",".join(places.source)
-    template = f"sidecar template diff {places.template} --model {places.model} --index-pattern {pattern}"
+    template = f"{places.program} template diff {places.template} --model {places.model} --index-pattern {pattern}"
     return (
         ("the template: diff shows what apply would change (now: nothing)",
          f"{template} --source {source} --cluster {places.cluster}"),
@@ -161,7 +162,7 @@ def commands(places: Places, question: str, fields: Sequence[str]) -> Sequence[t
         ("another text, written around the bridge", _curl("PUT", places.cluster + written, other)),
         ("its provenance says that it waits for a vector", _curl("GET", places.cluster + provenance)),
         ("how the index is bound", _curl("GET", f"{places.bridge}/_plugins/_sidecar/bindings/{places.index}?pretty")),
-        ("vectors, over gRPC", f"sidecar embed {shlex.quote(question)} --embedder {places.embedder}"),
+        ("vectors, over gRPC", f"{places.program} embed {shlex.quote(question)} --embedder {places.embedder}"),
     )  # fmt: skip
 
 

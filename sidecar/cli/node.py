@@ -3,15 +3,13 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sidecar.cli.options import AsJson, ConfigFile, command_group, configure, setting
+from sidecar.cli.steps import steps
 from sidecar.config import NodeSettings
 from sidecar.opensearch.assembly import home_of
 from sidecar.opensearch.detached import detached_status, start_detached, stop_detached
@@ -33,7 +31,7 @@ def start(
 ) -> None:
     """Start the node in the background and print its URL; the first time, fetch it with Maven."""
     settings = _settings(config, node__http_port=port, node__heap=heap, node__dir=directory)
-    with progress() as report:
+    with steps() as report:
         node, is_new = start_detached(settings, port=settings.http_port, report=report)
     if not is_new:
         typer.echo(f"the local OpenSearch node is already running (process {node.pid})", err=True)
@@ -67,21 +65,6 @@ def path(*, directory: NodeDir = None, config: ConfigFile = None) -> None:
     if not home.is_dir():
         typer.echo("it is not assembled yet", err=True)
         raise typer.Exit(_FAILURE)
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Show the step at hand on a terminal's stderr; elsewhere one line for each step but the downloads."""
-    console = Console(stderr=True)
-    with console.status("") as shown:
-
-        def report(step: str) -> None:
-            if console.is_terminal:
-                shown.update(step)
-            elif not step.startswith("downloaded "):
-                console.print(step, highlight=False, soft_wrap=True)
-
-        yield report
 
 
 def _settings(file: Path | None, **flags: object) -> NodeSettings:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, TypeVarTuple
 
 import typer
-from rich.console import Console
 
 from sidecar.cli.foreground import child, run_until_signal
 from sidecar.cli.options import AsJson, ConfigFile, configure, setting
-from sidecar.config import Configuration, split_address
+from sidecar.cli.steps import steps
+from sidecar.config import Configuration, split_address, variable
 from sidecar.errors import ConfigurationError, ErrorKind, SidecarError
 from sidecar.opensearch.local import start_node
 
@@ -217,17 +218,21 @@ def up(
 async def _run(
     configuration: Configuration, config_file: Path | None, *, upstream: str | None, data: Path | None, as_json: bool
 ) -> None:
-    console = Console(stderr=True)
-
-    def report(line: str) -> None:
-        console.print(line, style="dim", highlight=False)
-
-    async with running_system(
-        configuration, upstream=upstream, data=data, config_file=config_file, report=report
-    ) as system:
+    keep_parts_quiet(configuration)
+    async with AsyncExitStack() as stack:
+        with steps() as report:
+            system = await stack.enter_async_context(
+                running_system(configuration, upstream=upstream, data=data, config_file=config_file, report=report)
+            )
         where = asdict(system.addresses)
         if as_json:
             print(json.dumps(where), flush=True)
         else:
             print("ready: " + "  ".join(f"{name} {address}" for name, address in where.items()), flush=True)
         await system.wait()
+
+
+def keep_parts_quiet(configuration: Configuration) -> None:
+    """Let the parts log warnings only, unless the level is set: what they say of themselves is said here already."""
+    if "log_level" not in configuration.sources:
+        os.environ[variable("log_level")] = "warning"  # they inherit it

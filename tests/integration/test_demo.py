@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def run(command: str) -> str:
 def test_demo_in_a_terminal_and_everything_by_hand(tmp_path: Path) -> None:
     terminal, its_side = pty.openpty()
     demo = subprocess.Popen(
-        [sys.executable, "-m", "sidecar.cli.main", "demo", "--limit", str(PASSAGES)],
+        [Path(sys.executable).with_name("sidecar"), "demo", "--limit", str(PASSAGES)],
         cwd=tmp_path,
         env=environment(),
         preexec_fn=partial(os.login_tty, its_side),  # noqa: PLW1509 - the tests have no other thread
@@ -65,7 +66,7 @@ def test_demo_in_a_terminal_and_everything_by_hand(tmp_path: Path) -> None:
     try:
         page = read_until(terminal, "Everything keeps running until Ctrl-C.")
         assert f"{PASSAGES} have a vector of their text" in page
-        commands = [line for line in page.splitlines() if line.startswith(("curl ", "sidecar "))]
+        commands = re.findall(r"^(?:curl|\S*/sidecar) .*?$", page, re.MULTILINE)
         answers = [run(command) for command in commands]
         parts = [os.pidfd_open(pid) for pid in descendants(demo.pid)]
         os.write(terminal, CTRL_C)
