@@ -31,8 +31,8 @@ def configure_logging(level: str) -> None:
             *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the stderr of the moment, which tests replace
+        cache_logger_on_first_use=False,
     )
 
 
