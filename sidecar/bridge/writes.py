@@ -138,9 +138,11 @@ class Writes:
             headers = wire.to_upstream(raw_headers(request), request.remote, without=_CHANGED_BODY)
             async with self._upstream.send(request.method, target, headers, _render(parts[0])) as response:
                 return await relay(request, response, [ingest])
-        if refused:  # positions count only in a whole answer; what is left out by filter_path is not missed in more
-            path, _, query = target.partition("?")
-            target = f"{path}?{wire.without_parameter(query, 'filter_path')}"
+        path, _, query = target.partition("?")
+        # Positions count only in a whole answer; who asks for less by filter_path does not mind more.
+        for name in ("format", "pretty", *(["filter_path"] if refused else [])):
+            query = wire.without_parameter(query, name)
+        target = f"{path}?{query}"
         headers = wire.to_upstream(raw_headers(request), request.remote, without=_MERGED_ANSWER)
         answers: list[BulkAnswer] = []
         for part in parts:

@@ -75,6 +75,30 @@ async def test_filters_hold_in_both_legs(filled: Papers) -> None:
     assert sorted(ids(answer.json)) == ["2", "3"]
 
 
+@pytest.mark.parametrize("expression", ["{index}*", "{index},{index}-alias", "{index}-alias"])
+async def test_wildcards_lists_and_aliases_are_searched_by_meaning(filled: Papers, expression: str) -> None:
+    await filled.direct(
+        "POST", "/_aliases", {"actions": [{"add": {"index": filled.index, "alias": f"{filled.index}-alias"}}]}
+    )
+
+    answer = await filled.bridge("POST", f"/{expression.format(index=filled.index)}/_search", {"query": QUERY})
+
+    assert answer.headers["X-Sidecar-Search"].startswith("hybrid")
+    assert sorted(ids(answer.json)) == ["1", "2", "3", "4"]
+
+
+async def test_the_filter_of_an_alias_holds_in_both_legs(filled: Papers) -> None:
+    alias = {"index": filled.index, "alias": f"{filled.index}-old", "filter": {"range": {"year": {"lt": 2003}}}}
+    await filled.direct("POST", "/_aliases", {"actions": [{"add": alias}]})
+
+    for mode in ("hybrid", "semantic"):
+        answer = await filled.bridge(
+            "POST", f"/{filled.index}-old/_search", {"query": QUERY, "from": 0, "size": 5}, X_Sidecar_Mode=mode
+        )
+        assert answer.headers["X-Sidecar-Search"].startswith(mode)
+        assert sorted(ids(answer.json)) == ["1", "2"]
+
+
 async def test_pages_do_not_overlap_and_miss_nothing(filled: Papers) -> None:
     pages = [
         ids((await filled.bridge("POST", f"/{filled.index}/_search", {"query": QUERY, "from": n, "size": 1})).json)

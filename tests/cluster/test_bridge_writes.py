@@ -7,6 +7,7 @@ import pytest
 from opensearchpy import AsyncOpenSearch
 from opensearchpy.helpers import async_bulk
 
+from sidecar.model import IndexBinding, SearchBinding, WritePolicy
 from sidecar.models.catalogue import shipped_versions
 from sidecar.provenance import provenance_hash
 from sidecar.retrieval.docstrings import read_passages
@@ -170,6 +171,19 @@ async def test_a_bulk_update_that_names_a_source_takes_the_vector_out(papers: Pa
     assert stored["embedding_meta"]["hash"] is None
 
 
+@pytest.mark.parametrize("exists", [True, False])
+async def test_a_bulk_upsert_of_a_source_ends_pending_without_a_vector(papers: Papers, exists: bool) -> None:
+    if exists:
+        await papers.bridge("PUT", f"/{papers.index}/_doc/1", {"title": "Cats", "year": 1})
+    body = ndjson({"update": {"_id": "1"}}, {"doc": {"title": "Dogs"}, "doc_as_upsert": True})
+
+    answer = await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true", body)
+
+    assert answer.json["items"][0]["update"]["result"] == ("updated" if exists else "created")
+    stored = await papers.stored("1")
+    assert (stored["title"], stored.get("embedding"), stored["embedding_meta"]["state"]) == ("Dogs", None, "pending")
+
+
 async def test_a_bulk_update_of_another_field_leaves_the_vector_and_a_noop_a_noop(papers: Papers) -> None:
     await papers.bridge("PUT", f"/{papers.index}/_doc/1", {"title": "Cats", "year": 1})
     before = await papers.stored("1")
@@ -228,6 +242,21 @@ async def test_one_bad_document_fails_alone_with_the_clusters_own_words(papers: 
     assert [item["index"]["status"] for item in direct.json["items"]] == [400, 400]
 
 
+async def test_a_vector_that_the_binding_forbids_is_refused_alone(papers: Papers) -> None:
+    binding = papers.binding.model_copy(update={"write": WritePolicy(client_vector="reject")})
+    block = IndexBinding(fields={"embedding": binding}, search=SearchBinding(field="embedding")).to_meta()
+    await papers.bridge("PUT", f"/{papers.index}/_mapping", {"_meta": {"sidecar": block}})
+    lines = ndjson(
+        {"create": {"_id": "1"}}, {"title": "Cats", "embedding": [1]}, {"index": {"_id": "2"}}, {"title": "Dogs"}
+    )
+
+    answer = await papers.bridge("POST", f"/{papers.index}/_bulk?filter_path=errors", lines)
+
+    first, second = answer.json["items"]
+    assert (answer.json["errors"], first["create"]["status"], second["index"]["status"]) == (True, 400, 201)
+    assert first["create"]["error"]["type"] == "illegal_argument_exception"
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -283,7 +312,7 @@ async def test_a_bulk_larger_than_a_sub_bulk_is_answered_as_one(papers: Papers) 
     for number in range(12):
         lines += [{"index": {"_id": str(number % 11)}}, {"title": f"number {number}", "blob": filler}]
 
-    answer = await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true", ndjson(*lines))
+    answer = await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true&format=yaml&pretty", ndjson(*lines))
 
     assert answer.body.startswith(b'{"took":')
     assert b'"errors":false,"items":[{"index":' in answer.body
