@@ -8,9 +8,10 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sidecar.errors import ConfigurationError
+from sidecar.errors import ErrorKind, SidecarError
 
 _PR_SET_PDEATHSIG: Final = 1
 _STOP_TIMEOUT_S: Final = 40.0  # longer than any drain
@@ -44,6 +45,21 @@ async def _cancel_on_signal(main: Coroutine[Any, Any, None]) -> None:
             raise
 
 
+@dataclass(eq=False)
+class NotReady(SidecarError):
+    """A command of ours ended before it was ready."""
+
+    name: str
+    exit_code: int
+
+    def __post_init__(self) -> None:
+        # 2 says that a setting or the machine is to be changed: so does this process then.
+        self.kind = ErrorKind.CONFIGURATION if self.exit_code == 2 else ErrorKind.UNAVAILABLE
+
+    def __str__(self) -> str:
+        return f"the {self.name} ended with exit code {self.exit_code} before it was ready"
+
+
 class Child:
     """One of our own commands as a child process that has said it is ready."""
 
@@ -73,7 +89,7 @@ class Child:
 async def child(name: str, arguments: Sequence[str]) -> AsyncIterator[Child]:
     """Run `sidecar NAME ARGUMENTS --json` until the context ends; it is ready when the context begins.
 
-    Raises ConfigurationError if it ends before it is ready; its own sentence is on stderr then.
+    Raises NotReady if it ends before that; its own sentence is on stderr then.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -86,7 +102,7 @@ async def child(name: str, arguments: Sequence[str]) -> AsyncIterator[Child]:
     try:
         line = await process.stdout.readline() if process.stdout else b""
         if not line:
-            raise ConfigurationError(f"the {name} ended with exit code {await process.wait()} before it was ready")
+            raise NotReady(name, await process.wait())
         running.ready = json.loads(line)
         yield running
     finally:
