@@ -72,6 +72,16 @@ class BridgeSettings(_Section):
     admin_listen: Address = Field("127.0.0.1:9202", description="Where /livez, /readyz and /metrics are served")
     upstream: Url = Field("http://127.0.0.1:9200", description="The cluster behind the bridge")
     embedder: Address = Field("127.0.0.1:50051", description="The embedding server (gRPC)")
+    embedder_token_file: str = Field(
+        "", description="File with the bearer token for the embedding server, reread when it changes; empty: none"
+    )
+    embedder_tls_ca: str = Field(
+        "", description="PEM file with the authorities of the embedding server's certificate; empty: no TLS"
+    )
+    embedder_tls_certificate: str = Field(
+        "", description="PEM file with our own certificate, for an embedding server that asks for one; empty: none"
+    )
+    embedder_tls_key: str = Field("", description="PEM file with the private key of that certificate")
     max_body_bytes: int = Field(
         104_857_600, gt=0, description="Largest decoded body of a write or search; as http.max_content_length"
     )
@@ -93,12 +103,30 @@ class EmbedderSettings(_Section):
     """The embedding server."""
 
     listen: Address = Field("127.0.0.1:50051", description="Where gRPC is served")
-    http_listen: Address = Field("127.0.0.1:8081", description="Where /livez, /readyz and /metrics are served")
+    http_listen: Address = Field(
+        "127.0.0.1:8081", description="Where /v1/embeddings, /v1/models, /livez, /readyz and /metrics are served"
+    )
+    tokens_file: str = Field(
+        "", description="File with the bearer tokens let in, one a line, reread when it changes; empty: everybody"
+    )
+    tls_certificate: str = Field(
+        "", description="PEM file with the certificate chain for gRPC and HTTP, reread when it changes; empty: no TLS"
+    )
+    tls_key: str = Field("", description="PEM file with the private key of that certificate, not encrypted")
+    tls_client_ca: str = Field(
+        "", description="PEM file with the authorities of clients' certificates, required of each; empty: none asked"
+    )
     model: Names = Field(("all-minilm-l6-v2@1",), description="Model versions to load (in a variable: comma-separated)")
     threads: int = Field(0, ge=0, description="CPU threads for the model; 0: as many as the process may use")
     max_batch_tokens: int = Field(1_024, gt=0, description="Tokens of one batch, padding included")
+    max_bulk_batch_ms: float = Field(
+        50.0, gt=0, description="How long a bulk batch may hold the device, and so a query that comes meanwhile"
+    )
     max_texts: int = Field(1_024, gt=0, description="Texts of one request")
     max_queue_tokens: int = Field(1_048_576, gt=0, description="Tokens that may wait; beyond it: RESOURCE_EXHAUSTED")
+    cache_memory_bytes: int = Field(67_108_864, ge=0, description="Vectors kept in memory; 0: none")
+    cache_dir: str = Field("", description="Folder in which vectors are kept on disk; empty: none are")
+    cache_disk_bytes: int = Field(1_073_741_824, ge=16_777_216, description="Largest size of the file in cache_dir")
     max_message_bytes: int = Field(33_554_432, gt=0, description="Largest gRPC message, both ways")
     reflection: bool = Field(True, description="Whether gRPC reflection is served")
     drain_timeout_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for requests in work")

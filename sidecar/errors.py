@@ -1,8 +1,8 @@
 """The errors of this package: one tree, one enum of kinds.
 
 Each front door has one table from `ErrorKind` to its own statuses: `bridge/answers.py` (OpenSearch's error shape),
-`embedding/servicer.py` and `rpc/client.py` (gRPC), `cli/main.py` (exit codes). An exception carries its data as
-attributes and builds its sentence in `__str__`.
+`embedding/statuses.py` and `rpc/failures.py` (gRPC), `embedding/openai.py` (HTTP), `cli/main.py` (exit codes). An
+exception carries its data as attributes and builds its sentence in `__str__`.
 """
 
 from dataclasses import dataclass

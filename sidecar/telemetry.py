@@ -5,7 +5,7 @@ import sys
 from typing import Final
 
 import structlog
-from prometheus_client import REGISTRY, Counter, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 _LONGEST_LINE: Final = 4_096
@@ -69,3 +69,10 @@ EMBEDDER_TOKENS = Counter(
 EMBEDDER_SECONDS = Histogram(
     "sidecar_embedder_seconds", "Where the time goes", ("model", "lane", "stage"), buckets=_SECONDS
 )
+EMBEDDER_BATCH_TEXTS = Histogram(
+    "sidecar_embedder_batch_texts", "Texts computed together", ("model", "lane"), buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+EMBEDDER_CACHE = Counter(
+    "sidecar_embedder_cache_total", "Distinct texts looked up: found in memory, on disk, or not", ("model", "outcome")
+)
+EMBEDDER_CACHE_BYTES = Gauge("sidecar_embedder_cache_bytes", "Bytes of cached vectors", ("store",))

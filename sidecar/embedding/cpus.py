@@ -8,6 +8,9 @@ from typing import Final
 _V2: Final = Path("/sys/fs/cgroup/cpu.max")
 _V1_QUOTA: Final = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 _V1_PERIOD: Final = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+_CPUINFO: Final = Path("/proc/cpuinfo")
+
+_VNNI: Final = frozenset({"avx512_vnni", "avx_vnni"})  # as Linux names them
 
 
 def quota_cpus(quota: str, period: str) -> int | None:
@@ -22,6 +25,19 @@ def available_cpus() -> int:
     affinity = len(os.sched_getaffinity(0))
     quota = quota_cpus(*_read_quota())
     return affinity if quota is None else min(affinity, quota)
+
+
+def names_vnni(cpuinfo: str) -> bool:
+    """Whether /proc/cpuinfo lists instructions that multiply and add bytes."""
+    return any(line.startswith("flags") and not _VNNI.isdisjoint(line.split()) for line in cpuinfo.splitlines())
+
+
+def has_vnni() -> bool:
+    """Whether this CPU multiplies and adds bytes in one instruction; unknown counts as no."""
+    try:
+        return names_vnni(_CPUINFO.read_text("ascii", "replace"))
+    except OSError:
+        return False
 
 
 def _read_quota() -> tuple[str, str]:

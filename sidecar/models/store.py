@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sidecar.errors import ConfigurationError, Conflict, InvalidInput, ModelNotFound
 from sidecar.jsontext import Json, loads
 from sidecar.model import MODEL_VERSION_ID, ModelVersion, Prompts, SpaceType
+from sidecar.models.artifacts import ArtifactStore
 from sidecar.models.catalogue import CatalogueEntry, catalogue, shipped_versions
 from sidecar.models.facts import DESCRIPTIONS, MODULES_FILE, Facts, facts_of, module_folders
 from sidecar.models.fingerprint import needed_files, tokenizer_hash, weight_files
@@ -34,6 +35,7 @@ class ModelStore:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.artifacts = ArtifactStore(directory)
 
     def known(self) -> tuple[KnownModel, ...]:
         """Every version, by id; the files are looked for but not verified.

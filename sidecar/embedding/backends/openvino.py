@@ -1,0 +1,94 @@
+"""OpenVINO on the CPU, from an artifact that `sidecar model build` made. Neither torch nor transformers is needed.
+
+The padded length of a text moves its vector (by 5e-3 for 8-bit models, 2e-7 in float32), its companions and the size of
+the batch do not. So a text is padded to a multiple of `bucket_tokens` from its own length, and its vector depends on
+the text alone.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.embedding.backends import Backend
+from sidecar.model import ModelVersion
+from sidecar.models.artifacts import read_manifest
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel
+
+MODEL_FILE: Final = "model.xml"
+
+_PROPERTIES: Final[dict[str, dict[str, str]]] = {
+    "openvino": {},
+    # Activations are quantised while computing, 128 at a time with a scale of their own.
+    "openvino-w8": {"DYNAMIC_QUANTIZATION_GROUP_SIZE": "128"},
+    "openvino-int8": {},
+}
+
+
+def without_telemetry() -> None:
+    """Keep OpenVINO and NNCF from calling home: merely importing either would send events to Google Analytics.
+
+    They take a package that cannot be imported for one that is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
+def load(version: ModelVersion, folder: Path, threads: int) -> Backend:
+    """Compile the artifact in `folder`, whose files have been verified, for this CPU."""
+    manifest = read_manifest(folder)
+    return compiled(folder, manifest.backend, version, pad_id=manifest.pad_id, threads=threads)
+
+
+def compiled(folder: Path, backend: str, version: ModelVersion, *, pad_id: int, threads: int) -> Backend:
+    """Compile the model in `folder`, which may have no manifest yet."""
+    without_telemetry()
+    import openvino  # noqa: PLC0415 - a second; only when a model is loaded
+
+    properties = {
+        "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 wherever the CPU has it, with a cosine of .998
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": str(threads),
+        **_PROPERTIES[backend],
+    }
+    model = openvino.Core().compile_model(folder / MODEL_FILE, "CPU", properties)
+    return OpenVinoBackend(backend, model, pad_id=pad_id, max_tokens=version.max_tokens)
+
+
+class OpenVinoBackend:
+    """A compiled model that takes token ids and an attention mask and gives pooled vectors."""
+
+    deterministic = True
+    bucket_tokens = 16
+
+    def __init__(self, name: str, model: "CompiledModel", *, pad_id: int, max_tokens: int) -> None:
+        self.name = name
+        self._request = model.create_infer_request()
+        self._pad_id = pad_id
+        self._max_tokens = max_tokens
+
+    def compute(self, batch: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+        """One pooled vector a text; the batch is padded to the bucket of its longest text."""
+        longest = max(len(ids) for ids in batch)
+        length = padded_tokens(longest, bucket_tokens=self.bucket_tokens, max_tokens=self._max_tokens)
+        pooled: NDArray[np.float32] = self._request.infer(padded_batch(batch, length, self._pad_id))[0]
+        return pooled
+
+
+def padded_tokens(tokens: int, *, bucket_tokens: int, max_tokens: int) -> int:
+    """How long a text of so many tokens is after padding: a model may have no positions beyond its limit."""
+    return min(-(-tokens // bucket_tokens) * bucket_tokens, max_tokens)
+
+
+def padded_batch(
+    batch: Sequence[NDArray[np.int32]], length: int, pad_id: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The token ids of the texts in rows of one length, and the mask that says which of them are padding (0)."""
+    mask = np.arange(length) < np.array([len(ids) for ids in batch])[:, None]
+    padded = np.full(mask.shape, pad_id, dtype=np.int64)
+    padded[mask] = np.concatenate(batch)
+    return padded, mask.astype(np.int64)
