@@ -12,10 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.embedding.backends import Backend
-from sidecar.embedding.batching import choose_batch, choose_lane, padding_tokens
+from sidecar.embedding.batching import (
+    BULK_SHARE,
+    bulk_batch_tokens,
+    choose_batch,
+    choose_lane,
+    owed_after,
+    padding_tokens,
+)
+from sidecar.embedding.cache import Entry, VectorCache
+from sidecar.embedding.tokenizing import TokenizedText
 from sidecar.errors import EmbedderOverloaded
 from sidecar.ports import Lane
-from sidecar.telemetry import EMBEDDER_SECONDS, EMBEDDER_TOKENS, logger
+from sidecar.telemetry import EMBEDDER_BATCH_TEXTS, EMBEDDER_SECONDS, EMBEDDER_TOKENS, logger
 
 _WINDOW: Final = 1_024  # texts among which lengths are compared; sorting them takes less than a millisecond
 _SHORTEST_RETRY_S: Final = 0.05
@@ -25,14 +34,26 @@ _log = logger("embedding.batcher")
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """A text to compute. Equal keys are computed once and kept in the cache; without a key it is computed anew."""
+
+    tokenized: TokenizedText
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Computed:
     """What became of the texts of one call."""
 
     pooled: NDArray[np.float32]  # one row a text; the row of a failed text means nothing
     failures: dict[int, str]  # row -> why there is no vector
+    shared: frozenset[int]  # rows that another call had asked for already
     queue_s: float  # until the first of its texts was taken
     compute_s: float  # of the batches that it took part in
     padding_tokens: int  # of the same batches
+
+
+NOTHING: Final = Computed(np.zeros((0, 0), np.float32), {}, frozenset(), 0.0, 0.0, 0)
 
 
 @dataclass(eq=False, slots=True)
@@ -48,11 +69,16 @@ class _Call:
     padding_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Waiting:
-    call: _Call
-    row: int
-    ids: NDArray[np.int32]
+    text: Text
+    number: int  # of arrival
+    lane: Lane
+    callers: list[tuple[_Call, int]]  # who gets the vector, and in which row
+
+    @property
+    def tokens(self) -> int:
+        return len(self.text.tokenized.ids)
 
 
 class Batcher:
@@ -65,36 +91,42 @@ class Batcher:
         model: str,
         dimension: int,
         worker: Executor,
+        cache: VectorCache,
         max_batch_tokens: int,
+        max_bulk_batch_s: float,
         max_queue_tokens: int,
     ) -> None:
         self._backend = backend
         self._model = model
         self._dimension = dimension
         self._worker = worker
+        self._cache = cache
         self._max_batch_tokens = max_batch_tokens
+        self._max_bulk_batch_s = max_bulk_batch_s
         self._max_queue_tokens = max_queue_tokens
         # By number of arrival: in order, and one that is cancelled leaves at once, wherever it stands.
         self._lanes: dict[Lane, dict[int, _Waiting]] = {lane: {} for lane in Lane}
+        self._lane_tokens: dict[Lane, int] = dict.fromkeys(Lane, 0)
+        self._by_key: dict[bytes, _Waiting] = {}  # what waits or is being computed
         self._arrivals = 0
-        self._queued_tokens = 0
-        self._interactive_in_a_row = 0
+        self._owed_to_bulk_s = 0.0
         self._tokens_per_s: float | None = None
+        self._bulk_tokens_per_s: float | None = None  # of bulk batches alone, padding included
         self._something_waits = asyncio.Event()
 
     @property
     def queued_tokens(self) -> int:
         """Tokens that wait; those of the batch in work no longer count."""
-        return self._queued_tokens
+        return sum(self._lane_tokens.values())
 
-    async def compute(self, texts: Sequence[NDArray[np.int32]], lane: Lane) -> Computed:
-        """Wait for the vectors of these texts (token ids). Cancelled, it takes out of the queue what still waits.
+    async def compute(self, texts: Sequence[Text], lane: Lane, remaining_s: float | None = None) -> Computed:
+        """Wait for the vectors of these texts. Cancelled, it takes out of the queue what nobody else waits for.
 
-        Raises EmbedderOverloaded if the queue is full; an empty one takes any call.
+        Raises EmbedderOverloaded if the queue is full or cannot be worked off in `remaining_s`; an empty one takes any
+        call.
         """
-        tokens = sum(len(ids) for ids in texts)
-        if self._queued_tokens and self._queued_tokens + tokens > self._max_queue_tokens:
-            raise EmbedderOverloaded(self._retry_after_s())
+        new = (text for text in texts if text.key is None or text.key not in self._by_key)
+        self._admit(sum(len(text.tokenized.ids) for text in new), lane, remaining_s)
         call = _Call(
             pooled=np.zeros((len(texts), self._dimension), dtype=np.float32),
             lane=lane,
@@ -102,17 +134,23 @@ class Batcher:
             enqueued=perf_counter(),
             missing=len(texts),
         )
-        first = self._arrivals
-        self._arrivals += len(texts)
-        self._lanes[lane].update((first + row, _Waiting(call, row, ids)) for row, ids in enumerate(texts))
-        self._queued_tokens += tokens
+        waited_for, shared = [], set()
+        for row, text in enumerate(texts):
+            same = self._by_key.get(text.key) if text.key is not None else None
+            if same is None:
+                waited_for.append(self._enqueue(text, row, call))
+            else:
+                self._join(same, row, call)
+                waited_for.append(same)
+                shared.add(row)
         self._something_waits.set()
         try:
             await call.done
         finally:
-            for number in range(first, first + len(texts)):
-                self._remove(lane, number)
-        return self._finished(call)
+            if call.missing:
+                for waiting in waited_for:
+                    self._leave(waiting, call)
+        return self._finished(call, frozenset(shared))
 
     async def run(self) -> None:
         """Compute batch after batch until cancelled. An error of the back end fails the texts of its batch only."""
@@ -122,47 +160,102 @@ class Batcher:
             if batch:
                 await self._run_batch(batch)
 
+    def _admit(self, tokens: int, lane: Lane, remaining_s: float | None) -> None:
+        if not tokens or not self.queued_tokens:
+            return
+        wait_s = self._wait_s(lane)
+        if self.queued_tokens + tokens > self._max_queue_tokens:
+            raise EmbedderOverloaded(_retry_after_s(wait_s))
+        if remaining_s is not None and wait_s is not None and wait_s > remaining_s:
+            raise EmbedderOverloaded(_retry_after_s(wait_s - remaining_s))
+
+    def _wait_s(self, lane: Lane) -> float | None:
+        """How long what waits now will keep the device busy, before a text of this lane has its turn."""
+        if self._tokens_per_s is None:
+            return None
+        if lane is Lane.BULK:
+            return self.queued_tokens / self._tokens_per_s
+        return self._lane_tokens[lane] / self._tokens_per_s / (1 - BULK_SHARE)
+
+    def _enqueue(self, text: Text, row: int, call: _Call) -> _Waiting:
+        waiting = _Waiting(text, self._arrivals, call.lane, [(call, row)])
+        self._arrivals += 1
+        self._lanes[call.lane][waiting.number] = waiting
+        self._lane_tokens[call.lane] += waiting.tokens
+        if text.key is not None:
+            self._by_key[text.key] = waiting
+        return waiting
+
+    def _join(self, waiting: _Waiting, row: int, call: _Call) -> None:
+        waiting.callers.append((call, row))
+        if call.lane is Lane.INTERACTIVE and self._unqueue(waiting):  # somebody waits now for what a load asked for
+            waiting.lane = Lane.INTERACTIVE
+            self._lanes[waiting.lane][waiting.number] = waiting
+            self._lane_tokens[waiting.lane] += waiting.tokens
+
+    def _leave(self, waiting: _Waiting, call: _Call) -> None:
+        waiting.callers = [(other, row) for other, row in waiting.callers if other is not call]
+        if not waiting.callers and self._unqueue(waiting):
+            self._forget_key(waiting)
+
+    def _unqueue(self, waiting: _Waiting) -> bool:
+        """Take out of its lane; False if it has been taken for a batch already."""
+        if self._lanes[waiting.lane].pop(waiting.number, None) is None:
+            return False
+        self._lane_tokens[waiting.lane] -= waiting.tokens
+        return True
+
+    def _forget_key(self, waiting: _Waiting) -> None:
+        if waiting.text.key is not None:
+            del self._by_key[waiting.text.key]
+
     def _take(self) -> list[_Waiting]:
         lane = choose_lane(
             interactive=bool(self._lanes[Lane.INTERACTIVE]),
             bulk=bool(self._lanes[Lane.BULK]),
-            interactive_in_a_row=self._interactive_in_a_row,
+            owed_s=self._owed_to_bulk_s,
+            bulk_batch_s=self._max_bulk_batch_s,
         )
         if lane is None:
             self._something_waits.clear()
             return []
-        self._interactive_in_a_row = self._interactive_in_a_row + 1 if lane is Lane.INTERACTIVE else 0
-        window = list(islice(self._lanes[lane].items(), _WINDOW))
-        positions = choose_batch([len(waiting.ids) for _, waiting in window], self._max_batch_tokens)
-        for position in positions:
-            self._remove(lane, window[position][0])
-        return [window[position][1] for position in positions]
-
-    def _remove(self, lane: Lane, number: int) -> None:
-        waiting = self._lanes[lane].pop(number, None)
-        if waiting is not None:
-            self._queued_tokens -= len(waiting.ids)
+        max_tokens = self._max_batch_tokens
+        if lane is Lane.BULK:
+            max_tokens = bulk_batch_tokens(self._bulk_tokens_per_s, self._max_bulk_batch_s, max_tokens)
+        window = list(islice(self._lanes[lane].values(), _WINDOW))
+        positions = choose_batch([waiting.tokens for waiting in window], max_tokens, self._backend.bucket_tokens)
+        batch = [window[position] for position in positions]
+        for waiting in batch:
+            self._unqueue(waiting)
+        return batch
 
     async def _run_batch(self, batch: Sequence[_Waiting]) -> None:
+        lane = batch[0].lane
         started = perf_counter()
         failure = None
         pooled = None
         try:
             pooled = await asyncio.get_running_loop().run_in_executor(
-                self._worker, self._compute, [waiting.ids for waiting in batch]
+                self._worker, self._compute, [waiting.text.tokenized.ids for waiting in batch]
             )
         except Exception as error:  # noqa: BLE001 - whatever a library raises, the server goes on
             _log.exception("a batch failed", action="batch_failed", model=self._model, texts=len(batch))
             failure = f"the back end failed on the batch of this text: {type(error).__name__}"
         seconds = perf_counter() - started
-        lengths = [len(waiting.ids) for waiting in batch]
-        self._measure(sum(lengths), padding_tokens(lengths), seconds)
-        for call in {id(waiting.call): waiting.call for waiting in batch}.values():
+        lengths = [waiting.tokens for waiting in batch]
+        padding = padding_tokens(lengths, self._backend.bucket_tokens)
+        EMBEDDER_BATCH_TEXTS.labels(self._model, lane).observe(len(batch))
+        EMBEDDER_TOKENS.labels(self._model, "computed").inc(sum(lengths))
+        EMBEDDER_TOKENS.labels(self._model, "padding").inc(padding)
+        self._owed_to_bulk_s = owed_after(self._owed_to_bulk_s, lane, seconds, bulk_waits=bool(self._lanes[Lane.BULK]))
+        if pooled is not None:  # a batch that failed says nothing of the rate
+            self._learn_rate(lane, sum(lengths), padding, seconds)
+        for call in {id(call): call for waiting in batch for call, _ in waiting.callers}.values():
             call.started = call.started or started
             call.compute_s += seconds
-            call.padding_tokens += padding_tokens(lengths)
+            call.padding_tokens += padding
         for position, waiting in enumerate(batch):
-            _deliver(waiting, None if pooled is None else pooled[position], failure)
+            self._deliver(waiting, None if pooled is None else pooled[position], failure)
 
     def _compute(self, batch: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         pooled = self._backend.compute(batch)
@@ -170,30 +263,37 @@ class Batcher:
             raise ValueError(f"the back end gave a matrix of {pooled.shape} for {len(batch)} texts")
         return pooled
 
-    def _measure(self, tokens: int, padding: int, seconds: float) -> None:
-        EMBEDDER_TOKENS.labels(self._model, "computed").inc(tokens)
-        EMBEDDER_TOKENS.labels(self._model, "padding").inc(padding)
-        rate = tokens / seconds
-        self._tokens_per_s = rate if self._tokens_per_s is None else 0.8 * self._tokens_per_s + 0.2 * rate
+    def _learn_rate(self, lane: Lane, tokens: int, padding: int, seconds: float) -> None:
+        self._tokens_per_s = _smoothed(self._tokens_per_s, tokens / seconds)
+        if lane is Lane.BULK:
+            self._bulk_tokens_per_s = _smoothed(self._bulk_tokens_per_s, (tokens + padding) / seconds)
 
-    def _retry_after_s(self) -> float:
-        if self._tokens_per_s is None:
-            return 1.0
-        return min(max(self._queued_tokens / self._tokens_per_s, _SHORTEST_RETRY_S), _LONGEST_RETRY_S)
+    def _deliver(self, waiting: _Waiting, vector: NDArray[np.float32] | None, failure: str | None) -> None:
+        self._forget_key(waiting)
+        text = waiting.text
+        if vector is not None and text.key is not None and vector.any() and np.isfinite(vector).all():
+            # Kept even if every caller has gone: who comes again after a deadline finds what was done.
+            entry = Entry(vector.copy(), len(text.tokenized.ids), text.tokenized.dropped)
+            vector = self._cache.keep(text.key, entry).pooled
+        for call, row in waiting.callers:
+            if vector is None:
+                call.failures[row] = failure or ""
+            else:
+                call.pooled[row] = vector
+            call.missing -= 1
+            if call.missing == 0 and not call.done.done():  # it is done if its caller has gone
+                call.done.set_result(None)
 
-    def _finished(self, call: _Call) -> Computed:
-        queue_s = (call.started or call.enqueued) - call.enqueued
+    def _finished(self, call: _Call, shared: frozenset[int]) -> Computed:
+        queue_s = max((call.started or call.enqueued) - call.enqueued, 0.0)  # a batch that it joined had begun before
         EMBEDDER_SECONDS.labels(self._model, call.lane, "queue").observe(queue_s)
         EMBEDDER_SECONDS.labels(self._model, call.lane, "compute").observe(call.compute_s)
-        return Computed(call.pooled, call.failures, queue_s, call.compute_s, call.padding_tokens)
+        return Computed(call.pooled, call.failures, shared, queue_s, call.compute_s, call.padding_tokens)
 
 
-def _deliver(waiting: _Waiting, vector: NDArray[np.float32] | None, failure: str | None) -> None:
-    call = waiting.call
-    if vector is None:
-        call.failures[waiting.row] = failure or ""
-    else:
-        call.pooled[waiting.row] = vector
-    call.missing -= 1
-    if call.missing == 0 and not call.done.done():  # it is done if its caller has gone
-        call.done.set_result(None)
+def _smoothed(rate: float | None, latest: float) -> float:
+    return latest if rate is None else 0.8 * rate + 0.2 * latest
+
+
+def _retry_after_s(wait_s: float | None) -> float:
+    return 1.0 if wait_s is None else min(max(wait_s, _SHORTEST_RETRY_S), _LONGEST_RETRY_S)

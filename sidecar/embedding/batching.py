@@ -9,26 +9,59 @@ from typing import Final
 
 from sidecar.ports import Lane
 
-# When both lanes wait, one batch of five is BULK's: a person waits for it now and then, a load never starves.
-INTERACTIVE_IN_A_ROW: Final = 4
+# Of the time in which both lanes wait, BULK gets a fifth: a person waits for it now and then, a load never starves.
+BULK_SHARE: Final = 0.2
+
+# A bulk batch before anything has been measured: some 50 ms of one slow core.
+_FIRST_BULK_TOKENS: Final = 128
 
 
-def choose_lane(*, interactive: bool, bulk: bool, interactive_in_a_row: int) -> Lane | None:
-    """The lane that is served next, from which lanes hold texts and how often INTERACTIVE has just been served.
+def choose_lane(*, interactive: bool, bulk: bool, owed_s: float, bulk_batch_s: float) -> Lane | None:
+    """The lane that is served next, from which lanes hold texts and how much time BULK is owed.
 
-    None if nothing waits.
+    INTERACTIVE goes first until BULK is owed the time of one batch. None if nothing waits.
     """
-    if interactive and not (bulk and interactive_in_a_row >= INTERACTIVE_IN_A_ROW):
+    if interactive and not (bulk and owed_s >= bulk_batch_s):
         return Lane.INTERACTIVE
     return Lane.BULK if bulk else None
 
 
-def choose_batch(lengths: Sequence[int], max_tokens: int) -> tuple[int, ...]:
+def owed_after(owed_s: float, lane: Lane, seconds: float, *, bulk_waits: bool) -> float:
+    """What BULK is owed after a batch of this lane; time counts by its length, as batches differ by a factor of 50.
+
+    Nothing is owed to a lane that is empty, nor does BULK pay for time that nobody else wanted.
+    """
+    if not bulk_waits:
+        return 0.0
+    if lane is Lane.INTERACTIVE:
+        return owed_s + seconds * BULK_SHARE / (1 - BULK_SHARE)
+    return max(owed_s - seconds, 0.0)
+
+
+def bulk_batch_tokens(tokens_per_s: float | None, max_batch_s: float, max_batch_tokens: int) -> int:
+    """How many tokens a bulk batch may hold, so that no query waits longer than `max_batch_s` for it to end.
+
+    `tokens_per_s` counts padding; None: not measured yet.
+    """
+    within = _FIRST_BULK_TOKENS if tokens_per_s is None else int(tokens_per_s * max_batch_s)
+    return min(max(within, 1), max_batch_tokens)
+
+
+def padded(length: int, bucket_tokens: int) -> int:
+    """To how many tokens a text is padded on its own account; 0: to none."""
+    return length if bucket_tokens == 0 else -(-length // bucket_tokens) * bucket_tokens
+
+
+def choose_batch(lengths: Sequence[int], max_tokens: int, bucket_tokens: int = 0) -> tuple[int, ...]:
     """The positions of the texts to compute together; `lengths` are their tokens, oldest first, at least one.
 
-    The oldest text and the nearest ones in length, as many as fit into `max_tokens` with padding. A text that is longer
-    than `max_tokens` goes alone.
+    The oldest text and the nearest ones in length, as many as fit into `max_tokens` with padding; with `bucket_tokens`
+    the oldest of those that are padded to the same length. A text that is longer than `max_tokens` goes alone.
     """
+    if bucket_tokens:
+        size = padded(lengths[0], bucket_tokens)
+        equal = [position for position, length in enumerate(lengths) if size - bucket_tokens < length <= size]
+        return tuple(equal[: max(max_tokens // size, 1)])
     by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
     low = high = by_length.index(0)  # the batch is by_length[low:high + 1]
     while True:
@@ -48,6 +81,6 @@ def choose_batch(lengths: Sequence[int], max_tokens: int) -> tuple[int, ...]:
             return tuple(sorted(by_length[low : high + 1]))
 
 
-def padding_tokens(lengths: Sequence[int]) -> int:
+def padding_tokens(lengths: Sequence[int], bucket_tokens: int = 0) -> int:
     """Tokens that a batch of texts of these lengths computes for nothing."""
-    return max(lengths) * len(lengths) - sum(lengths)
+    return padded(max(lengths), bucket_tokens) * len(lengths) - sum(lengths)

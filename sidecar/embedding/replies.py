@@ -8,7 +8,6 @@ import numpy as np
 from google.rpc import code_pb2
 from numpy.typing import NDArray
 
-from sidecar.embedding.tokenizing import TokenizedText
 from sidecar.rpc.pb import embedding_pb2 as pb
 
 
@@ -23,15 +22,17 @@ class Failure:
 EMPTY: Final = Failure(code_pb2.INVALID_ARGUMENT, "the text is empty")
 
 
-def too_long(text: TokenizedText) -> Failure:
+def too_long(limit: int, dropped: int) -> Failure:
     """The failure of a text that must not be cut."""
-    limit = len(text.ids)
-    return Failure(code_pb2.OUT_OF_RANGE, f"the text has {limit + text.dropped} tokens; the model takes {limit}")
+    return Failure(code_pb2.OUT_OF_RANGE, f"the text has {limit + dropped} tokens; the model takes {limit}")
 
 
-def not_a_vector() -> Failure:
-    """The failure of a text whose vector holds NaN or infinity, or is all zeros."""
-    return Failure(code_pb2.INTERNAL, "the model gave no usable vector")
+def broken(why: str) -> Failure:
+    """The failure of a text whose batch the back end could not compute."""
+    return Failure(code_pb2.INTERNAL, why)
+
+
+_NOT_A_VECTOR: Final = Failure(code_pb2.INTERNAL, "the model gave no usable vector")  # NaN, infinity or all zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,56 +50,59 @@ def distinct(texts: Sequence[str]) -> Distinct:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one distinct text: a row of the matrix or a failure."""
+class Answer:
+    """What became of one distinct text: a pooled vector or a failure."""
 
-    text: TokenizedText | None  # None: not tokenised
-    row: int
+    pooled: NDArray[np.float32] | None = None
     failure: Failure | None = None
+    tokens: int = 0
+    dropped: int = 0
+    cached: bool = False
+    shared: bool = False  # computed for another call
 
 
-def outcomes(
-    texts: Sequence[TokenizedText | Failure],
-    computed: Sequence[int],
-    failures: dict[int, str],
-    usable: NDArray[np.bool_],
-) -> tuple[list[Outcome], list[int]]:
-    """What became of each distinct text, and which computed rows make the matrix.
+def matrix(answers: Sequence[Answer], dimension: int) -> NDArray[np.float32]:
+    """The pooled vectors of those that have one, in order."""
+    rows = [answer.pooled for answer in answers if answer.pooled is not None]
+    return np.stack(rows) if rows else np.zeros((0, dimension), np.float32)
 
-    `computed[r]` is the text whose vector stands in computed row r; `failures` are those rows that have none, `usable`
-    tells vectors from NaN and zeros.
+
+def items(
+    answers: Sequence[Answer], usable: NDArray[np.bool_], index: Sequence[int]
+) -> tuple[list[pb.Item], NDArray[np.intp]]:
+    """One item per text of the request, in order, and which rows of `matrix` leave the server.
+
+    `usable` tells the rows of `matrix` that are vectors from NaN and zeros. Repeats of a text are marked as
+    deduplicated, as is a text that was computed for another call.
     """
-    found = [Outcome(None, -1, text) if isinstance(text, Failure) else Outcome(text, -1) for text in texts]
-    kept: list[int] = []
-    for computed_row, number in enumerate(computed):
-        text = found[number].text
-        if computed_row in failures:
-            found[number] = Outcome(text, -1, Failure(code_pb2.INTERNAL, failures[computed_row]))
-        elif not usable[computed_row]:
-            found[number] = Outcome(text, -1, not_a_vector())
-        else:
-            found[number] = Outcome(text, len(kept))
-            kept.append(computed_row)
-    return found, kept
-
-
-def items(found: Sequence[Outcome], index: Sequence[int]) -> list[pb.Item]:
-    """One item per text of the request, in order; repeats of a text are marked as deduplicated."""
+    kept = np.flatnonzero(usable)
+    final_row = np.where(usable, np.cumsum(usable) - 1, -1).tolist()
+    rows = iter(final_row)
+    made = [_item(answer, -1 if answer.pooled is None else next(rows)) for answer in answers]
     seen: set[int] = set()
-    made = []
+    ordered = []
     for number in index:
-        made.append(_item(found[number], repeated=number in seen))
+        item = made[number]
+        if number in seen and not item.deduplicated:
+            item = pb.Item()
+            item.CopyFrom(made[number])
+            item.deduplicated = True
         seen.add(number)
-    return made
+        ordered.append(item)
+    return ordered, kept
 
 
-def _item(outcome: Outcome, *, repeated: bool) -> pb.Item:
-    item = pb.Item(row=outcome.row, deduplicated=repeated)
-    if outcome.text is not None:
-        item.tokens = len(outcome.text.ids)
-        item.tokens_dropped = outcome.text.dropped
-        item.truncated = outcome.text.dropped > 0
-    if outcome.failure is not None:
-        item.error.code = outcome.failure.code
-        item.error.message = outcome.failure.message
+def _item(answer: Answer, row: int) -> pb.Item:
+    item = pb.Item(
+        row=row,
+        tokens=answer.tokens,
+        tokens_dropped=answer.dropped,
+        truncated=answer.dropped > 0,
+        cached=answer.cached,
+        deduplicated=answer.shared,
+    )
+    failure = _NOT_A_VECTOR if answer.pooled is not None and row < 0 else answer.failure
+    if failure is not None:
+        item.error.code = failure.code
+        item.error.message = failure.message
     return item

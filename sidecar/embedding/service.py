@@ -3,19 +3,18 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from itertools import count
 from time import perf_counter
 from typing import Final, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sidecar.embedding.batcher import Batcher, Computed
+from sidecar.embedding.batcher import NOTHING, Batcher, Computed, Text
+from sidecar.embedding.cache import Entry, VectorCache, cache_key
 from sidecar.embedding.loading import LoadedModel
-from sidecar.embedding.replies import EMPTY, Failure, distinct, items, outcomes, too_long
+from sidecar.embedding.replies import EMPTY, Answer, broken, distinct, items, matrix, too_long
 from sidecar.embedding.requests import Wanted, check_embed, check_tokenize, prompt_of
 from sidecar.embedding.statuses import NotServing
 from sidecar.embedding.tokenizing import TokenizedText
@@ -23,9 +22,11 @@ from sidecar.embedding.vectors import finish
 from sidecar.errors import ModelNotFound
 from sidecar.ports import Lane
 from sidecar.rpc.pb import embedding_pb2 as pb
-from sidecar.telemetry import EMBEDDER_SECONDS, EMBEDDER_TEXTS, EMBEDDER_TOKENS
+from sidecar.telemetry import EMBEDDER_CACHE, EMBEDDER_SECONDS, EMBEDDER_TEXTS, EMBEDDER_TOKENS
 
-_TOKENIZE_SLICE: Final = 32  # texts; between two slices of a bulk request a query gets its turn
+# Between two slices of a load a query gets its turn: some 3 ms of one core, unless one text is longer than that.
+_SLICE_TEXTS: Final = 32
+_SLICE_CHARACTERS: Final = 16_384
 
 T = TypeVar("T")
 
@@ -49,10 +50,14 @@ class Served:
 class EmbeddingService:
     """Answers requests; refuses them with `SidecarError`s."""
 
-    def __init__(self, *, max_texts: int, max_message_bytes: int, tokenize_worker: Executor) -> None:
+    def __init__(
+        self, *, max_texts: int, max_message_bytes: int, tokenize_worker: Executor, cache: VectorCache
+    ) -> None:
         self._max_texts = max_texts
         self._max_message_bytes = max_message_bytes
         self._tokenize_worker = tokenize_worker
+        self._cache = cache
+        self._bulk_turn = asyncio.Lock()  # one slice of one load at a time, however many loads there are
         self._served: dict[str, Served] = {}
         self._in_work = 0
         self._idle = asyncio.Event()
@@ -85,15 +90,23 @@ class EmbeddingService:
             prompt = prompt_of(request.role, loaded.version)
             reply = pb.TokenizeReply()
             for texts in _slices(request.texts):
-                for found in await self._in_tokenizer(partial(loaded.tokenizer.spans, prompt, texts)):
+                async with self._bulk_turn:
+                    counted = await self._in_tokenizer(partial(loaded.tokenizer.spans, prompt, texts))
+                for found in counted:
                     spans = found.spans if request.offsets else ()
                     reply.items.add(
                         tokens=found.tokens, char_starts=[s for s, _ in spans], char_ends=[e for _, e in spans]
                     )
             return reply
 
-    async def embed(self, request: pb.EmbedRequest) -> pb.EmbedReply:
-        """Embed a batch of texts.
+    async def texts_of(self, model: str, ids: Sequence[Sequence[int]]) -> list[str | None]:
+        """The text of each list of token ids; None for ids that are no text's. Raises ModelNotFound, NotServing."""
+        with self._working():
+            tokenizer = self._find(model).loaded.tokenizer
+            return [await self._in_tokenizer(partial(tokenizer.text_of, one)) for one in ids]
+
+    async def embed(self, request: pb.EmbedRequest, remaining_s: float | None = None) -> pb.EmbedReply:
+        """Embed a batch of texts; `remaining_s`: how long the caller still waits.
 
         Raises ModelNotFound, NotServing, InvalidRequest, Unsupported, SpaceMismatch, EmbedderOverloaded.
         """
@@ -102,17 +115,24 @@ class EmbeddingService:
             wanted = check_embed(request, served.loaded.version, self._max_texts)
             unique = distinct(request.texts)
             started = perf_counter()
-            texts = await self._tokenized(served.loaded, unique.texts, wanted)
+            found = await self._looked_up(served.loaded, unique.texts, wanted, request.cache)
             tokenize_s = perf_counter() - started
-            numbers = [number for number, text in enumerate(texts) if isinstance(text, TokenizedText)]
-            computed = await _compute(served, [text.ids for text in texts if isinstance(text, TokenizedText)], wanted)
+            texts = [one for one in found if isinstance(one, Text)]
+            computed = NOTHING
+            if texts:
+                left_s = None if remaining_s is None else remaining_s - tokenize_s
+                computed = await served.batcher.compute(texts, wanted.lane, left_s)
+            answers = _answers(found, computed)
             encoded, usable = finish(
-                computed.pooled, dimension=wanted.dimension, normalize=wanted.normalize, encoding=wanted.encoding
+                matrix(answers, served.loaded.version.dimension),
+                dimension=wanted.dimension,
+                normalize=wanted.normalize,
+                encoding=wanted.encoding,
             )
-            found, kept = outcomes(texts, numbers, computed.failures, usable)
+            made, kept = items(answers, usable, unique.index)
             reply = _heading(request, served.loaded, wanted)
             reply.matrix = encoded[kept].tobytes()
-            reply.items.extend(items(found, unique.index))
+            reply.items.extend(made)
             reply.padding_tokens = computed.padding_tokens
             reply.timing.queue_us = round(computed.queue_s * 1e6)
             reply.timing.tokenize_us = round(tokenize_s * 1e6)
@@ -155,35 +175,98 @@ class EmbeddingService:
             max_message_bytes=self._max_message_bytes,
         )
 
-    async def _tokenized(
-        self, loaded: LoadedModel, texts: Sequence[str], wanted: Wanted
-    ) -> list[TokenizedText | Failure]:
-        found: list[TokenizedText | Failure] = []
-        for some in _slices(texts):
-            prompted = [wanted.prompt + text for text in some]
-            tokenized = await self._in_tokenizer(partial(loaded.tokenizer.encode, prompted))
-            for text, result in zip(some, tokenized, strict=True):
-                if not text:
-                    found.append(EMPTY)
-                elif wanted.refuse_long and result.dropped:
-                    found.append(too_long(result))
+    async def _looked_up(
+        self, loaded: LoadedModel, texts: Sequence[str], wanted: Wanted, policy: int
+    ) -> list[Answer | Text]:
+        """What the cache knows of each text; what it does not know, ready to be computed."""
+        if policy == pb.CACHE_POLICY_BYPASS:
+            keys: list[bytes | None] = [None] * len(texts)
+        else:
+            space, computed_by = loaded.version.space, loaded.computed_by
+            keys = [cache_key(space, computed_by, wanted.prompt + text) for text in texts]
+        found: dict[int, Answer | Text] = {}
+        for number, (text, key) in enumerate(zip(texts, keys, strict=True)):
+            if not text:
+                found[number] = Answer(failure=EMPTY)
+            elif key is not None and (entry := self._cache.get(key)) is not None:
+                found[number] = _cached(entry, wanted)
+        unknown = [number for number in range(len(texts)) if number not in found]
+        in_memory = sum(one.cached for one in found.values() if isinstance(one, Answer))
+        not_in_memory, on_disk = len(unknown), 0
+        turn = self._bulk_turn if wanted.lane is Lane.BULK else nullcontext()
+        for some in _slices([texts[number] for number in unknown]):
+            numbers, unknown = unknown[: len(some)], unknown[len(some) :]
+            async with turn:
+                read = await self._in_tokenizer(
+                    partial(self._read_or_tokenize, loaded, some, [keys[number] for number in numbers], wanted)
+                )
+            for number, one in zip(numbers, read, strict=True):
+                key = keys[number]
+                if isinstance(one, Entry):
+                    on_disk += 1
+                    if key is not None:
+                        self._cache.remember(key, one)
+                    found[number] = _cached(one, wanted)
                 else:
-                    found.append(result)
-        return found
+                    found[number] = _tokenized(one, key, wanted)
+        if policy != pb.CACHE_POLICY_BYPASS:
+            _measure_cache(loaded.version.id, in_memory, on_disk, not_in_memory - on_disk)
+        return [found[number] for number in range(len(texts))]
+
+    def _read_or_tokenize(
+        self, loaded: LoadedModel, texts: Sequence[str], keys: Sequence[bytes | None], wanted: Wanted
+    ) -> list[Entry | TokenizedText]:
+        """In the thread of the tokenizer, which is on the way anyhow: the disk is asked first."""
+        entries = self._cache.read_file([key for key in keys if key is not None], loaded.version.dimension)
+        missing = [number for number, key in enumerate(keys) if key is None or key not in entries]
+        tokenized = iter(loaded.tokenizer.encode([wanted.prompt + texts[number] for number in missing]))
+        return [entries[key] if key is not None and key in entries else next(tokenized) for key in keys]
 
     async def _in_tokenizer(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._tokenize_worker, work)
 
 
 def _slices(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(texts), _TOKENIZE_SLICE):
-        yield texts[start : start + _TOKENIZE_SLICE]
+    start = characters = 0
+    for end, text in enumerate(texts):
+        characters += len(text)
+        if end > start and (end - start == _SLICE_TEXTS or characters > _SLICE_CHARACTERS):
+            yield texts[start:end]
+            start, characters = end, len(text)
+    if start < len(texts):
+        yield texts[start:]
 
 
-async def _compute(served: Served, ids: Sequence[NDArray[np.int32]], wanted: Wanted) -> Computed:
-    if not ids:
-        return Computed(np.zeros((0, served.loaded.version.dimension), np.float32), {}, 0.0, 0.0, 0)
-    return await served.batcher.compute(ids, wanted.lane)
+def _cached(entry: Entry, wanted: Wanted) -> Answer:
+    if wanted.refuse_long and entry.dropped:
+        return Answer(failure=too_long(entry.tokens, entry.dropped), cached=True)
+    return Answer(entry.pooled, tokens=entry.tokens, dropped=entry.dropped, cached=True)
+
+
+def _tokenized(text: TokenizedText, key: bytes | None, wanted: Wanted) -> Answer | Text:
+    if wanted.refuse_long and text.dropped:
+        return Answer(failure=too_long(len(text.ids), text.dropped))
+    return Text(text, key)
+
+
+def _answers(found: Sequence[Answer | Text], computed: Computed) -> list[Answer]:
+    answers, rows = [], count()
+    for one in found:
+        if isinstance(one, Answer):
+            answers.append(one)
+            continue
+        row = next(rows)
+        failed = row in computed.failures
+        answers.append(
+            Answer(
+                pooled=None if failed else computed.pooled[row],
+                failure=broken(computed.failures[row]) if failed else None,
+                tokens=len(one.tokenized.ids),
+                dropped=one.tokenized.dropped,
+                shared=row in computed.shared,
+            )
+        )
+    return answers
 
 
 def _heading(request: pb.EmbedRequest, loaded: LoadedModel, wanted: Wanted) -> pb.EmbedReply:
@@ -204,3 +287,8 @@ def _measure(reply: pb.EmbedReply, lane: Lane, tokenize_s: float) -> None:
     EMBEDDER_TEXTS.labels(reply.model, lane, "ok").inc(len(reply.items) - failed)
     EMBEDDER_TOKENS.labels(reply.model, "dropped").inc(sum(item.tokens_dropped for item in reply.items))
     EMBEDDER_SECONDS.labels(reply.model, lane, "tokenize").observe(tokenize_s)
+
+
+def _measure_cache(model: str, in_memory: int, on_disk: int, misses: int) -> None:
+    for outcome, texts in (("memory", in_memory), ("disk", on_disk), ("miss", misses)):
+        EMBEDDER_CACHE.labels(model, outcome).inc(texts)

@@ -50,6 +50,15 @@ class TextTokenizer:
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [self._finish(encoding) for encoding in encodings]
 
+    def text_of(self, ids: Sequence[int]) -> str | None:
+        """The text that has exactly these token ids, special tokens included; None if none has.
+
+        Decoding gives some text for the ids of another model's tokenizer too. The way back tells, and the special
+        tokens around the text do: without them, two short words of another vocabulary pass for two of this one.
+        """
+        text = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text if self._tokenizer.encode(text).ids == list(ids) else None
+
     def spans(self, prompt: str, texts: Sequence[str]) -> list[TokenSpans]:
         """Where each token of each text stands; the prompt is put in front of the text, as for embedding."""
         encodings = self._tokenizer.encode_batch([prompt + text for text in texts])

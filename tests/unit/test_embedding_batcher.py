@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sidecar.embedding.batcher import Batcher
+from sidecar.embedding.batcher import Batcher, Computed, Text
+from sidecar.embedding.cache import VectorCache
+from sidecar.embedding.tokenizing import TokenizedText
 from sidecar.errors import EmbedderOverloaded
 from sidecar.ports import Lane
 
@@ -19,7 +21,8 @@ class StepBackend:
     name = "step"
     deterministic = True
 
-    def __init__(self) -> None:
+    def __init__(self, bucket_tokens: int = 0) -> None:
+        self.bucket_tokens = bucket_tokens
         self.batches: list[list[list[int]]] = []
         self.entered = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
@@ -33,13 +36,17 @@ class StepBackend:
         return np.array([[float(ids[0]), float(len(ids))] for ids in batch], dtype=np.float32)
 
 
-def ids(*values: int) -> NDArray[np.int32]:
-    return np.array(values, dtype=np.int32)
+def ids(*values: int, key: bytes | None = None) -> Text:
+    return Text(TokenizedText(np.array(values, dtype=np.int32), dropped=0), key)
 
 
 @asynccontextmanager
 async def running(
-    backend: StepBackend, *, max_batch_tokens: int = 100, max_queue_tokens: int = 1_000
+    backend: StepBackend,
+    *,
+    max_batch_tokens: int = 100,
+    max_queue_tokens: int = 1_000,
+    cache: VectorCache | None = None,
 ) -> AsyncIterator[Batcher]:
     with ThreadPoolExecutor(1) as worker:
         batcher = Batcher(
@@ -47,7 +54,9 @@ async def running(
             model="m@1",
             dimension=2,
             worker=worker,
+            cache=cache or VectorCache(0),
             max_batch_tokens=max_batch_tokens,
+            max_bulk_batch_s=10.0,
             max_queue_tokens=max_queue_tokens,
         )
         async with asyncio.TaskGroup() as group:
@@ -133,3 +142,142 @@ async def test_a_matrix_of_the_wrong_shape_is_a_failure_too() -> None:
     async with running(Wrong()) as batcher:
         computed = await batcher.compute([ids(1)], Lane.BULK)
     assert computed.failures == {0: "the back end failed on the batch of this text: ValueError"}
+
+
+async def test_a_bucketed_back_end_gets_batches_of_one_padded_length() -> None:
+    backend = StepBackend(bucket_tokens=2)
+    backend.go_on.release(2)
+    async with running(backend) as batcher:
+        computed = await batcher.compute([ids(1), ids(2, 2, 2), ids(3, 3)], Lane.BULK)
+    assert backend.batches == [[[1], [3, 3]], [[2, 2, 2]]]
+    assert computed.padding_tokens == 2
+
+
+async def test_the_same_text_of_two_callers_is_computed_once() -> None:
+    backend = StepBackend()
+    async with running(backend) as batcher, asyncio.TaskGroup() as group:
+        group.create_task(batcher.compute([ids(1)], Lane.BULK))
+        await entered(backend)
+        first = group.create_task(batcher.compute([ids(7, key=b"7"), ids(8)], Lane.BULK))
+        second = group.create_task(batcher.compute([ids(9), ids(7, key=b"7")], Lane.BULK))
+        await asyncio.sleep(0)
+        backend.go_on.release(2)
+        computed = await first, await second
+    assert [one.shared for one in computed] == [frozenset(), {1}]
+    assert [one.pooled[:, 0].tolist() for one in computed] == [[7, 8], [9, 7]]
+    assert sorted(text for batch in backend.batches for text in batch) == [[1], [7], [8], [9]]
+
+
+async def test_without_a_key_each_text_is_computed_anew() -> None:
+    backend = StepBackend()
+    backend.go_on.release(2)
+    async with running(backend) as batcher:
+        computed = await batcher.compute([ids(7), ids(7)], Lane.BULK)
+    assert (computed.shared, backend.batches) == (frozenset(), [[[7], [7]]])
+
+
+@pytest.mark.parametrize(
+    "gone", [pytest.param(0, id="who asked first is gone"), pytest.param(1, id="who joined is gone")]
+)
+async def test_one_caller_that_goes_takes_nothing_from_the_other(gone: int) -> None:
+    backend = StepBackend()
+    async with running(backend) as batcher, asyncio.TaskGroup() as group:
+        group.create_task(batcher.compute([ids(1)], Lane.BULK))
+        await entered(backend)
+        calls = [group.create_task(batcher.compute([ids(7, key=b"7")], Lane.BULK)) for _ in range(2)]
+        await asyncio.sleep(0)
+        calls[gone].cancel()
+        await asyncio.wait([calls[gone]])
+        assert batcher.queued_tokens == 1
+        backend.go_on.release(2)
+        assert (await calls[1 - gone]).pooled[0, 0] == 7
+    assert backend.batches == [[[1]], [[7]]]
+
+
+async def test_a_text_that_everybody_has_left_may_be_asked_for_again() -> None:
+    backend = StepBackend()
+    async with running(backend) as batcher, asyncio.TaskGroup() as group:
+        group.create_task(batcher.compute([ids(1)], Lane.BULK))
+        await entered(backend)
+        for _ in range(2):
+            left = group.create_task(batcher.compute([ids(7, key=b"7")], Lane.BULK))
+            await asyncio.sleep(0)
+            left.cancel()
+            await asyncio.wait([left])
+        assert batcher.queued_tokens == 0
+        again = group.create_task(batcher.compute([ids(7, key=b"7")], Lane.BULK))
+        await asyncio.sleep(0)
+        backend.go_on.release(2)
+        assert (await again).shared == frozenset()
+
+
+async def test_a_query_takes_a_text_that_a_load_asked_for_to_the_front() -> None:
+    backend = StepBackend()
+    async with running(backend, max_batch_tokens=1) as batcher, asyncio.TaskGroup() as group:
+        group.create_task(batcher.compute([ids(1)], Lane.BULK))
+        await entered(backend)
+        group.create_task(batcher.compute([ids(2), ids(3, key=b"3")], Lane.BULK))
+        await asyncio.sleep(0)
+        group.create_task(batcher.compute([ids(3, key=b"3")], Lane.INTERACTIVE))
+        await asyncio.sleep(0)
+        backend.go_on.release(3)
+    assert backend.batches == [[[1]], [[3]], [[2]]]
+
+
+async def test_a_vector_is_kept_even_if_its_caller_has_gone() -> None:
+    backend, cache = StepBackend(), VectorCache(10_000)
+    async with running(backend, cache=cache) as batcher, asyncio.TaskGroup() as group:
+        left = group.create_task(batcher.compute([ids(7, 7, key=b"7")], Lane.BULK))
+        await entered(backend)
+        left.cancel()
+        await asyncio.wait([left])
+        backend.go_on.release(2)
+        await batcher.compute([ids(1)], Lane.BULK)
+    entry = cache.get(b"7")
+    assert entry is not None
+    assert (entry.pooled.tolist(), entry.tokens, entry.dropped) == ([7, 2], 2, 0)
+
+
+async def test_what_is_no_vector_is_not_kept() -> None:
+    class Broken(StepBackend):
+        def compute(self, batch: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+            return np.array([[0, 0], [np.nan, 1], [np.inf, 1]], dtype=np.float32)
+
+    cache = VectorCache(10_000)
+    async with running(Broken(), cache=cache) as batcher:
+        await batcher.compute([ids(n, key=bytes([n])) for n in range(3)], Lane.BULK)
+    assert [cache.get(bytes([n])) for n in range(3)] == [None] * 3
+
+
+async def _measured(backend: StepBackend, batcher: Batcher) -> Computed:
+    """Let a batch through, so that the batcher knows a rate."""
+    backend.go_on.release()
+    computed = await batcher.compute([ids(1)], Lane.BULK)
+    assert backend.entered.acquire(blocking=False)
+    return computed
+
+
+async def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
+    backend = StepBackend()
+    async with running(backend) as batcher, asyncio.TaskGroup() as group:
+        await _measured(backend, batcher)
+        group.create_task(batcher.compute([ids(2)], Lane.BULK))
+        await entered(backend)
+        group.create_task(batcher.compute([ids(*range(3, 90))], Lane.BULK))
+        await asyncio.sleep(0)
+        with pytest.raises(EmbedderOverloaded) as refused:
+            await batcher.compute([ids(100)], Lane.BULK, remaining_s=0.0)
+        assert refused.value.retry_after_s > 0
+        query = group.create_task(batcher.compute([ids(101)], Lane.INTERACTIVE, remaining_s=0.0))
+        await asyncio.sleep(0)
+        assert not query.done()  # the load does not stand before it
+        backend.go_on.release(3)
+    assert [[2], [101], list(range(3, 90))] == [text for batch in backend.batches[1:] for text in batch]
+
+
+async def test_an_empty_queue_takes_a_call_with_any_deadline() -> None:
+    backend = StepBackend()
+    async with running(backend) as batcher:
+        await _measured(backend, batcher)
+        backend.go_on.release()
+        assert (await batcher.compute([ids(2)], Lane.BULK, remaining_s=0.0)).failures == {}

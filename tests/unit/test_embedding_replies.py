@@ -1,11 +1,10 @@
 import numpy as np
 
-from sidecar.embedding.replies import EMPTY, Failure, distinct, items, outcomes, too_long
-from sidecar.embedding.tokenizing import TokenizedText
+from sidecar.embedding.replies import EMPTY, Answer, broken, distinct, items, matrix, too_long
 
 
-def text(tokens: int, dropped: int = 0) -> TokenizedText:
-    return TokenizedText(np.zeros(tokens, dtype=np.int32), dropped)
+def vector(*values: float) -> np.ndarray:
+    return np.array(values, dtype=np.float32)
 
 
 def test_distinct_keeps_the_order_of_first_appearance() -> None:
@@ -14,22 +13,37 @@ def test_distinct_keeps_the_order_of_first_appearance() -> None:
     assert found.index == (0, 1, 0, 2, 1)
 
 
-def test_every_kind_of_outcome_in_one_reply() -> None:
-    texts: list[TokenizedText | Failure] = [text(3), EMPTY, text(4, dropped=2), text(5), text(6)]
-    found, kept = outcomes(texts, [0, 2, 3, 4], {2: "it broke"}, np.array([True, True, True, False]))
-    made = items(found, [0, 1, 2, 3, 4, 2])
-    assert kept == [0, 1]
-    assert [item.row for item in made] == [0, -1, 1, -1, -1, 1]
-    assert [item.tokens for item in made] == [3, 0, 4, 5, 6, 4]
-    assert [item.deduplicated for item in made] == [False] * 5 + [True]
-    assert (made[2].truncated, made[2].tokens_dropped) == (True, 2)
+def test_every_kind_of_answer_in_one_reply() -> None:
+    answers = [
+        Answer(vector(1, 2), tokens=3),
+        Answer(failure=EMPTY),
+        Answer(vector(0, 0), tokens=6),
+        Answer(failure=broken("it broke"), tokens=4, dropped=2),
+        Answer(vector(3, 4), tokens=5, dropped=1, cached=True),
+        Answer(vector(5, 6), tokens=5, shared=True),
+    ]
+    assert matrix(answers, 2).tolist() == [[1, 2], [0, 0], [3, 4], [5, 6]]
+    made, kept = items(answers, np.array([True, False, True, True]), [0, 1, 2, 3, 4, 5, 4, 0])
+    assert kept.tolist() == [0, 2, 3]
+    assert [item.row for item in made] == [0, -1, -1, -1, 1, 2, 1, 0]
+    assert [item.tokens for item in made] == [3, 0, 6, 4, 5, 5, 5, 3]
+    assert [item.deduplicated for item in made] == [False] * 5 + [True] * 3
+    assert [item.cached for item in made] == [False] * 4 + [True, False, True, False]
+    assert (made[4].truncated, made[4].tokens_dropped) == (True, 1)
     assert [(item.error.code, item.error.message) for item in made if item.HasField("error")] == [
         (3, "the text is empty"),
-        (13, "it broke"),
         (13, "the model gave no usable vector"),
+        (13, "it broke"),
     ]
 
 
+def test_a_reply_without_any_vector() -> None:
+    answers = [Answer(failure=EMPTY)]
+    pooled = matrix(answers, 4)
+    made, kept = items(answers, np.zeros(0, dtype=np.bool_), [0])
+    assert (pooled.shape, [item.row for item in made], kept.tolist()) == ((0, 4), [-1], [])
+
+
 def test_a_refused_long_text_tells_its_length_and_the_limit() -> None:
-    failure = too_long(text(16, dropped=4))
+    failure = too_long(16, dropped=4)
     assert (failure.code, failure.message) == (11, "the text has 20 tokens; the model takes 16")

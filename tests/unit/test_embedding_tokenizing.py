@@ -35,6 +35,22 @@ def test_ids_equal_the_librarys_own_truncation(texts: list[str]) -> None:
         assert found.dropped == sum(part.special_tokens_mask.count(0) for part in expected.overflowing)
 
 
+@pytest.mark.parametrize(
+    ("ids", "text"),
+    [
+        pytest.param([101, 7592, 2088, 102], "hello world", id="its own"),
+        pytest.param([101, 102], "", id="no text"),
+        pytest.param([7592, 2088], None, id="without special tokens"),
+        pytest.param([15339, 1917], None, id="hello world by cl100k_base"),
+        pytest.param([101, 100, 102], None, id="the unknown token: the text is lost"),
+        pytest.param([101, 99_999, 102], None, id="beyond the vocabulary"),
+        pytest.param([], None, id="nothing"),
+    ],
+)
+def test_the_text_of_token_ids(ids: list[int], text: str | None) -> None:
+    assert TOKENIZER.text_of(ids) == text
+
+
 @given(st.text(max_size=60))
 def test_spans_lie_inside_the_text_and_count_what_is_cut(text: str) -> None:
     (spans,) = TOKENIZER.spans("query: ", [text])

@@ -1,0 +1,385 @@
+"""What the embedding server does with one machine, against `SentenceTransformer.encode` on the same.
+
+    .venv/bin/python benchmarks/embedder.py [--corpus FOLDER] [--model ID/BACKEND ...] [--against KIND=URL ...]
+
+FOLDER holds `corpus.jsonl(.gz)` and `queries.jsonl` in BEIR's layout (SciFact, for one); without it the texts are the
+docstrings of installed packages. Starts one server after the other, each as a process of its own, with as many threads
+as the reference; measures the two in turns, so that a busy machine is busy for both alike, and prints medians with
+their spread. Some three minutes for each server on two cores. `--against` measures servers that run already, with the
+same texts: `tei=URL` (text-embeddings-inference) or `openai=URL`; give them as many threads and no cache.
+"""
+
+import argparse
+import asyncio
+import gzip
+import itertools
+import json
+import math
+import os
+import platform
+import random
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+import grpc
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from sentence_transformers import SentenceTransformer
+
+from sidecar.config import load_configuration
+from sidecar.embedding.cpus import available_cpus
+from sidecar.models.store import ModelStore
+from sidecar.retrieval.docstrings import read_passages
+from sidecar.rpc.pb import embedding_pb2 as pb
+from sidecar.rpc.pb import embedding_pb2_grpc
+
+REQUEST_TEXTS = 32
+IN_FLIGHT = 4
+ROUNDS = 5
+ROUND_TEXTS = 96  # of each kind and round
+QUERIES = 150
+HITS = 100
+LOAD_S = 8.0
+
+
+@dataclass(frozen=True)
+class Texts:
+    source: str
+    passages: list[str]
+    queries: list[str]
+
+    def mixed(self) -> list[str]:
+        """Seven queries to three passages, shuffled with a fixed seed."""
+        count = min(len(self.passages), 2 * ROUND_TEXTS * ROUNDS)
+        drawn = random.Random(1)
+        return [drawn.choice(self.queries if drawn.random() < 0.7 else self.passages) for _ in range(count)]
+
+
+def read_beir(folder: Path) -> Texts:
+    def lines(name: str) -> list[Any]:
+        path = folder / name
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return [json.loads(line) for line in content.splitlines()]
+
+    packed = (folder / "corpus.jsonl.gz").exists()
+    corpus = lines("corpus.jsonl.gz" if packed else "corpus.jsonl")
+    passages = [f"{document.get('title', '')} {document['text']}".strip() for document in corpus]
+    return Texts(folder.name, passages, [query["text"] for query in lines("queries.jsonl")])
+
+
+def read_docstrings() -> Texts:
+    passages = [f"{one.title}\n{one.abstract}\n{one.content}" for one in read_passages(5_000)]
+    queries = [" ".join(passage.split()[1:10]) for passage in passages]
+    return Texts("docstrings", passages, queries)
+
+
+@dataclass
+class Process:
+    ready: dict[str, Any]
+    pid: int
+    start_s: float
+
+    @property
+    def resident_mb(self) -> float:
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@asynccontextmanager
+async def server(model: str, threads: int) -> AsyncIterator[Process]:
+    command = ["-m", "sidecar.cli.main", "embedder", "--model", model, "--threads", str(threads), "--json"]
+    free = ["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
+    started = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, *free, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        assert process.stdout is not None
+        line = await process.stdout.readline()
+        if not line:
+            raise SystemExit(f"the server did not start: sidecar embedder --model {model}")
+        yield Process(json.loads(line), process.pid, time.perf_counter() - started)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+class Caller(Protocol):
+    """A server under test."""
+
+    async def embed(self, texts: Sequence[str], *, query: bool = False, cached: bool = False) -> float | None:
+        """Wait for the vectors; seconds of it in the model, if the server tells."""
+        ...
+
+
+class OverGrpc:
+    """Ours: one channel, nothing between the benchmark and the wire."""
+
+    def __init__(self, channel: grpc.aio.Channel, model: str) -> None:
+        self._stub = embedding_pb2_grpc.EmbedderStub(channel)
+        self._model = model
+
+    async def embed(self, texts: Sequence[str], *, query: bool = False, cached: bool = False) -> float | None:
+        request = pb.EmbedRequest(
+            model=self._model,
+            texts=texts,
+            role=pb.ROLE_QUERY if query else pb.ROLE_PASSAGE,
+            lane=pb.LANE_INTERACTIVE if query else pb.LANE_BULK,
+            cache=pb.CACHE_POLICY_DEFAULT if cached else pb.CACHE_POLICY_BYPASS,
+        )
+        reply = await self._stub.Embed(request)
+        assert {item.row for item in reply.items} == set(range(len(set(texts))))
+        return float(reply.timing.compute_us) / 1e6
+
+
+class OverHttp:
+    """Others: text-embeddings-inference's own API (`tei`), or that of OpenAI."""
+
+    def __init__(self, session: aiohttp.ClientSession, kind: str, url: str, model: str) -> None:
+        self._session = session
+        self._kind = kind
+        self._url = url.rstrip("/") + {"tei": "/embed", "openai": "/v1/embeddings"}[kind]
+        self._model = model
+
+    async def embed(self, texts: Sequence[str], *, query: bool = False, cached: bool = False) -> float | None:
+        del query, cached  # they have no lanes and are not asked for a cache
+        body: dict[str, Any] = {"inputs": list(texts), "truncate": True}
+        if self._kind == "openai":
+            body = {"input": list(texts), "model": self._model, "encoding_format": "base64"}
+        async with self._session.post(self._url, json=body) as reply:
+            answer = await reply.json()
+            assert reply.status == 200, answer
+            assert len(answer if self._kind == "tei" else answer["data"]) == len(texts)
+        return None
+
+
+async def saturate(caller: Caller, texts: Sequence[str]) -> None:
+    """All texts, in requests of 32, as many as it takes to keep the server busy."""
+    requests = iter([texts[start : start + REQUEST_TEXTS] for start in range(0, len(texts), REQUEST_TEXTS)])
+
+    async def work() -> None:
+        for some in requests:
+            await caller.embed(some)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(IN_FLIGHT):
+            group.create_task(work())
+
+
+@dataclass
+class Load:
+    """Four requests of 32 passages in flight, again and again."""
+
+    texts: Sequence[str]
+    completed: list[float] = field(default_factory=list)  # when, request by request
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, caller: Caller) -> None:
+        async def work(start: int) -> None:
+            while not self.stopped.is_set():
+                some = [self.texts[(start + n) % len(self.texts)] for n in range(REQUEST_TEXTS)]
+                await caller.embed(some)
+                self.completed.append(time.perf_counter())
+                start += REQUEST_TEXTS * IN_FLIGHT
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(IN_FLIGHT):
+                group.create_task(work(number * REQUEST_TEXTS))
+
+
+async def timed(call: Callable[[], Awaitable[object]]) -> float:
+    started = time.perf_counter()
+    await call()
+    return time.perf_counter() - started
+
+
+async def throughput(caller: Caller, reference: Any, texts: Sequence[str], table: Table, name: str) -> None:
+    ours, theirs = [], []
+    await saturate(caller, texts[:ROUND_TEXTS])
+    for number in range(ROUNDS):
+        some = texts[number * ROUND_TEXTS : (number + 1) * ROUND_TEXTS]
+        ours.append(len(some) / await timed(lambda some=some: saturate(caller, some)))
+        theirs.append(len(some) / await timed(lambda some=some: asyncio.to_thread(encode, reference, some)))
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    table.add_row(f"texts/s, {name}", rates(ours), f"encode: {rates(theirs)}; ratio {ratio:.2f}")
+
+
+def encode(reference: Any, texts: Sequence[str]) -> None:
+    reference.encode(list(texts), batch_size=REQUEST_TEXTS, show_progress_bar=False)
+
+
+async def idle(caller: Caller, reference: Any, queries: Sequence[str], table: Table) -> list[float]:
+    seconds, bare, single = [], [], []
+    for number in range(QUERIES):
+        text = queries[number % len(queries)]
+        started = time.perf_counter()
+        model_s = await caller.embed([text], query=True)
+        seconds.append(time.perf_counter() - started)
+        bare.append(math.nan if model_s is None else model_s)
+        single.append(await timed(lambda text=text: asyncio.to_thread(encode, reference, [text])))
+    model, whole = statistics.median(bare), statistics.median(single)
+    beside = f"of it the model {model * 1e3:.1f} ms; encode: {whole * 1e3:.1f} ms"
+    table.add_row("one short query, idle", latencies(seconds), beside)
+    return seconds
+
+
+async def under_load(caller: Caller, texts: Texts, idle_s: Sequence[float], table: Table) -> None:
+    """Load alone, then with queries, then alone again: the machine may have changed meanwhile."""
+    seconds: list[float] = []
+
+    async def query_on() -> None:
+        queries = itertools.cycle(texts.queries)
+        while True:
+            started = time.perf_counter()
+            await caller.embed([next(queries)], query=True)
+            seconds.append(time.perf_counter() - started)
+
+    alone = [await load_rate(caller, texts.passages)]
+    beside = await load_rate(caller, texts.passages, query_on)
+    alone.append(await load_rate(caller, texts.passages))
+    share = beside / statistics.mean(alone)
+    more = (p(seconds, 99) - p(idle_s, 99)) * 1e3
+    table.add_row(
+        f"one query while {IN_FLIGHT} x {REQUEST_TEXTS} passages are in flight",
+        latencies(seconds),
+        f"p99 {more:+.0f} ms against idle; {len(seconds)} queries",
+    )
+    table.add_row("  the load meanwhile", f"{beside:.1f} texts/s", f"{share:.2f} of {rates(alone)} alone")
+
+
+async def load_rate(
+    caller: Caller, passages: Sequence[str], beside: Callable[[], Awaitable[None]] | None = None
+) -> float:
+    load = Load(passages)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(load.run(caller))
+        await asyncio.sleep(LOAD_S / 6)  # until it is in full swing
+        load.completed.clear()
+        other = group.create_task(beside()) if beside else None
+        await asyncio.sleep(LOAD_S)
+        seen = load.completed  # between two completions: what is half done at either end does not count
+        rate = REQUEST_TEXTS * (len(seen) - 1) / (seen[-1] - seen[0]) if len(seen) > 1 else math.nan
+        if other:
+            other.cancel()
+        load.stopped.set()
+        await running
+    return rate
+
+
+async def hits(caller: Caller, texts: Texts, table: Table) -> None:
+    for count in (1, 256):
+        some = texts.passages[:count]
+        await caller.embed(some, cached=True)
+        seconds = [await timed(lambda some=some: caller.embed(some, cached=True)) for _ in range(HITS)]
+        table.add_row(f"{count} cached passage(s)", latencies(seconds), "")
+
+
+def p(values: Sequence[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def rates(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def latencies(seconds: Sequence[float]) -> str:
+    if len(seconds) < 2:
+        return "none answered"
+    return ", ".join(f"p{percent} {p(seconds, percent) * 1e3:.1f}" for percent in (50, 95, 99)) + " ms"
+
+
+def machine(threads: int) -> str:
+    described = Path("/proc/cpuinfo").read_text().splitlines()
+    names = (line.partition(":")[2].strip() for line in described if line.startswith("model name"))
+    packages = []
+    for name in ("torch", "sentence-transformers", "openvino", "tokenizers", "grpcio"):
+        try:
+            packages.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            packages.append(f"no {name}")
+    load = os.getloadavg()[0]
+    return (
+        f"{next(names, platform.machine())}, {threads} threads for each, load before {load:.1f}; "
+        f"Python {platform.python_version()}, {', '.join(packages)}"
+    )
+
+
+def load_reference(folder: Path, threads: int) -> Any:
+    torch.set_num_threads(threads)
+    return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+
+
+def new_table(name: str, texts: Texts) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in (f"{name}, {texts.source}", "measured", "beside it"):
+        table.add_column(heading)
+    return table
+
+
+async def measure(caller: Caller, texts: Texts, reference: Any, table: Table) -> None:
+    await throughput(caller, reference, texts.passages, table, "passages")
+    await throughput(caller, reference, texts.mixed(), table, "mixed lengths")
+    idle_s = await idle(caller, reference, texts.queries, table)
+    await under_load(caller, texts, idle_s, table)
+
+
+async def measure_ours(spec: str, texts: Texts, reference: Any, threads: int) -> Table:
+    async with server(spec, threads) as process, grpc.aio.insecure_channel(process.ready["embedder"]) as channel:
+        model = process.ready["models"][0]
+        caller = OverGrpc(channel, model["model"])
+        table = new_table(f"{model['model']}/{model['backend']}", texts)
+        table.add_row("start to READY", f"{process.start_s:.1f} s", "")
+        table.add_row("resident memory after load", f"{process.resident_mb:.0f} MB", "")
+        await measure(caller, texts, reference, table)
+        await hits(caller, texts, table)
+        table.add_row("resident memory afterwards", f"{process.resident_mb:.0f} MB", "")
+        return table
+
+
+async def measure_other(other: str, model: str, texts: Texts, reference: Any) -> Table:
+    kind, _, url = other.partition("=")
+    async with aiohttp.ClientSession() as session:
+        table = new_table(other, texts)
+        await measure(OverHttp(session, kind, url, model), texts, reference, table)
+        return table
+
+
+def against(value: str) -> str:
+    if not value.startswith(("tei=http", "openai=http")):
+        raise argparse.ArgumentTypeError("must be tei=URL or openai=URL")
+    return value
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--corpus", type=Path, help="folder in BEIR's layout")
+    parser.add_argument("--model", action="append", metavar="ID/BACKEND", help="may be given several times")
+    parser.add_argument("--against", action="append", default=[], type=against, metavar="KIND=URL")
+    parser.add_argument("--threads", type=int, default=available_cpus())
+    chosen = parser.parse_args()
+    specs = chosen.model or ["all-minilm-l6-v2@1/torch"]
+    texts = read_beir(chosen.corpus) if chosen.corpus else read_docstrings()
+    store = ModelStore(load_configuration().settings.models.dir)
+    _, folder = store.open(specs[0].partition("/")[0])
+    console = Console(width=120, highlight=False)
+    console.print(machine(chosen.threads))
+    reference = load_reference(folder, chosen.threads)
+    for spec in specs:
+        console.print(await measure_ours(spec, texts, reference, chosen.threads))
+    for other in chosen.against:
+        console.print(await measure_other(other, specs[0].partition("/")[0], texts, reference))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
