@@ -34,10 +34,10 @@ def bridge(
 
 async def _serve(settings: Settings, *, as_json: bool) -> None:
     from sidecar.bridge.app import serving  # noqa: PLC0415 - aiohttp and grpc would slow every other command
-    from sidecar.rpc.client import EmbedderClient  # noqa: PLC0415
+    from sidecar.cli.connecting import embedder_client  # noqa: PLC0415
 
     async with (
-        EmbedderClient(settings.bridge.embedder) as client,
+        embedder_client(settings.bridge) as client,
         serving(settings.bridge, client) as listening,
     ):
         url, admin = f"http://{listening.address}", f"http://{listening.admin_address}"

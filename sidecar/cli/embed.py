@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from sidecar.cli.connecting import embedder_client
 from sidecar.cli.options import AsJson, ConfigFile, configure, setting
 from sidecar.errors import ConfigurationError, InvalidInput
 from sidecar.model import Role
@@ -42,7 +43,7 @@ def embed(
     """Embed texts on the embedding server, without the bridge. Exit code 1 if a text has no vector."""
     settings = configure(config, bridge__embedder=embedder).settings
     wanted = [line for text in texts for line in (_lines() if text == "-" else [text])]
-    found = asyncio.run(_embed(settings.bridge.embedder, wanted, role, model))
+    found = asyncio.run(_embed(embedder_client(settings.bridge), wanted, role, model))
     if output is not None:
         _write(output, found)
     if as_json:
@@ -57,8 +58,8 @@ def _lines() -> list[str]:
     return [line.rstrip("\r\n") for line in sys.stdin]
 
 
-async def _embed(address: str, texts: Sequence[str], role: Role, model: str | None) -> Embeddings:
-    async with EmbedderClient(address) as client:
+async def _embed(connecting: EmbedderClient, texts: Sequence[str], role: Role, model: str | None) -> Embeddings:
+    async with connecting as client:
         chosen = model or await _only_model(client)
         return await client.embed(texts, role, model=chosen, lane=Lane.BULK, timeout_s=_TIMEOUT_S)
 

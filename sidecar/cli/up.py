@@ -81,7 +81,7 @@ async def running_system(
 ) -> AsyncIterator[System]:
     """Start everything, and stop everything when the context ends, in reverse order.
 
-    Raises ConfigurationError if an address that was asked for is taken, NotReady or NodeFailed if a part does not start.
+    Raises ConfigurationError if an address that was asked for is taken, NotReady or NodeFailed if a part fails.
     """
     config = ["--config", str(config_file)] if config_file else []
     settings = configuration.settings

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import grpc
@@ -12,11 +13,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from sidecar.config import EmbedderSettings
+from sidecar.embedding.access import Gate, GateInterceptor
 from sidecar.embedding.batcher import Batcher
+from sidecar.embedding.cache import VectorCache
+from sidecar.embedding.http import serve_http
 from sidecar.embedding.loading import LoadedModel
-from sidecar.embedding.probes import serve_probes
 from sidecar.embedding.service import EmbeddingService, Served
 from sidecar.embedding.servicer import EmbedderServicer, ModelsServicer
+from sidecar.embedding.tls import Certificates, certificates
+from sidecar.embedding.vectorfile import VectorFile
 from sidecar.errors import ConfigurationError
 from sidecar.rpc.pb import embedding_pb2, embedding_pb2_grpc
 from sidecar.telemetry import logger
@@ -43,24 +48,32 @@ async def serving(settings: EmbedderSettings, load: Callable[[], Sequence[Loaded
     """Listen, load the models, serve; when the context ends, refuse what comes, answer what is in work, close.
 
     Ports are bound before the models are loaded: a taken one is told at once, and who calls meanwhile gets UNAVAILABLE.
-    Raises ConfigurationError if a port cannot be bound, and whatever `load` raises.
+    Raises ConfigurationError if a port cannot be bound or a file of tokens or certificates cannot be used, and whatever
+    `load` raises.
     """
     async with AsyncExitStack() as stack:
         tokenize_worker = _worker(stack, "tokenize")
         compute_worker = _worker(stack, "compute")
+        cache = _cache(stack, settings)
         service = EmbeddingService(
             max_texts=settings.max_texts,
             max_message_bytes=settings.max_message_bytes,
             tokenize_worker=tokenize_worker,
+            cache=cache,
         )
         health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
         await health_servicer.set("", _NOT_SERVING)
-        http_address = await stack.enter_async_context(serve_probes(settings.http_listen, service))
-        address = await stack.enter_async_context(_grpc(settings, service, health_servicer))
+        gate = Gate(Path(settings.tokens_file)) if settings.tokens_file else None
+        tls = certificates(settings)
+        http_address = await stack.enter_async_context(
+            serve_http(settings, service, gate=gate, tls=tls.ssl_context() if tls else None)
+        )
+        servicers = EmbedderServicer(service), ModelsServicer(service), health_servicer
+        address = await stack.enter_async_context(_grpc(settings, servicers, gate=gate, tls=tls))
 
         _log.info("loading", action="embedder_loading", listen=address, http_listen=http_address)
         loaded = await asyncio.get_running_loop().run_in_executor(compute_worker, load)
-        served = [Served(model, _batcher(model, settings, compute_worker)) for model in loaded]
+        served = [Served(model, _batcher(model, settings, compute_worker, cache)) for model in loaded]
         async with asyncio.TaskGroup() as group:
             loops = [group.create_task(one.batcher.run(), name=f"batches of {one.loaded.version.id}") for one in served]
             service.serve(served)
@@ -83,13 +96,22 @@ def _worker(stack: AsyncExitStack, name: str) -> ThreadPoolExecutor:
     return worker
 
 
-def _batcher(model: LoadedModel, settings: EmbedderSettings, worker: ThreadPoolExecutor) -> Batcher:
+def _cache(stack: AsyncExitStack, settings: EmbedderSettings) -> VectorCache:
+    file = VectorFile.open(Path(settings.cache_dir), settings.cache_disk_bytes) if settings.cache_dir else None
+    cache = VectorCache(settings.cache_memory_bytes, file)
+    stack.callback(cache.close)
+    return cache
+
+
+def _batcher(model: LoadedModel, settings: EmbedderSettings, worker: ThreadPoolExecutor, cache: VectorCache) -> Batcher:
     return Batcher(
         model.backend,
         model=model.version.id,
         dimension=model.version.dimension,
         worker=worker,
+        cache=cache,
         max_batch_tokens=settings.max_batch_tokens,
+        max_bulk_batch_s=settings.max_bulk_batch_ms / 1_000,
         max_queue_tokens=settings.max_queue_tokens,
     )
 
@@ -104,24 +126,34 @@ async def _drain(service: EmbeddingService, timeout_s: float) -> None:
 
 @asynccontextmanager
 async def _grpc(
-    settings: EmbedderSettings, service: EmbeddingService, health_servicer: health_pb2_grpc.HealthServicer
+    settings: EmbedderSettings,
+    servicers: tuple[EmbedderServicer, ModelsServicer, health_pb2_grpc.HealthServicer],
+    *,
+    gate: Gate | None,
+    tls: Certificates | None,
 ) -> AsyncIterator[str]:
     server = grpc.aio.server(
+        interceptors=[GateInterceptor(gate)] if gate else [],
         options=[
             ("grpc.so_reuseport", 0),  # else a second server on the same port would take half of the calls
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
-        ]
+        ],
     )
-    embedding_pb2_grpc.add_EmbedderServicer_to_server(EmbedderServicer(service), server)
-    embedding_pb2_grpc.add_ModelsServicer_to_server(ModelsServicer(service), server)
+    embedder, models, health_servicer = servicers
+    embedding_pb2_grpc.add_EmbedderServicer_to_server(embedder, server)
+    embedding_pb2_grpc.add_ModelsServicer_to_server(models, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     if settings.reflection:
         contract = embedding_pb2.DESCRIPTOR.services_by_name.values()
         names = [*(one.full_name for one in contract), health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, server)
     try:
-        port = server.add_insecure_port(settings.listen)
+        port = (
+            server.add_secure_port(settings.listen, tls.grpc_credentials())
+            if tls
+            else server.add_insecure_port(settings.listen)
+        )
     except RuntimeError as error:
         raise ConfigurationError(f"embedder.listen: cannot listen on {settings.listen}: is the port taken?") from error
     await server.start()

@@ -31,7 +31,7 @@ class EmbedderServicer(embedding_pb2_grpc.EmbedderServicer):
         self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.EmbedReply]
     ) -> pb.EmbedReply:
         try:
-            return await self._service.embed(request)
+            return await self._service.embed(request, context.time_remaining())
         except SidecarError as error:
             await _abort(context, error)
 
@@ -44,7 +44,7 @@ class EmbedderServicer(embedding_pb2_grpc.EmbedderServicer):
         async with asyncio.TaskGroup() as group:
             group.create_task(_write_in_order(in_work, context), name="write stream replies")
             async for request in requests:
-                await in_work.put(group.create_task(self._stream_reply(request), name="embed stream request"))
+                await in_work.put(group.create_task(self._stream_reply(request, context), name="embed stream request"))
             await in_work.put(None)
 
     async def Tokenize(  # noqa: N802
@@ -55,9 +55,12 @@ class EmbedderServicer(embedding_pb2_grpc.EmbedderServicer):
         except SidecarError as error:
             await _abort(context, error)
 
-    async def _stream_reply(self, request: pb.EmbedRequest) -> pb.StreamReply:
+    async def _stream_reply(
+        self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.StreamReply]
+    ) -> pb.StreamReply:
         try:
-            return pb.StreamReply(reply=await self._service.embed(request), credit_tokens=_STREAM_CREDIT_TOKENS)
+            reply = await self._service.embed(request, context.time_remaining())
+            return pb.StreamReply(reply=reply, credit_tokens=_STREAM_CREDIT_TOKENS)
         except SidecarError as error:
             status = status_of(error)
             return pb.StreamReply(

@@ -1,39 +1,37 @@
 """The embedding server as an `Embedder`, over gRPC."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
-from typing import Final, NoReturn, Self, cast
+from typing import Final, NoReturn, Self
 
 import grpc
-from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
+import numpy as np
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_status import rpc_status
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from sidecar.errors import (
-    DeadlineExceeded,
-    EmbedderMisbehaved,
-    EmbedderOverloaded,
-    EmbedderUnavailable,
-    InvalidInput,
-    ModelNotFound,
-    SidecarError,
-    SpaceMismatch,
-)
+from sidecar.errors import ConfigurationError, EmbedderMisbehaved
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Embeddings, Lane, ServedModel
 from sidecar.provenance import well_formed
+from sidecar.rpc.failures import translate
 from sidecar.rpc.pb import embedding_pb2 as pb
 from sidecar.rpc.pb import embedding_pb2_grpc
-from sidecar.rpc.replies import Limits, Part, join, split
+from sidecar.rpc.replies import Limits, Part, join, rows, split
+from sidecar.rpc.streaming import BulkStream, async_batches
+from sidecar.watched import read_bytes
 
 _MAX_PART_TEXTS: Final = 256
 _MAX_PART_BYTES: Final = 4 * 1024 * 1024
 _MESSAGE_OVERHEAD_BYTES: Final = 64 * 1024  # the other fields of a request, and the tags and lengths of its texts
 _MAX_PARTS_IN_FLIGHT: Final = 4  # enough that the server never waits for us, few enough that others get their turn
+_STREAM_BATCH_TEXTS: Final = 64  # with 256 tokens each, four such batches are within the credits of one reply
 _LOOKUP_TIMEOUT_S: Final = 5.0
+_TIMEOUT_S: Final = 60.0
 
 _ROLES: Final = {Role.PASSAGE: pb.ROLE_PASSAGE, Role.QUERY: pb.ROLE_QUERY}
 _LANES: Final = {Lane.INTERACTIVE: pb.LANE_INTERACTIVE, Lane.BULK: pb.LANE_BULK}
@@ -42,13 +40,30 @@ _LANES: Final = {Lane.INTERACTIVE: pb.LANE_INTERACTIVE, Lane.BULK: pb.LANE_BULK}
 class EmbedderClient:
     """Talks to one embedding server. An async context manager; implements `ports.Embedder`."""
 
-    def __init__(self, address: str, *, max_message_bytes: int = 32 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str | Callable[[], str] = "",
+        tls_ca: Path | None = None,
+        tls_certificate: Path | None = None,
+        tls_key: Path | None = None,
+        max_message_bytes: int = 32 * 1024 * 1024,
+    ) -> None:
+        """`token` may be a function: it is asked before each call, for tokens that are rotated.
+
+        `tls_ca` holds the authorities that the server's certificate is checked by; without it nothing is encrypted.
+        Certificate and key are our own, for a server that asks for one; the files are read once, when we connect.
+        """
         self._address = address
+        self._token = token if callable(token) else lambda: token
+        self._tls = (tls_ca, tls_certificate, tls_key)
         self._max_message_bytes = max_message_bytes
         self._limits = Limits(_MAX_PART_TEXTS, _MAX_PART_BYTES, max_message_bytes - _MESSAGE_OVERHEAD_BYTES)
 
     async def __aenter__(self) -> Self:
-        self._channel = grpc.aio.insecure_channel(self._address, options=_channel_options(self._max_message_bytes))
+        """Open the channel. Raises ConfigurationError for a certificate or key that cannot be read."""
+        self._channel = _channel(self._address, self._max_message_bytes, *self._tls)
         self._embedder = embedding_pb2_grpc.EmbedderStub(self._channel)
         self._models = embedding_pb2_grpc.ModelsStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
@@ -80,21 +95,84 @@ class EmbedderClient:
             max_text_bytes=self._limits.max_text_bytes,
         )
 
+    async def encode(
+        self,
+        texts: Sequence[str],
+        role: Role,
+        *,
+        model: str,
+        lane: Lane = Lane.BULK,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> NDArray[np.float32]:
+        """One row per text, in order. Raises as `embed`, and InvalidInput for the first text that has no vector."""
+        return rows(await self.embed(texts, role, model=model, lane=lane, timeout_s=timeout_s))
+
+    async def embed_many(
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        role: Role,
+        *,
+        model: str,
+        expect_space: str = "",
+        timeout_s: float = _TIMEOUT_S,
+    ) -> AsyncGenerator[Embeddings, None]:
+        """Embed texts of any number, in order, a batch at a time; only a few batches are in memory at once.
+
+        `timeout_s` is for each batch, and a busy server is waited for that long. To stop early, close the iterator
+        (`contextlib.aclosing`). Raises as `embed`.
+        """
+        stream = await self.open_stream(role, model=model, expect_space=expect_space, timeout_s=timeout_s)
+        try:
+            async with aclosing(async_batches(texts, stream.limits)) as source:
+                waiting = await anext(source, None)
+                while waiting is not None or stream.in_work:
+                    if waiting is not None and stream.has_room(waiting):
+                        await stream.send(waiting)
+                        waiting = await anext(source, None)
+                    else:
+                        yield await stream.receive()
+        finally:
+            stream.close()
+
+    async def open_stream(
+        self, role: Role, *, model: str, expect_space: str = "", timeout_s: float = _TIMEOUT_S
+    ) -> BulkStream:
+        """What `embed_many` sends its batches through. Raises as `embed`."""
+        info = await self._info(model, _LOOKUP_TIMEOUT_S)
+        options = pb.EmbedRequest(
+            model=model,
+            expect_space=expect_space,
+            role=_ROLES[role],
+            lane=pb.LANE_BULK,
+            encoding=pb.ENCODING_FLOAT32,
+        )
+
+        async def ask_alone(part: Part) -> pb.EmbedReply:
+            deadline = asyncio.get_running_loop().time() + timeout_s
+            return await self._call(part, options, timeout_s, deadline)
+
+        return BulkStream(
+            self._embedder.EmbedStream(metadata=self._metadata()),
+            options,
+            ask_alone=ask_alone,
+            version=_served(info).version,
+            role=role,
+            limits=replace(self._limits, max_texts=min(_STREAM_BATCH_TEXTS, info.max_texts)),
+            address=self._address,
+            timeout_s=timeout_s,
+        )
+
     async def models(self, timeout_s: float = _LOOKUP_TIMEOUT_S) -> tuple[ServedModel, ...]:
         """The model versions that the server has loaded. Raises as `embed`."""
         try:
-            reply = await self._models.List(pb.ListModelsRequest(), timeout=timeout_s)
+            reply = await self._models.List(pb.ListModelsRequest(), timeout=timeout_s, metadata=self._metadata())
         except grpc.aio.AioRpcError as error:
             self._fail(error, model="", expect_space="", timeout_s=timeout_s)
         return tuple(_served(info) for info in reply.models)
 
     async def model(self, model: str, *, timeout_s: float = _LOOKUP_TIMEOUT_S) -> ServedModel:
         """One loaded model version. Raises as `embed`."""
-        try:
-            info = await self._models.Get(pb.GetModelRequest(model=model), timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            self._fail(error, model=model, expect_space="", timeout_s=timeout_s)
-        return _served(info)
+        return _served(await self._info(model, timeout_s))
 
     async def healthy(self, *, timeout_s: float = 1.0) -> bool:
         """Whether the server answers and says that it serves."""
@@ -103,6 +181,18 @@ class EmbedderClient:
         except grpc.aio.AioRpcError:
             return False
         return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        token = self._token()
+        return (("authorization", f"Bearer {token}"),) if token else ()
+
+    async def _info(self, model: str, timeout_s: float) -> pb.ModelInfo:
+        request = pb.GetModelRequest(model=model)
+        try:
+            info: pb.ModelInfo = await self._models.Get(request, timeout=timeout_s, metadata=self._metadata())
+        except grpc.aio.AioRpcError as error:
+            self._fail(error, model=model, expect_space="", timeout_s=timeout_s)
+        return info
 
     async def _send(
         self, parts: Sequence[Part], options: pb.EmbedRequest, timeout_s: float
@@ -128,7 +218,7 @@ class EmbedderClient:
         request.MergeFrom(options)
         remaining_s = max(deadline - asyncio.get_running_loop().time(), 0.0)
         try:
-            reply: pb.EmbedReply = await self._embedder.Embed(request, timeout=remaining_s)
+            reply: pb.EmbedReply = await self._embedder.Embed(request, timeout=remaining_s, metadata=self._metadata())
         except grpc.aio.AioRpcError as error:
             self._fail(error, model=request.model, expect_space=request.expect_space, timeout_s=timeout_s)
         return reply
@@ -137,6 +227,22 @@ class EmbedderClient:
         raise translate(
             error, address=self._address, model=model, expect_space=expect_space, timeout_s=timeout_s
         ) from error
+
+
+def _channel(
+    address: str, max_message_bytes: int, ca: Path | None, certificate: Path | None, key: Path | None
+) -> grpc.aio.Channel:
+    options = _channel_options(max_message_bytes)
+    if (certificate is None) != (key is None):
+        raise ConfigurationError("a client certificate and its key must be given together")
+    if ca is None:
+        if certificate is not None:
+            raise ConfigurationError("a client certificate needs the authorities of the server's certificate as well")
+        return grpc.aio.insecure_channel(address, options=options)
+    credentials = grpc.ssl_channel_credentials(
+        read_bytes(ca), read_bytes(key) if key else None, read_bytes(certificate) if certificate else None
+    )
+    return grpc.aio.secure_channel(address, credentials, options=options)
 
 
 def _channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
@@ -149,58 +255,6 @@ def _channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.min_reconnect_backoff_ms", 2_000),  # in fact the time that one attempt to connect may take
         ("grpc.enable_http_proxy", 0),  # the embedder is a neighbour; a proxy for the outer world must not see texts
     ]
-
-
-def translate(
-    error: grpc.aio.AioRpcError, *, address: str, model: str, expect_space: str, timeout_s: float
-) -> SidecarError:
-    """The one table from gRPC status to our errors."""
-    message = error.details() or error.code().name
-    rich = _rich(error)
-    match error.code():
-        case grpc.StatusCode.INVALID_ARGUMENT:
-            return _invalid_input(rich, message)
-        case grpc.StatusCode.NOT_FOUND:
-            known = _reason(rich).get("known", "")
-            return ModelNotFound(model, tuple(known.split(",")) if known else ())
-        case grpc.StatusCode.FAILED_PRECONDITION:
-            return SpaceMismatch(model, expect_space, _reason(rich).get("space", "unknown"))
-        case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            retry = error_details_pb2.RetryInfo()
-            if _unpack(rich, retry):
-                return EmbedderOverloaded(retry.retry_delay.ToTimedelta().total_seconds())
-            return InvalidInput("texts", message)  # gRPC's own limit on message size: it would never pass
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return DeadlineExceeded(address, timeout_s)
-        case grpc.StatusCode.INTERNAL | grpc.StatusCode.UNIMPLEMENTED | grpc.StatusCode.DATA_LOSS:
-            return EmbedderMisbehaved(message)
-        case _:
-            return EmbedderUnavailable(address, message)
-
-
-def _invalid_input(rich: status_pb2.Status, message: str) -> InvalidInput:
-    bad = error_details_pb2.BadRequest()
-    if _unpack(rich, bad) and bad.field_violations:
-        return InvalidInput(bad.field_violations[0].field, bad.field_violations[0].description)
-    return InvalidInput("request", message)
-
-
-def _reason(rich: status_pb2.Status) -> Mapping[str, str]:
-    info = error_details_pb2.ErrorInfo()
-    _unpack(rich, info)
-    return dict(info.metadata)
-
-
-def _rich(error: grpc.aio.AioRpcError) -> status_pb2.Status:
-    try:
-        return rpc_status.from_call(cast(grpc.Call, error)) or status_pb2.Status()
-    except ValueError:  # details of another status than the call's: not ours
-        return status_pb2.Status()
-
-
-def _unpack(rich: status_pb2.Status, wanted: Message) -> bool:
-    """Fill `wanted` from the first detail of its type; False, and it stays empty, if there is none."""
-    return any(packed.Unpack(wanted) for packed in rich.details)
 
 
 def _served(info: pb.ModelInfo) -> ServedModel:

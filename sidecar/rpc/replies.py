@@ -5,13 +5,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.errors import EmbedderMisbehaved, SpaceMismatch
+from sidecar.errors import EmbedderMisbehaved, InvalidInput, SpaceMismatch
 from sidecar.ports import EmbeddedText, Embeddings
 from sidecar.rpc.pb import embedding_pb2 as pb
+
+_SPECIAL_TOKENS: Final = 8  # more than any model puts around a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,36 @@ def split(texts: Sequence[str], limits: Limits) -> Iterator[Part]:
         yield Part(tuple(positions), tuple(texts[p] for p in positions))
 
 
+class Batches:
+    """Cuts a source of texts, whose length nobody knows, into lists of which each fits into one message."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._texts: list[str] = []
+        self._size = 0
+
+    def add(self, text: str) -> list[str] | None:
+        """Take one more text; the value is a list that it completes, if it does."""
+        weight = _utf8_length(text)
+        weight = 0 if weight > self._limits.max_text_bytes else weight  # it will not be sent
+        full = len(self._texts) == self._limits.max_texts or self._size + weight > self._limits.max_part_bytes
+        done = self.rest() if full and self._texts else None
+        self._texts.append(text)
+        self._size += weight
+        return done
+
+    def rest(self) -> list[str]:
+        """The texts that no list holds yet."""
+        texts, self._texts, self._size = self._texts, [], 0
+        return texts
+
+
+def most_tokens(texts: Sequence[str], *, max_tokens: int, prompt: str) -> int:
+    """How many tokens these texts have at most: no tokenizer makes more of them than there are bytes."""
+    around = _utf8_length(prompt) + _SPECIAL_TOKENS
+    return sum(min(_utf8_length(text) + around, max_tokens) for text in texts)
+
+
 def _utf8_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8"))
 
@@ -82,6 +115,14 @@ def join(
         matrix=_stacked(matrices),
         items=tuple(item or _too_large(text, max_text_bytes) for item, text in zip(items, texts, strict=True)),
     )
+
+
+def rows(found: Embeddings) -> NDArray[np.float32]:
+    """One row per text, in order. Raises InvalidInput for the first text that has no vector."""
+    for position, item in enumerate(found.items):
+        if item.row < 0:
+            raise InvalidInput(f"texts[{position}]", item.error or "it has no vector")
+    return found.matrix[[item.row for item in found.items]]
 
 
 def _check_origin(reply: pb.EmbedReply, first: pb.EmbedReply, model: str, expect_space: str) -> None:

@@ -43,7 +43,7 @@ async def test_without_the_embedder_writes_are_pending_and_searches_lexical(
             "POST", f"/{papers.index}/_search", {"query": {"neural": {"embedding": {"query_text": "x"}}}}
         )
 
-    assert (written.status, written.headers["X-Sidecar-Ingest"]) == (201, "embedded=0; cached=0; pending=1")
+    assert (written.status, written.ingested) == (201, (0, 1))
     assert (await papers.stored("1"))["embedding_meta"]["state"] == "pending"
     assert found.headers["X-Sidecar-Search"] == f"lexical; reason={reason}"
     assert [hit["_id"] for hit in found.json["hits"]["hits"]] == ["1"]
@@ -60,7 +60,7 @@ async def test_an_embedder_that_nobody_runs_is_noticed_at_once(papers: Papers) -
         written = await bridge("PUT", f"/{papers.index}/_doc/1", {"title": "Cats"})
         found = await bridge("POST", f"/{papers.index}/_search", QUERY)
 
-    assert written.headers["X-Sidecar-Ingest"] == "embedded=0; cached=0; pending=1"
+    assert written.ingested == (0, 1)
     assert found.headers["X-Sidecar-Search"] == "lexical; reason=embedder_unavailable"
     assert time.monotonic() - started < 5
 
@@ -71,7 +71,7 @@ async def test_a_text_that_cannot_be_embedded_leaves_the_others_alone(papers: Pa
     async with serving(settings(papers.direct.url), embedder) as at, http(f"http://{at.address}") as (bridge,):
         written = await bridge("POST", f"/{papers.index}/_bulk?refresh=true", lines)
 
-    assert written.headers["X-Sidecar-Ingest"] == "embedded=1; cached=0; pending=1"
+    assert written.ingested == (1, 1)
     assert (await papers.stored("1"))["embedding_meta"]["state"] == "pending"
     assert (await papers.stored("2"))["embedding_meta"]["state"] == "ok"
 

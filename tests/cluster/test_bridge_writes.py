@@ -30,7 +30,7 @@ async def test_each_document_of_a_bulk_gets_its_vector_and_its_provenance(papers
     )  # fmt: skip
 
     assert answer.status == 200
-    assert answer.headers["X-Sidecar-Ingest"] == "embedded=2; cached=0; pending=0"
+    assert answer.ingested == (2, 0)
     assert [(action, item["status"]) for i in answer.json["items"] for action, item in i.items()] == [
         ("index", 201), ("create", 201), ("index", 201), ("delete", 404),
     ]  # fmt: skip
@@ -90,7 +90,7 @@ async def test_single_documents(papers: Papers, method: str, path: str) -> None:
     answer = await papers.bridge(method, f"/{papers.index}/{path}?refresh=true", b'{"title": "Cats",  "year":1.50}')
 
     assert answer.status == 201
-    assert answer.headers["X-Sidecar-Ingest"] == "embedded=1; cached=0; pending=0"
+    assert answer.ingested == (1, 0)
     raw = (await papers.direct("GET", f"/{papers.index}/_doc/1")).body
     assert b'{"title": "Cats",  "year":1.50,"embedding":[' in raw
 
@@ -121,10 +121,23 @@ async def test_a_lone_surrogate_is_stored_and_hashed_as_the_cluster_does(papers:
     assert (await papers.stored("1"))["embedding_meta"]["state"] == "ok"
 
 
+async def test_a_text_that_was_embedded_before_comes_from_the_cache_bit_by_bit(papers: Papers, unique: str) -> None:
+    answers = [
+        await papers.bridge("PUT", f"/{papers.index}/_doc/{n}?refresh=true", {"title": f"Cats {unique}"})
+        for n in (1, 2)
+    ]
+
+    assert [answer.headers["X-Sidecar-Ingest"] for answer in answers] == [
+        "embedded=1; cached=0; pending=0",
+        "embedded=1; cached=1; pending=0",
+    ]
+    assert (await papers.stored("1"))["embedding"] == (await papers.stored("2"))["embedding"]
+
+
 async def test_an_index_that_does_not_exist_is_bound_by_its_template(papers: Papers) -> None:
     answer = await papers.bridge("PUT", f"/{papers.index}-new/_doc/1?refresh=true", {"title": "Cats"})
 
-    assert answer.headers["X-Sidecar-Ingest"] == "embedded=1; cached=0; pending=0"
+    assert answer.ingested == (1, 0)
     assert (await papers.stored("1", f"{papers.index}-new"))["embedding_meta"]["state"] == "ok"
 
 
@@ -133,7 +146,7 @@ async def test_a_date_math_name_is_bound_by_the_template_of_the_index_it_means(p
 
     answer = await papers.bridge("PUT", f"/{name}/_doc/1?refresh=true", {"title": "Cats"})
 
-    assert answer.headers["X-Sidecar-Ingest"] == "embedded=1; cached=0; pending=0"
+    assert answer.ingested == (1, 0)
     assert (await papers.stored("1", name))["embedding_meta"]["state"] == "ok"
 
 
@@ -152,7 +165,7 @@ async def test_a_gzip_body_is_read_and_an_unknown_coding_is_left_to_the_cluster(
 
     answer = await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true", body, Content_Encoding="gzip")
 
-    assert answer.headers["X-Sidecar-Ingest"] == "embedded=1; cached=0; pending=0"
+    assert answer.ingested == (1, 0)
     assert (await papers.stored("1"))["embedding_meta"]["state"] == "ok"
 
 
@@ -165,7 +178,7 @@ async def test_a_bulk_update_that_names_a_source_takes_the_vector_out(papers: Pa
         ndjson({"update": {"_id": "1"}}, {"doc": {"title": "Dogs"}}),
     )
 
-    assert answer.headers["X-Sidecar-Ingest"] == "embedded=0; cached=0; pending=1"
+    assert answer.ingested == (0, 1)
     stored = await papers.stored("1")
     assert (stored["title"], stored["embedding"], stored["embedding_meta"]["state"]) == ("Dogs", None, "pending")
     assert stored["embedding_meta"]["hash"] is None

@@ -29,6 +29,7 @@ from sidecar.embedding.server import Running, serving
 from sidecar.errors import (
     ConfigurationError,
     DeadlineExceeded,
+    EmbedderOverloaded,
     EmbedderUnavailable,
     InvalidInput,
     ModelNotFound,
@@ -128,6 +129,7 @@ class FaultyBackend:
 
     name = "torch"
     deterministic = False
+    bucket_tokens = 0
 
     def __init__(self, loaded: LoadedModel) -> None:
         self._backend = loaded.backend
@@ -368,6 +370,25 @@ async def test_who_does_not_wait_any_more_is_not_computed(minilm: LoadedModel) -
         await first
         await embed(client, ["last"])
         assert backend.batches == 2
+
+
+async def test_a_deadline_that_the_queue_cannot_meet_is_refused_at_once(minilm: LoadedModel) -> None:
+    loaded, backend = faulty(minilm)
+    async with (
+        server(loaded, max_batch_tokens=1) as running,
+        EmbedderClient(running.address) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        await embed(client, ["now the rate is known"])
+        await backend.busy()
+        backend.may_go_on.clear()
+        load = group.create_task(embed(client, [f"{number} " + "word " * 250 for number in range(64)]))
+        await backend.busy()  # with the first of them; the others wait
+        with pytest.raises(EmbedderOverloaded) as refused:
+            await embed(client, ["too late"], timeout_s=0.5)
+        assert refused.value.retry_after_s > 0
+        load.cancel()
+        backend.may_go_on.set()
 
 
 async def test_draining_answers_what_is_in_work_and_refuses_the_rest(minilm: LoadedModel) -> None:

@@ -20,6 +20,12 @@ class Answer:
     def json(self) -> dict:  # type: ignore[type-arg]
         return json.loads(self.body)  # type: ignore[no-any-return]
 
+    @property
+    def ingested(self) -> tuple[int, int]:
+        """Of `X-Sidecar-Ingest`: embedded and pending. What the cache knows depends on the tests before."""
+        counts = dict(part.split("=") for part in self.headers["X-Sidecar-Ingest"].split("; "))
+        return int(counts["embedded"]), int(counts["pending"])
+
 
 @dataclass(frozen=True, slots=True)
 class Http:

@@ -1,8 +1,18 @@
 import grpc
 import pytest
 
-from sidecar.errors import DeadlineExceeded, EmbedderUnavailable, InvalidInput, SidecarError
-from sidecar.rpc.client import translate
+from sidecar.errors import (
+    DeadlineExceeded,
+    EmbedderMisbehaved,
+    EmbedderOverloaded,
+    EmbedderUnavailable,
+    InvalidInput,
+    ModelNotFound,
+    SidecarError,
+    SpaceMismatch,
+)
+from sidecar.rpc.failures import translate, translate_refusal
+from sidecar.rpc.pb import embedding_pb2 as pb
 
 
 @pytest.mark.parametrize(
@@ -25,3 +35,22 @@ def test_details_of_another_status_are_not_trusted() -> None:
     error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), metadata, details="some words")
     translated = translate(error, address="host:1", model="m@1", expect_space="", timeout_s=2.0)
     assert str(translated) == "no vectors from the embedder at host:1: some words"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [
+        pytest.param(pb.StreamError(code=3), InvalidInput, id="invalid"),
+        pytest.param(pb.StreamError(code=5), ModelNotFound, id="unknown model"),
+        pytest.param(pb.StreamError(code=8, retry_after_ms=1500), EmbedderOverloaded, id="busy"),
+        pytest.param(pb.StreamError(code=9), SpaceMismatch, id="another space"),
+        pytest.param(pb.StreamError(code=13), EmbedderMisbehaved, id="a fault"),
+        pytest.param(pb.StreamError(code=14, retry_after_ms=1000), EmbedderUnavailable, id="draining"),
+        pytest.param(pb.StreamError(code=99), EmbedderUnavailable, id="a code that nobody knows"),
+    ],
+)
+def test_refusals_of_one_request_of_a_stream(refusal: pb.StreamError, kind: type[SidecarError]) -> None:
+    error = translate_refusal(refusal, address="host:1", model="m@1", expect_space="", timeout_s=2.0)
+    assert type(error) is kind
+    if isinstance(error, EmbedderOverloaded):
+        assert error.retry_after_s == 1.5

@@ -1,0 +1,69 @@
+"""What is read from files that may change while we run: tokens and certificates are rotated without a restart."""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Generic, TypeAlias, TypeVar
+
+from sidecar.errors import ConfigurationError
+from sidecar.telemetry import logger
+
+T = TypeVar("T")
+
+_Stamp: TypeAlias = tuple[tuple[int, int, int] | None, ...]  # None: there is no such file
+
+_log = logger("watched")
+
+
+class Watched(Generic[T]):
+    """A value that is read again when one of its files has changed. May be asked from any thread.
+
+    What cannot be read any more, or not yet (a certificate without its new key), leaves the last value in force.
+    """
+
+    def __init__(self, files: Sequence[Path], read: Callable[[], T]) -> None:
+        """Read for the first time. Raises ConfigurationError, as `read` and for a file that is not there."""
+        self._files = tuple(files)
+        self._read = read
+        self._lock = threading.Lock()
+        self._seen = self._stamp()
+        self._value = read()
+
+    def current(self) -> T:
+        """The value that the files hold now; costs one stat for each of them."""
+        with self._lock:
+            stamp = self._stamp()
+            if stamp != self._seen:
+                self._read_again(stamp)
+            return self._value
+
+    def _read_again(self, stamp: _Stamp) -> None:
+        names = [str(file) for file in self._files]
+        try:
+            value = self._read()
+        except ConfigurationError as error:
+            _log.warning("the last value stays in force", action="files_not_reread", files=names, error=str(error))
+            value = self._value
+        if stamp == self._stamp():  # else it was written while it was read: the next call reads again
+            if value is not self._value:
+                _log.info("files were read again", action="files_reread", files=names)
+            self._value, self._seen = value, stamp
+
+    def _stamp(self) -> _Stamp:
+        return tuple(_stamp(file) for file in self._files)
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def read_bytes(file: Path) -> bytes:
+    """The content of a file. Raises ConfigurationError."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror}") from error
