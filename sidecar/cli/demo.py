@@ -207,7 +207,7 @@ async def _call_directly(
         tokens=answer.items[0].tokens,
         vector=vector.tolist(),
         took_ms=took_ms,
-        cosines={name: _cosine(vector, source[_FIELD]) for name, source in documents.items()},
+        cosines={name: _cosine(vector, source[_FIELD]) for name, source in documents.items() if _FIELD in source},
     )
 
 

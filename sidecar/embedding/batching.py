@@ -12,8 +12,9 @@ from sidecar.ports import Lane
 # Of the time in which both lanes wait, BULK gets a fifth: a person waits for it now and then, a load never starves.
 BULK_SHARE: Final = 0.2
 
-# A bulk batch before anything has been measured: some 50 ms of one slow core.
-_FIRST_BULK_TOKENS: Final = 128
+# A bulk batch before anything has been measured: some 50 ms of one slow core. Also the least that one is cut to: on a
+# busy machine a batch costs time whatever it holds, and cutting by its rate would end in batches of one text each.
+_LEAST_BULK_TOKENS: Final = 128
 
 
 def choose_lane(*, interactive: bool, bulk: bool, owed_s: float, bulk_batch_s: float) -> Lane | None:
@@ -39,12 +40,12 @@ def owed_after(owed_s: float, lane: Lane, seconds: float, *, bulk_waits: bool) -
 
 
 def bulk_batch_tokens(tokens_per_s: float | None, max_batch_s: float, max_batch_tokens: int) -> int:
-    """How many tokens a bulk batch may hold, so that no query waits longer than `max_batch_s` for it to end.
+    """How many tokens a bulk batch may hold, so that a query waits about `max_batch_s` at most for it to end.
 
     `tokens_per_s` counts padding; None: not measured yet.
     """
-    within = _FIRST_BULK_TOKENS if tokens_per_s is None else int(tokens_per_s * max_batch_s)
-    return min(max(within, 1), max_batch_tokens)
+    within = 0 if tokens_per_s is None else int(tokens_per_s * max_batch_s)
+    return min(max(within, _LEAST_BULK_TOKENS), max_batch_tokens)
 
 
 def padded(length: int, bucket_tokens: int) -> int:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+# One after the other: two of these at once leave neither the processor that its time limits count on.
+pytestmark = pytest.mark.xdist_group("whole machine")
+
 PASSAGES = 150
 FREE_PORTS = {
     "SIDECAR_NODE_HTTP_PORT": "0",

@@ -22,6 +22,9 @@ from sidecar.errors import ConfigurationError, InvalidInput
 from sidecar.models.sources import package_folder
 from sidecar.models.store import ModelStore
 
+# One after the other: two of these at once leave neither the processor that its time limits count on.
+pytestmark = pytest.mark.xdist_group("whole machine")
+
 MINILM = "all-minilm-l6-v2@1"
 BUCKET = 16
 TEXTS = [f"Passage {number} says that {number * 7} is a number." * (1 + number % 5) for number in range(60)]

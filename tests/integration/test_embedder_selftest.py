@@ -15,6 +15,9 @@ from sidecar.model import Prompts
 from sidecar.models.sources import package_folder
 from sidecar.models.store import ModelStore
 
+# One after the other: two of these at once leave neither the processor that its time limits count on.
+pytestmark = pytest.mark.xdist_group("whole machine")
+
 MINILM = "all-minilm-l6-v2@1/torch"
 
 
