@@ -184,7 +184,7 @@ def failed_item(item: Item, status: int, error_type: str, reason: str) -> bytes:
 
 def insert_failures(answer: BulkAnswer, failures: Mapping[int, bytes]) -> BulkAnswer:
     """Put the answers to items that were never sent at their positions in the request."""
-    sent = elements(b"[" + (answer.items or b"") + b"]")
-    count = len(failures) + sum(1 for _ in elements(b"[" + (answer.items or b"") + b"]"))
+    answered = list(elements(b"[" + (answer.items or b"") + b"]"))
+    sent, count = iter(answered), len(answered) + len(failures)
     items = [failures[position] if position in failures else next(sent) for position in range(count)]
     return BulkAnswer(answer.took, answer.ingest_took, True, b",".join(items))
