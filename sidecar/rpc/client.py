@@ -1,4 +1,4 @@
-"""The embedding server as an `Embedder`, over gRPC."""
+"""The embedding server, with its replicas, as an `Embedder`, over gRPC."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
@@ -6,24 +6,22 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NoReturn, Self
+from typing import Final, Self
 
-import grpc
 import numpy as np
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from sidecar.errors import ConfigurationError, EmbedderMisbehaved
+from sidecar.errors import EmbedderMisbehaved
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Embeddings, Lane, ServedModel
 from sidecar.provenance import well_formed
-from sidecar.rpc.failures import translate
+from sidecar.rpc.addresses import parse
+from sidecar.rpc.connections import Connection, Connector, watched_credentials
 from sidecar.rpc.pb import embedding_pb2 as pb
-from sidecar.rpc.pb import embedding_pb2_grpc
+from sidecar.rpc.replicas import Replicas
 from sidecar.rpc.replies import Limits, Part, join, rows, split
 from sidecar.rpc.streaming import BulkStream, async_batches
-from sidecar.watched import read_bytes
 
 _MAX_PART_TEXTS: Final = 256
 _MAX_PART_BYTES: Final = 4 * 1024 * 1024
@@ -38,11 +36,11 @@ _LANES: Final = {Lane.INTERACTIVE: pb.LANE_INTERACTIVE, Lane.BULK: pb.LANE_BULK}
 
 
 class EmbedderClient:
-    """Talks to one embedding server. An async context manager; implements `ports.Embedder`."""
+    """Talks to the embedding server, which may have replicas. An async context manager; implements `ports.Embedder`."""
 
     def __init__(
         self,
-        address: str,
+        address: str | Sequence[str],
         *,
         token: str | Callable[[], str] = "",
         tls_ca: Path | None = None,
@@ -50,29 +48,30 @@ class EmbedderClient:
         tls_key: Path | None = None,
         max_message_bytes: int = 32 * 1024 * 1024,
     ) -> None:
-        """`token` may be a function: it is asked before each call, for tokens that are rotated.
+        """`address` may be several, also as one comma-separated string; `dns:///HOST:PORT` stands for all of a name.
+
+        `token` may be a function: it is asked before each call, for tokens that are rotated.
 
         `tls_ca` holds the authorities that the server's certificate is checked by; without it nothing is encrypted.
-        Certificate and key are our own, for a server that asks for one; the files are read once, when we connect.
+        Certificate and key are our own, for a server that asks for one; the files are read again when they change.
+        Raises ConfigurationError for an address that is none.
         """
-        self._address = address
+        self._addresses = parse(address)
         self._token = token if callable(token) else lambda: token
         self._tls = (tls_ca, tls_certificate, tls_key)
         self._max_message_bytes = max_message_bytes
         self._limits = Limits(_MAX_PART_TEXTS, _MAX_PART_BYTES, max_message_bytes - _MESSAGE_OVERHEAD_BYTES)
 
     async def __aenter__(self) -> Self:
-        """Open the channel. Raises ConfigurationError for a certificate or key that cannot be read."""
-        self._channel = _channel(self._address, self._max_message_bytes, *self._tls)
-        self._embedder = embedding_pb2_grpc.EmbedderStub(self._channel)
-        self._models = embedding_pb2_grpc.ModelsStub(self._channel)
-        self._health = health_pb2_grpc.HealthStub(self._channel)
+        """Get ready to connect. Raises ConfigurationError for a certificate or key that cannot be read."""
+        connector = Connector(watched_credentials(*self._tls), self._max_message_bytes)
+        self._replicas = await Replicas(self._addresses, connector).__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._channel.close(grace=None)
+        await self._replicas.__aexit__(kind, error, trace)
 
     async def embed(
         self, texts: Sequence[str], role: Role, *, model: str, expect_space: str = "", lane: Lane, timeout_s: float
@@ -148,26 +147,29 @@ class EmbedderClient:
         )
 
         async def ask_alone(part: Part) -> pb.EmbedReply:
-            deadline = asyncio.get_running_loop().time() + timeout_s
-            return await self._call(part, options, timeout_s, deadline)
+            return await self._call(part, options, timeout_s)
 
         return BulkStream(
-            self._embedder.EmbedStream(metadata=self._metadata()),
+            self._replicas,
             options,
+            metadata=self._metadata,
             ask_alone=ask_alone,
             version=_served(info).version,
             role=role,
             limits=replace(self._limits, max_texts=min(_STREAM_BATCH_TEXTS, info.max_texts)),
-            address=self._address,
             timeout_s=timeout_s,
         )
 
     async def models(self, timeout_s: float = _LOOKUP_TIMEOUT_S) -> tuple[ServedModel, ...]:
-        """The model versions that the server has loaded. Raises as `embed`."""
-        try:
-            reply = await self._models.List(pb.ListModelsRequest(), timeout=timeout_s, metadata=self._metadata())
-        except grpc.aio.AioRpcError as error:
-            self._fail(error, model="", expect_space="", timeout_s=timeout_s)
+        """The model versions that a replica has loaded: all have the same. Raises as `embed`."""
+
+        async def call(at: Connection, left_s: float) -> pb.ListModelsReply:
+            reply: pb.ListModelsReply = await at.models.List(
+                pb.ListModelsRequest(), timeout=left_s, metadata=self._metadata()
+            )
+            return reply
+
+        reply = await self._replicas.ask(call, timeout_s=timeout_s)
         return tuple(_served(info) for info in reply.models)
 
     async def model(self, model: str, *, timeout_s: float = _LOOKUP_TIMEOUT_S) -> ServedModel:
@@ -175,24 +177,21 @@ class EmbedderClient:
         return _served(await self._info(model, timeout_s))
 
     async def healthy(self, *, timeout_s: float = 1.0) -> bool:
-        """Whether the server answers and says that it serves."""
-        try:
-            reply = await self._health.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+        """Whether a replica answers and says that it serves; it is used again at once if it was not."""
+        return await self._replicas.are_healthy(timeout_s)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         token = self._token()
         return (("authorization", f"Bearer {token}"),) if token else ()
 
     async def _info(self, model: str, timeout_s: float) -> pb.ModelInfo:
-        request = pb.GetModelRequest(model=model)
-        try:
-            info: pb.ModelInfo = await self._models.Get(request, timeout=timeout_s, metadata=self._metadata())
-        except grpc.aio.AioRpcError as error:
-            self._fail(error, model=model, expect_space="", timeout_s=timeout_s)
-        return info
+        async def call(at: Connection, left_s: float) -> pb.ModelInfo:
+            info: pb.ModelInfo = await at.models.Get(
+                pb.GetModelRequest(model=model), timeout=left_s, metadata=self._metadata()
+            )
+            return info
+
+        return await self._replicas.ask(call, timeout_s=timeout_s, model=model)
 
     async def _send(
         self, parts: Sequence[Part], options: pb.EmbedRequest, timeout_s: float
@@ -213,48 +212,19 @@ class EmbedderClient:
             raise several.exceptions[0] from None  # the first to fail has cancelled the others
         return [(part, task.result()) for part, task in zip(parts, tasks, strict=True)]
 
-    async def _call(self, part: Part, options: pb.EmbedRequest, timeout_s: float, deadline: float) -> pb.EmbedReply:
+    async def _call(
+        self, part: Part, options: pb.EmbedRequest, timeout_s: float, deadline: float | None = None
+    ) -> pb.EmbedReply:
         request = pb.EmbedRequest(texts=part.texts)
         request.MergeFrom(options)
-        remaining_s = max(deadline - asyncio.get_running_loop().time(), 0.0)
-        try:
-            reply: pb.EmbedReply = await self._embedder.Embed(request, timeout=remaining_s, metadata=self._metadata())
-        except grpc.aio.AioRpcError as error:
-            self._fail(error, model=request.model, expect_space=request.expect_space, timeout_s=timeout_s)
-        return reply
 
-    def _fail(self, error: grpc.aio.AioRpcError, *, model: str, expect_space: str, timeout_s: float) -> NoReturn:
-        raise translate(
-            error, address=self._address, model=model, expect_space=expect_space, timeout_s=timeout_s
-        ) from error
+        async def call(at: Connection, left_s: float) -> pb.EmbedReply:
+            reply: pb.EmbedReply = await at.embedder.Embed(request, timeout=left_s, metadata=self._metadata())
+            return reply
 
-
-def _channel(
-    address: str, max_message_bytes: int, ca: Path | None, certificate: Path | None, key: Path | None
-) -> grpc.aio.Channel:
-    options = _channel_options(max_message_bytes)
-    if (certificate is None) != (key is None):
-        raise ConfigurationError("a client certificate and its key must be given together")
-    if ca is None:
-        if certificate is not None:
-            raise ConfigurationError("a client certificate needs the authorities of the server's certificate as well")
-        return grpc.aio.insecure_channel(address, options=options)
-    credentials = grpc.ssl_channel_credentials(
-        read_bytes(ca), read_bytes(key) if key else None, read_bytes(certificate) if certificate else None
-    )
-    return grpc.aio.secure_channel(address, credentials, options=options)
-
-
-def _channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
-    return [
-        ("grpc.max_send_message_length", max_message_bytes),
-        ("grpc.max_receive_message_length", max_message_bytes),
-        # A call on a broken channel fails at once; these say how soon a server that is back is found again.
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 500),
-        ("grpc.min_reconnect_backoff_ms", 2_000),  # in fact the time that one attempt to connect may take
-        ("grpc.enable_http_proxy", 0),  # the embedder is a neighbour; a proxy for the outer world must not see texts
-    ]
+        return await self._replicas.ask(
+            call, timeout_s=timeout_s, deadline=deadline, model=request.model, expect_space=request.expect_space
+        )
 
 
 def _served(info: pb.ModelInfo) -> ServedModel:

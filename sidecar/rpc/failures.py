@@ -22,6 +22,16 @@ from sidecar.errors import (
 from sidecar.rpc.pb import embedding_pb2 as pb
 
 
+def is_lost(code: grpc.StatusCode) -> bool:
+    """Whether a call that ended like this was not answered, so that another server may be asked."""
+    return code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+def is_of_the_server(error: grpc.aio.AioRpcError) -> bool:
+    """Whether our server has said this itself, rather than gRPC on its behalf: it gives details."""
+    return bool(_rich(error).code)
+
+
 def translate(
     error: grpc.aio.AioRpcError, *, address: str, model: str, expect_space: str, timeout_s: float
 ) -> SidecarError:

@@ -1,58 +1,82 @@
-"""One EmbedStream call, for work of any size: what is on its way is bounded, and the server's credits are kept."""
+"""EmbedStream calls, for work of any size: what is on its way is bounded, and the server's credits are kept."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import grpc
 
-from sidecar.errors import DeadlineExceeded, EmbedderMisbehaved, EmbedderOverloaded, SidecarError
+from sidecar.errors import DeadlineExceeded, EmbedderMisbehaved, EmbedderOverloaded
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Embeddings
 from sidecar.provenance import well_formed
-from sidecar.rpc.failures import translate, translate_refusal
+from sidecar.rpc.failures import translate_refusal
 from sidecar.rpc.pb import embedding_pb2 as pb
+from sidecar.rpc.replica import Replica, ReplicaHangs
+from sidecar.rpc.replicas import Replicas
 from sidecar.rpc.replies import Batches, Limits, Part, join, most_tokens, split
 
 _MAX_IN_FLIGHT: Final = 4  # batches: the server takes as many of one stream before it stops reading
 _SHORTEST_WAIT_S: Final = 0.05
 
+T = TypeVar("T")
+
+
+class _Line:
+    """One EmbedStream call, to one replica."""
+
+    def __init__(self, replica: Replica, metadata: Sequence[tuple[str, str]]) -> None:
+        self.replica = replica
+        self.credit_tokens = 0
+        self._connection = replica.lease()
+        self.call = self._connection.embedder.EmbedStream(metadata=metadata)
+
+    def close(self) -> None:
+        self.call.cancel()
+        self.replica.release(self._connection)
+
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A batch that waits for its reply; `part` is None if none of its texts could be sent."""
+    """A batch that waits for its reply. `part`: None if none of its texts could be sent; `line`: where it went."""
 
     texts: Sequence[str]
     part: Part | None
+    line: _Line | None
 
 
 class BulkStream:
-    """Batches in, their embeddings out, in order: `send` while there `has_room`, else `receive`."""
+    """Batches in, their embeddings out, in order: `send` while there `has_room`, else `receive`.
+
+    When the replica dies, what it has not answered is asked of the others in calls of their own, and what is sent
+    later goes through another one's stream.
+    """
 
     def __init__(
         self,
-        call: grpc.aio.StreamStreamCall[pb.EmbedRequest, pb.StreamReply],
+        replicas: Replicas,
         options: pb.EmbedRequest,
         *,
+        metadata: Callable[[], Sequence[tuple[str, str]]],
         ask_alone: Callable[[Part], Awaitable[pb.EmbedReply]],
         version: ModelVersion,
         role: Role,
         limits: Limits,
-        address: str,
         timeout_s: float,
     ) -> None:
+        """Raises EmbedderUnavailable if no replica is usable."""
         self.limits = limits
-        self._call = call
+        self._replicas = replicas
         self._options = options
+        self._metadata = metadata
         self._ask_alone = ask_alone
         self._version = version
         self._prompt = version.prompts.of(role)
-        self._address = address
         self._timeout_s = timeout_s
         self._sent: deque[_Sent] = deque()
-        self._credit_tokens = 0
+        self._line: _Line | None = self._open()
 
     @property
     def in_work(self) -> bool:
@@ -61,22 +85,23 @@ class BulkStream:
 
     def has_room(self, texts: Sequence[str]) -> bool:
         """Whether these texts may be sent now. With nothing on its way they always may: only replies bring credits."""
-        return not self._sent or (len(self._sent) < _MAX_IN_FLIGHT and self._most_tokens(texts) <= self._credit_tokens)
+        if not self._sent:
+            return True
+        credit_tokens = self._line.credit_tokens if self._line else 0
+        return len(self._sent) < _MAX_IN_FLIGHT and self._most_tokens(texts) <= credit_tokens
 
     async def send(self, texts: Sequence[str]) -> None:
         """Send one batch, as `batches` makes them. Raises as `EmbedderClient.embed`."""
         part = next(split(texts, self.limits), None)
-        if part is not None:
-            request = pb.EmbedRequest(texts=part.texts)
-            request.MergeFrom(self._options)
-            self._credit_tokens -= self._most_tokens(part.texts)
-            await self._within_time(self._write(request))
-        self._sent.append(_Sent(texts, part))
+        line = None if part is None else await self._within_time(self._write(part))
+        self._sent.append(_Sent(texts, part, line))
 
     async def receive(self) -> Embeddings:
         """The embeddings of the oldest batch that was sent. Raises as `EmbedderClient.embed`."""
         oldest = self._sent.popleft()
-        answered = [] if oldest.part is None else [(oldest.part, await self._within_time(self._answer(oldest.part)))]
+        answered = []
+        if oldest.part is not None:
+            answered = [(oldest.part, await self._within_time(self._answer(oldest.part, oldest.line)))]
         return join(
             oldest.texts,
             answered,
@@ -87,58 +112,89 @@ class BulkStream:
 
     def close(self) -> None:
         """End the call; what is on its way is given up."""
-        self._call.cancel()
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
+
+    def _open(self) -> _Line:
+        replica = self._replicas.next()
+        if replica is None:
+            raise self._replicas.nobody()
+        return _Line(replica, self._metadata())
 
     def _most_tokens(self, texts: Sequence[str]) -> int:
         return most_tokens(texts, max_tokens=self._version.max_tokens, prompt=self._prompt)
 
-    async def _within_time(self, work: Awaitable[Any]) -> Any:
+    async def _within_time(self, work: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await work
         except TimeoutError as error:
-            raise DeadlineExceeded(self._address, self._timeout_s) from error
-        except grpc.aio.AioRpcError as error:
-            raise translate(error, **self._circumstances()) from error
+            raise DeadlineExceeded(self._replicas.address, self._timeout_s) from error
 
-    async def _write(self, request: pb.EmbedRequest) -> None:
+    async def _write(self, part: Part) -> _Line:
+        """Write to the stream, whose value is where that was. If it has ended, `_answer` will find out."""
+        if self._line is None:
+            self._line = self._open()
+        line = self._line
+        request = pb.EmbedRequest(texts=part.texts)
+        request.MergeFrom(self._options)
+        line.credit_tokens -= self._most_tokens(part.texts)
         try:
-            await self._call.write(request)
-        except asyncio.InvalidStateError:  # the call has ended: the next `receive` says why
-            return
+            async with line.replica.waiting():
+                await line.call.write(request)
+        except ReplicaHangs:
+            self.close()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the latter: it had ended before
+            pass
+        return line
 
-    async def _answer(self, part: Part) -> pb.EmbedReply:
-        reply = await self._read()
+    async def _answer(self, part: Part, line: _Line | None) -> pb.EmbedReply:
+        if line is None or line is not self._line:  # that stream broke
+            return await self._ask_until_there_is_room(part)
+        try:
+            reply = await self._read(line)
+        except (ReplicaHangs, grpc.aio.AioRpcError):  # a call of its own gives the answer, or says what is wrong
+            return await self._ask_elsewhere(part)
         if reply.WhichOneof("outcome") == "reply":
             return reply.reply
-        return await self._ask_again(part, translate_refusal(reply.error, **self._circumstances()))
+        refusal = translate_refusal(
+            reply.error,
+            address=line.replica.address,
+            model=self._options.model,
+            expect_space=self._options.expect_space,
+            timeout_s=self._timeout_s,
+        )
+        if reply.error.code == grpc.StatusCode.UNAVAILABLE.value[0]:  # it drains
+            line.replica.refused(reply.error.message)
+            return await self._ask_elsewhere(part)
+        if not isinstance(refusal, EmbedderOverloaded):
+            raise refusal
+        await asyncio.sleep(max(refusal.retry_after_s, _SHORTEST_WAIT_S))
+        return await self._ask_until_there_is_room(part)
 
-    async def _read(self) -> pb.StreamReply:
+    async def _read(self, line: _Line) -> pb.StreamReply:
         while True:
-            reply = await self._call.read()
+            async with line.replica.waiting():
+                reply = await line.call.read()
             if not isinstance(reply, pb.StreamReply):
                 raise EmbedderMisbehaved("the stream ended before every request was answered")
-            self._credit_tokens += reply.credit_tokens
+            line.replica.answered()
+            line.credit_tokens += reply.credit_tokens
             if reply.WhichOneof("outcome") is not None:  # else it grants credits and no more
                 return reply
 
-    async def _ask_again(self, part: Part, refusal: SidecarError) -> pb.EmbedReply:
-        """Come back, by a call of its own, when a busy server said to. Any other refusal is raised."""
-        while isinstance(refusal, EmbedderOverloaded):
-            await asyncio.sleep(max(refusal.retry_after_s, _SHORTEST_WAIT_S))
+    async def _ask_elsewhere(self, part: Part) -> pb.EmbedReply:
+        self.close()
+        return await self._ask_until_there_is_room(part)
+
+    async def _ask_until_there_is_room(self, part: Part) -> pb.EmbedReply:
+        """Ask by a call of its own, and come back when a busy server said to. Raises any other refusal."""
+        while True:
             try:
                 return await self._ask_alone(part)
-            except EmbedderOverloaded as still:
-                refusal = still
-        raise refusal
-
-    def _circumstances(self) -> Any:
-        return {
-            "address": self._address,
-            "model": self._options.model,
-            "expect_space": self._options.expect_space,
-            "timeout_s": self._timeout_s,
-        }
+            except EmbedderOverloaded as busy:
+                await asyncio.sleep(max(busy.retry_after_s, _SHORTEST_WAIT_S))
 
 
 def batches(texts: Iterable[str], limits: Limits) -> Iterator[list[str]]:

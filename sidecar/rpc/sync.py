@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 
 class SyncEmbedderClient:
-    """Talks to one embedding server from ordinary code. A context manager; may be used by several threads."""
+    """Talks to the embedding server from ordinary code. A context manager; may be used by several threads."""
 
     def __init__(
         self,
-        address: str,
+        address: str | Sequence[str],
         *,
         token: str | Callable[[], str] = "",
         tls_ca: Path | None = None,

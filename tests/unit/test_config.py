@@ -49,6 +49,14 @@ def test_lists_in_variables_are_separated_by_commas(monkeypatch: pytest.MonkeyPa
     assert load_configuration().settings.embedder.model == ("a@1", "b@2")
 
 
+def test_the_embedder_may_have_replicas() -> None:
+    assert load_configuration().settings.bridge.embedder == ("127.0.0.1:50051",)
+    several = load_configuration({"bridge.embedder": "a:1,dns:///b:2"}).settings
+    assert several.bridge.embedder == ("a:1", "dns:///b:2")
+    with pytest.raises(ConfigurationError, match=r"bridge.embedder.1 \(flag\): .*must be HOST:PORT, not \[b\]"):
+        load_configuration({"bridge.embedder": "a:1,b"})
+
+
 def test_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIDECAR_CLUSTER_PASSWORD", "hush")
 

@@ -5,7 +5,7 @@ import pytest
 from google.rpc import code_pb2
 from grpc_status import rpc_status
 
-from sidecar.embedding.statuses import InvalidRequest, NotServing, Unsupported, retry_after_s, status_of
+from sidecar.embedding.statuses import InvalidRequest, NotServing, retry_after_s, status_of
 from sidecar.errors import (
     ConfigurationError,
     EmbedderMisbehaved,
@@ -16,7 +16,7 @@ from sidecar.errors import (
     SidecarError,
     SpaceMismatch,
 )
-from sidecar.rpc.client import translate
+from sidecar.rpc.failures import translate
 
 TEXTS = InvalidInput("texts", "must hold at least one text")
 DIMENSION = InvalidInput("dimension", "must be at most 8, not 9")
@@ -51,12 +51,6 @@ def seen_by_a_client(error: SidecarError) -> SidecarError:
             "UNAVAILABLE",
             EmbedderUnavailable("host:1", "the embedder is draining"),
             id="draining",
-        ),
-        pytest.param(
-            Unsupported("on_too_long: ON_TOO_LONG_CHUNK"),
-            "UNIMPLEMENTED",
-            EmbedderMisbehaved("on_too_long: ON_TOO_LONG_CHUNK is not supported in this release"),
-            id="not in this release",
         ),
         pytest.param(ConfigurationError("it broke"), "INTERNAL", EmbedderMisbehaved("it broke"), id="anything else"),
     ],

@@ -1,0 +1,54 @@
+"""Where the replicas are: addresses as they are written, and the names among them that stand for several."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.config import split_address
+from sidecar.errors import ConfigurationError
+
+_DNS: Final = "dns:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One server to connect to."""
+
+    address: str
+    name: str = ""  # whose certificate it must show, if that is not in the address
+
+
+def parse(addresses: str | Sequence[str]) -> tuple[str, ...]:
+    """The addresses of a comma-separated list, or of a sequence, each once. Raises ConfigurationError."""
+    named = addresses.split(",") if isinstance(addresses, str) else addresses
+    found = tuple(dict.fromkeys(address.strip() for address in named))
+    try:
+        for address in found:
+            split_address(address.removeprefix(_DNS))
+    except ValueError as error:
+        raise ConfigurationError(f"the address of an embedder {error}") from error
+    if not found:
+        raise ConfigurationError("the address of an embedder must be given")
+    return found
+
+
+def is_name(address: str) -> bool:
+    """Whether it may stand for several servers."""
+    return address.startswith(_DNS)
+
+
+async def resolve(address: str) -> tuple[Target, ...]:
+    """The servers behind an address, one for each IP address of a DNS name. Raises OSError."""
+    if not is_name(address):
+        return (Target(address),)
+    host, port = split_address(address.removeprefix(_DNS))
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # One family only, the one that this machine prefers: a server with two addresses is still one.
+    own = [place for family, _, _, _, place in found if family == found[0][0]]
+    return tuple(dict.fromkeys(Target(_written(place[0], place[1]), host) for place in own))
+
+
+def _written(host: str | int, port: object) -> str:
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
