@@ -22,18 +22,27 @@ _EXIT_CODES: Final = {
     ErrorKind.TOO_LARGE: USAGE_ERROR,
 }
 
-# Command -> module of this package and what stands for the command there: a Typer group or a function.
+# Command -> module of this package, what stands for the command there (a Typer group or a function), and the first
+# sentence of its help: the list of commands imports none of them.
 _COMMANDS: Final = {
-    "up": ("up", "up"),
-    "demo": ("demo", "demo"),
-    "template": ("template", "app"),
-    "model": ("model", "app"),
-    "embed": ("embed", "embed"),
-    "eval": ("eval", "evaluate"),
-    "bridge": ("bridge", "bridge"),
-    "embedder": ("embedder", "embedder"),
-    "node": ("node", "app"),
-    "config": ("config", "app"),
+    "up": ("up", "up", "Run a local OpenSearch node (or use --upstream), the embedder and the bridge until Ctrl-C."),
+    "demo": (
+        "demo",
+        "demo",
+        "Start everything, index docstrings through the bridge, and search them in everyday words.",
+    ),
+    "template": ("template", "app", "Index templates that bind texts to the vector field of a model version."),
+    "model": ("model", "app", "Model versions: list them, show one, pin the files of another, build one."),
+    "embed": ("embed", "embed", "Embed texts on the embedding server, without the bridge."),
+    "eval": ("eval", "evaluate", "Measure retrieval quality of the running system on a judged data set."),
+    "bridge": (
+        "bridge",
+        "bridge",
+        "Run the HTTP bridge: vectors for what is indexed, hybrid retrieval for what is searched, the rest untouched.",
+    ),
+    "embedder": ("embedder", "embedder", "Run the embedding server: texts in, vectors out, over gRPC."),
+    "node": ("node", "app", "A local OpenSearch node with k-NN, for development and tests."),
+    "config": ("config", "app", "Show the settings in force and where each comes from."),
 }
 
 
@@ -46,7 +55,7 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        module, attribute = _COMMANDS[cmd_name]
+        module, attribute, _ = _COMMANDS[cmd_name]
         found = getattr(import_module(f"sidecar.cli.{module}"), attribute)
         if not isinstance(found, typer.Typer):
             single = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -55,6 +64,10 @@ class _Commands(TyperGroup):
         command = typer.main.get_command(found)
         command.name = cmd_name
         return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, sentence) for name, (_, _, sentence) in _COMMANDS.items()])
 
 
 app = typer.Typer(

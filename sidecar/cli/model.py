@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,8 +13,9 @@ from rich.table import Column, Table
 
 from sidecar.cli.options import AsJson, ConfigFile, command_group, configure
 from sidecar.cli.steps import steps
-from sidecar.errors import InvalidInput
+from sidecar.errors import ConfigurationError, InvalidInput
 from sidecar.model import ModelVersion
+from sidecar.models.artifacts import Artifact
 from sidecar.models.catalogue import CatalogueEntry, catalogue
 from sidecar.models.store import KnownModel, ModelStore
 from sidecar.retrieval.docstrings import read_passages
@@ -28,11 +29,14 @@ app = command_group("Model versions: list them, show one, pin the files of anoth
 @app.command("list")
 def list_models(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """List the model versions and the catalogue's other models, and which can be used on this machine."""
-    known = _store(config).known()
+    store = _store(config)
+    known = store.known()
+    built = {model.version.id: store.artifacts.built(model.version) for model in known}
     names = {model.version.id.partition("@")[0] for model in known}
     entries = [entry for entry in catalogue().values() if entry.name not in names]
     if as_json:
-        print(json.dumps([*map(_version_line, known), *map(_entry_line, entries)]))
+        lines = [{**_version_line(model), "built": built[model.version.id]} for model in known]
+        print(json.dumps([*lines, *map(_entry_line, entries)]))
         return
     table = Table(
         "model",
@@ -42,11 +46,12 @@ def list_models(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
         "normalized",
         "space_type",
         "usable here",
+        "built for",
         "description",
         box=None,
         pad_edge=False,
     )
-    for row in _rows(known, entries):
+    for row in _rows(known, entries, built):
         table.add_row(*row)
     Console(highlight=False, markup=False, width=_TABLE_WIDTH).print(table)
 
@@ -112,28 +117,50 @@ def build(
     ] = None,
     config: ConfigFile = None,
     *,
+    force: Annotated[bool, typer.Option("--force", help="Build again what is built and intact.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Build a model version for a CPU back end: seconds, for openvino-int8 a minute. Needs the extra [build].
 
-    `sidecar embedder --model MODEL` then takes it where the CPU is quick with it. Building again replaces it.
+    `sidecar embedder --model MODEL` then takes it where the CPU is quick with it. What is built and intact is kept.
     """
-    from sidecar.embedding.building import TEXTS  # noqa: PLC0415 - a bridge host has no tokenizers
-    from sidecar.embedding.building import build as build_artifact  # noqa: PLC0415
-
-    with redirect_stdout(sys.stderr), steps() as report:  # NNCF draws its progress bars on stdout
-        report("reading texts to measure with")
-        chosen = _lines(texts) if texts is not None else [one.abstract for one in read_passages(TEXTS)]
-        artifact = build_artifact(model, backend, _store(config), texts=chosen, report=report)
+    store = _store(config)
+    kept = None if force else _intact(store, model, backend)
+    artifact = kept or _build(store, model, backend, texts)
     manifest = artifact.manifest
     if as_json:
         print(json.dumps({**manifest.model_dump(mode="json"), "folder": str(artifact.folder)}))
     else:
         distance = manifest.distance
         print(
-            f"{manifest.model}/{manifest.backend} is built in {artifact.folder}; cosine to float32 on {distance.texts} "
-            f"texts: {distance.cosine_min:.4f} at least, {distance.cosine_mean:.4f} on average"
+            f"{manifest.model}/{manifest.backend} {'was built already' if kept else 'is built'} in {artifact.folder}; "
+            f"cosine to float32 on {distance.texts} texts: {distance.cosine_min:.4f} at least, "
+            f"{distance.cosine_mean:.4f} on average"
         )
+
+
+def _intact(store: ModelStore, model: str, backend: str) -> Artifact | None:
+    try:
+        return store.artifacts.open(store.find(model).version, backend)
+    except ConfigurationError:  # not built, damaged or of another space: all of them are reasons to build
+        return None
+
+
+def _build(store: ModelStore, model: str, backend: str, texts: Path | None) -> Artifact:
+    from sidecar.embedding.building import TEXTS, build  # noqa: PLC0415 - a bridge host has no tokenizers
+
+    with redirect_stdout(sys.stderr), steps() as report:  # NNCF draws its progress bars on stdout
+        report("reading texts to measure with")
+        chosen = _lines(texts) if texts is not None else _docstrings(TEXTS)
+        return build(model, backend, store, texts=chosen, report=report)
+
+
+def _docstrings(count: int) -> list[str]:
+    """First paragraphs and whole docstrings in turn: calibrated with short texts only, 8 bits fit long ones badly."""
+    return [
+        one.abstract if number % 2 else f"{one.title}\n{one.abstract}\n{one.content}"
+        for number, one in enumerate(read_passages(count))
+    ]
 
 
 def _lines(file: Path) -> list[str]:
@@ -147,11 +174,15 @@ def _store(config: ConfigFile) -> ModelStore:
     return ModelStore(configure(config).settings.models.dir)
 
 
-def _rows(known: tuple[KnownModel, ...], entries: list[CatalogueEntry]) -> Iterator[tuple[str, ...]]:
+def _rows(
+    known: tuple[KnownModel, ...], entries: list[CatalogueEntry], built: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[str, ...]]:
     for model in known:
-        yield model.version.id, *_facts(model.version), "yes" if model.folder else "no files", model.version.description
+        version = model.version
+        usable = "yes" if model.folder else "no files"
+        yield version.id, *_facts(version), usable, ", ".join(built[version.id]), version.description
     for entry in entries:
-        yield entry.name, *_facts(entry), "not pinned", entry.description
+        yield entry.name, *_facts(entry), "not pinned", "", entry.description
 
 
 def _facts(model: ModelVersion | CatalogueEntry) -> tuple[str, ...]:

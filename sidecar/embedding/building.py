@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.embedding.backends import BUILT, Backend, load_backend
-from sidecar.embedding.backends.openvino import MODEL_FILE, compiled, padded_batch, without_telemetry
+from sidecar.embedding.backends.openvino import MODEL_FILE, padded_batch, without_telemetry
 from sidecar.embedding.cpus import available_cpus
 from sidecar.embedding.selftest import REFERENCES_FILE, check, cosines, probe_texts
 from sidecar.embedding.tokenizing import TextTokenizer
@@ -61,7 +61,8 @@ def _make(
     report: Callable[[str], None],
 ) -> ArtifactFacts:
     report("loading the model in torch")
-    torch = cast("TorchBackend", load_backend("torch", version, folder, threads=available_cpus()))
+    options = {"max_tokens": version.max_tokens, "threads": available_cpus()}
+    torch = cast("TorchBackend", load_backend("torch", folder, pad_id=0, **options)[0])
     tokenizer = TextTokenizer.from_json((folder / "tokenizer.json").read_bytes(), version.max_tokens)
     prompted = [version.prompts.of(Role.PASSAGE) + text for text in texts]
     calibrating, measured = _ids(tokenizer, prompted[:-_MEASURED]), _ids(tokenizer, prompted[-_MEASURED:])
@@ -81,7 +82,7 @@ def _make(
     probes = _ids(tokenizer, probe_texts(version))
     references = torch.compute(probes)
     np.save(target / REFERENCES_FILE, references)
-    built = compiled(target, backend, version, pad_id=torch.pad_id, threads=available_cpus())
+    built = load_backend(backend, target, pad_id=torch.pad_id, **options)[0]
     check(version, backend, built.compute(probes), references)
     found = cosines(_one_by_one(built, measured), _one_by_one(torch, measured))
     return ArtifactFacts(

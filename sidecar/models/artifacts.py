@@ -1,13 +1,16 @@
 """What was built from a model version for one back end: found, verified, installed. `embedding/building.py` builds.
 
 An artifact is a folder `MODELS/backends/VERSION/BACKEND`: beside the folders of the versions, whose files may lie in an
-installed package and belong to it.
+installed package and belong to it. It is a link to `builds/BACKEND-RANDOM` beside it: a link can be replaced at one
+stroke, so that a build that is killed at any moment leaves the old artifact or the new one.
 """
 
+import fcntl
 import hashlib
+import secrets
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,6 +22,8 @@ from sidecar.model import ModelVersion
 
 MANIFEST: Final = "manifest.json"
 _FOLDER: Final = "backends"  # no version can be called so: an id has an @
+_BUILDS: Final = "builds"  # nor a back end
+_LOCK: Final = "lock"
 
 
 class Distance(BaseModel):
@@ -84,7 +89,8 @@ class ArtifactStore:
 
         Raises ConfigurationError if there is none, or it was built from other files or has been damaged.
         """
-        folder = self._directory / version.id / backend
+        # Resolved: a build that ends meanwhile must not give us one file of the old artifact and one of the new.
+        folder = (self._directory / version.id / backend).resolve()
         if not (folder / MANIFEST).is_file():
             raise ConfigurationError(
                 f"model [{version.id}] is not built for back end [{backend}]; {_advice(version, backend)}"
@@ -100,37 +106,74 @@ class ArtifactStore:
             actual = _sha256(path) if path.is_file() else "no such file"
             if actual != expected:
                 raise ConfigurationError(
-                    f"{path} is damaged (SHA-256 {actual}, built with {expected}); remove {folder}, then "
-                    f"{_advice(version, backend)}"
+                    f"{path} is damaged (SHA-256 {actual}, built with {expected}); {_advice(version, backend)}"
                 )
         return Artifact(manifest, folder)
+
+    def shared_file(self, version: ModelVersion, name: str) -> Path | None:
+        """A file that a version's artifacts for all back ends have alike, from the first in which it is intact."""
+        for path in sorted((self._directory / version.id).glob(f"*/{name}")):
+            with suppress(ConfigurationError):  # of another back end than the one that is wanted: not its trouble
+                manifest = read_manifest(path.parent)
+                if manifest.space == version.space and manifest.files.get(name) == _sha256(path):
+                    return path
+        return None
 
     def install(self, version: ModelVersion, backend: str, make: Callable[[Path], ArtifactFacts]) -> Artifact:
         """Let `make` write the files into an empty folder, and put it in its place when it is complete.
 
-        What was there before is replaced: two builds of one version are as good as each other. Raises
-        ConfigurationError, and whatever `make` raises.
+        What was there before is replaced: two builds of one version are as good as each other, and wait for each other.
+        Raises ConfigurationError, and whatever `make` raises.
         """
-        target = self._directory / version.id / backend
+        place = self._directory / version.id
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as temporary:
-                partial = Path(temporary) / backend
-                partial.mkdir()
-                facts = make(partial)
-                manifest = ArtifactManifest(
-                    **facts.model_dump(),
-                    model=version.id,
-                    space=version.space,
-                    backend=backend,
-                    files={path.name: _sha256(path) for path in sorted(partial.iterdir())},
-                )
-                (partial / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
-                shutil.rmtree(target, ignore_errors=True)  # a folder cannot be renamed over one that holds files
-                partial.rename(target)
+            with _alone(place / _BUILDS):
+                _sweep(place)
+                try:
+                    folder = place / _BUILDS / f"{backend}-{secrets.token_hex(4)}"
+                    folder.mkdir()
+                    facts = make(folder)
+                    manifest = ArtifactManifest(
+                        **facts.model_dump(),
+                        model=version.id,
+                        space=version.space,
+                        backend=backend,
+                        files={path.name: _sha256(path) for path in sorted(folder.iterdir())},
+                    )
+                    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
+                    _point(place / backend, folder)
+                finally:
+                    _sweep(place)
         except OSError as error:
             raise ConfigurationError(f"models.dir {self._directory}: {error}") from error
-        return Artifact(manifest, target)
+        return Artifact(manifest, folder.resolve())
+
+
+@contextmanager
+def _alone(builds: Path) -> Iterator[None]:
+    """Wait for other builds of this version; the system ends the lock of a process that is killed."""
+    builds.mkdir(parents=True, exist_ok=True)
+    with (builds / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _point(link: Path, folder: Path) -> None:
+    if link.is_dir() and not link.is_symlink():  # a copy of an artifact, made by hand: no link replaces a folder
+        link.rename(folder.with_suffix(".replaced"))
+    new = folder.with_suffix(".link")
+    new.symlink_to(Path(_BUILDS, folder.name))  # relative to where it will be: the models may be moved
+    new.replace(link)
+
+
+def _sweep(place: Path) -> None:
+    """Remove what no link points to: what has been replaced, and what killed and failed builds have left."""
+    linked = {path.readlink().name for path in place.iterdir() if path.is_symlink()}
+    for path in (place / _BUILDS).iterdir():
+        if path.is_symlink():
+            path.unlink()
+        elif path.is_dir() and path.name not in linked:
+            shutil.rmtree(path)
 
 
 def _advice(version: ModelVersion, backend: str) -> str:

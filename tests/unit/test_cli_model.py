@@ -5,9 +5,21 @@ import pytest
 from typer.testing import CliRunner
 
 from sidecar.cli.model import app
-from sidecar.errors import ModelNotFound
+from sidecar.errors import InvalidInput, ModelNotFound
+from sidecar.models.artifacts import ArtifactFacts, ArtifactStore, Distance
+from sidecar.models.catalogue import shipped_versions
 
 MINILM = "all-minilm-l6-v2@1"
+
+
+def install(models: Path) -> Path:
+    """An artifact that nothing could load, in its folder."""
+
+    def make(folder: Path) -> ArtifactFacts:
+        (folder / "model.bin").write_bytes(b"weights")
+        return ArtifactFacts(pad_id=0, tools={}, distance=Distance(texts=1, cosine_min=0.99, cosine_mean=0.999))
+
+    return ArtifactStore(models).install(shipped_versions()[MINILM], "openvino-w8", make).folder
 
 
 @pytest.fixture
@@ -25,6 +37,27 @@ def test_list_tells_what_is_pinned_and_usable(run) -> None:
     assert (lines["allenai-specter"]["pinned"], lines["allenai-specter"]["dimension"]) == (False, 768)
     table = run("list").stdout
     assert all(model in table for model in lines)
+
+
+def test_list_tells_what_is_built(run, tmp_path: Path) -> None:
+    install(tmp_path / "models")
+    lines = {line["model"]: line for line in json.loads(run("list", "--json").stdout)}
+    assert (lines[MINILM]["built"], lines["all-mpnet-base-v2@1"]["built"]) == (["openvino-w8"], [])
+    assert "openvino-w8" in next(line for line in run("list").stdout.splitlines() if MINILM in line)
+
+
+def test_what_is_built_and_intact_is_not_built_again(run, tmp_path: Path) -> None:
+    folder = install(tmp_path / "models")
+    texts = tmp_path / "texts.txt"
+    texts.write_text("too few to build with")
+    build = ("build", MINILM, "--texts", str(texts))
+    kept = run(*build)
+    assert kept.exit_code == 0
+    assert f"was built already in {folder}" in kept.stdout
+    assert json.loads(run(*build, "--json").stdout)["folder"] == str(folder)
+    assert isinstance(run(*build, "--force").exception, InvalidInput)
+    (folder / "model.bin").write_bytes(b"Weights")
+    assert isinstance(run(*build).exception, InvalidInput)
 
 
 def test_show_prints_the_manifest_the_space_and_the_folder(run) -> None:

@@ -1,0 +1,112 @@
+"""Whether models fit into memory, asked before any is loaded: who swaps answers nobody in time.
+
+The sizes were measured as the growth of a process that loads and tests MiniLM (91 MB in float32) and a BERT of 438 MB;
+memory that only maps a library's code is left out, for the system takes it back.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sidecar.errors import ConfigurationError
+
+_MB: Final = 1_000_000
+_LIBRARY_BYTES: Final = {"torch": 520 * _MB, "openvino": 70 * _MB}  # once, however many models it loads
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    library: str
+    copies: float  # of its weight files: mapped, repacked for the processor, embeddings widened to float32
+    fixed_bytes: int  # graph, kernels, activations of a full batch
+
+
+_COSTS: Final = {
+    "torch": _Cost("torch", 1.0, 50 * _MB),
+    "torch-fp16": _Cost("torch", 1.0, 50 * _MB),  # in float32 until it goes to the GPU
+    "openvino": _Cost("openvino", 2.0, 60 * _MB),
+    "openvino-w8": _Cost("openvino", 2.5, 75 * _MB),
+    "openvino-int8": _Cost("openvino", 3.0, 110 * _MB),  # measured with MiniLM only
+}
+
+# Of cgroup versions 2 and 1, where a container sees its own: limit, usage, and what of the usage can be dropped.
+_CGROUPS: Final = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A model that is to be loaded."""
+
+    model: str
+    backend: str
+    weight_bytes: int  # of the files that the back end reads
+
+
+def needed_bytes(loads: Sequence[Load]) -> int:
+    """What loading all of these takes in one process, at its peak."""
+    costs = [(_COSTS[load.backend], load.weight_bytes) for load in loads]
+    libraries = {cost.library for cost, _ in costs}
+    return sum(_LIBRARY_BYTES[library] for library in libraries) + sum(
+        cost.fixed_bytes + round(cost.copies * weight_bytes) for cost, weight_bytes in costs
+    )
+
+
+def check_memory(loads: Sequence[Load], available: int | None) -> None:
+    """Refuse the first model that does not fit beside those before it; None: nobody knows what is available.
+
+    Raises ConfigurationError naming the model, what is needed and available, and the setting.
+    """
+    for count, load in enumerate(loads, start=1):
+        needed = needed_bytes(loads[:count])
+        if available is not None and needed > available:
+            beside = f", with {', '.join(one.model for one in loads[: count - 1])} before it," if count > 1 else ""
+            raise ConfigurationError(
+                f"model [{load.model}] on back end [{load.backend}]{beside} needs some {needed // _MB} MB, but "
+                f"{available // _MB} MB are available; embedder.memory_bytes sets another limit"
+            )
+
+
+def weight_bytes(folder: Path, files: Iterable[str]) -> int:
+    """The size of the weight files of a model or an artifact. Raises OSError."""
+    return sum((folder / file).stat().st_size for file in files)
+
+
+def available_bytes(
+    limit: int = 0, *, cgroup: Path = Path("/sys/fs/cgroup"), meminfo: Path = Path("/proc/meminfo")
+) -> int | None:
+    """The limit if there is one (0: none), else what the cgroup and the machine have free; None: they do not say."""
+    if limit:
+        return limit
+    free = [_free_of_cgroup(cgroup, *names) for names in _CGROUPS]
+    free.append(_free_of_machine(_read(meminfo)))
+    return min((found for found in free if found is not None), default=None)
+
+
+def _free_of_cgroup(folder: Path, limit_file: str, usage_file: str, stat_file: str, droppable: str) -> int | None:
+    limit, usage = _read(folder / limit_file).strip(), _read(folder / usage_file).strip()
+    if not limit.isdigit() or not usage.isdigit():  # "max", or no such cgroup
+        return None
+    # Files that were read lately count as used, those of the models among them: their hashes have just been compared.
+    dropped = next((int(value) for name, value in _pairs(_read(folder / stat_file)) if name == droppable), 0)
+    return max(int(limit) - int(usage) + dropped, 0)
+
+
+def _free_of_machine(meminfo: str) -> int | None:
+    return next((int(value) * 1_024 for name, value in _pairs(meminfo) if name == "MemAvailable:"), None)
+
+
+def _pairs(lines: str) -> list[tuple[str, str]]:
+    """Name and number of each line that has both."""
+    words = [line.split() for line in lines.splitlines()]
+    return [(some[0], some[1]) for some in words if len(some) > 1 and some[1].isdigit()]
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("ascii")
+    except OSError:
+        return ""
