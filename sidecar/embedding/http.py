@@ -14,23 +14,27 @@ from aiohttp.typedefs import Handler, Middleware
 
 from sidecar.config import EmbedderSettings, split_address
 from sidecar.embedding.access import REFUSAL, Gate
+from sidecar.embedding.inflight import Held
 from sidecar.embedding.openai import (
     Asked,
     BodyTooLarge,
     ErrorAnswer,
+    TimedOut,
     answer,
     described,
     error_answer,
     full_id,
     parse,
     plain_error,
+    timeout_s,
     token_texts,
 )
 from sidecar.embedding.service import EmbeddingService, State
 from sidecar.embedding.statuses import NotServing
-from sidecar.errors import ConfigurationError, SidecarError
-from sidecar.telemetry import exposition, logger
+from sidecar.errors import ConfigurationError, ErrorKind, SidecarError
+from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, exposition, logger
 
+_API: Final = "/v1/"
 _SMALL_BYTES: Final = 64 * 1024  # what is parsed or written in less than the hand-over to a thread and back costs
 
 T = TypeVar("T")
@@ -46,7 +50,7 @@ async def serve_http(
 
     The probes and /metrics ask for no token. Raises ConfigurationError if the port cannot be bound.
     """
-    app = web.Application(client_max_size=settings.max_message_bytes, middlewares=[_answering(gate)])
+    app = web.Application(middlewares=[_counting, _answering(gate)])
     app.add_routes([*_probes(service), *_api(service, settings.max_message_bytes)])
     # A caller that hangs up is cancelled: what nobody waits for leaves the queue.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
@@ -73,10 +77,24 @@ def _probes(service: EmbeddingService) -> list[web.RouteDef]:
 
 def _api(service: EmbeddingService, max_body_bytes: int) -> list[web.RouteDef]:
     async def embeddings(request: web.Request) -> web.Response:
-        body = await _body(request, max_body_bytes)
+        timeout = timeout_s(request.headers.get("X-Sidecar-Timeout-Ms"))
+        with service.inflight.hold(_declared(request, max_body_bytes)) as held:
+            try:
+                async with asyncio.timeout(timeout) as deadline:
+                    return await embedded(request, held, deadline.when())
+            except TimeoutError as error:
+                if timeout is None:
+                    raise
+                raise TimedOut(timeout) from error
+
+    async def embedded(request: web.Request, held: Held, deadline: float | None) -> web.Response:
+        body = await _body(request, held, max_body_bytes)
         asked = await _offloaded(partial(parse, body, request.headers.get("X-Sidecar-Lane")), len(body))
         model = full_id(asked.model, _loaded(service))
-        reply = await service.embed(asked.request(model, await _texts(service, asked, model)))
+        wanted = asked.request(model, await _texts(service, asked, model))
+        remaining_s = None if deadline is None else deadline - asyncio.get_running_loop().time()
+        with service.tracing.called_by(request.headers.items()):
+            reply = await service.embed(wanted, remaining_s)
         size = len(reply.items) * reply.dimension * 4
         return _json(await _offloaded(partial(answer, reply, as_base64=asked.as_base64), size))
 
@@ -106,11 +124,23 @@ def _loaded(service: EmbeddingService) -> tuple[str, ...]:
     return tuple(info.model for info in service.models().models)
 
 
-async def _body(request: web.Request, limit: int) -> bytes:
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise BodyTooLarge(limit) from error
+def _declared(request: web.Request, limit: int) -> int:
+    """The length that the head tells of the body; 0 if it comes in chunks. Raises BodyTooLarge."""
+    declared = request.content_length or 0
+    if declared > limit:
+        raise BodyTooLarge(limit)
+    return declared
+
+
+async def _body(request: web.Request, held: Held, limit: int) -> bytes:
+    """Raises BodyTooLarge, EmbedderOverloaded: in chunks, or unpacked, a body is longer than the head tells."""
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        body += piece
+        if len(body) > limit:
+            raise BodyTooLarge(limit)
+        held.grow_to(len(body))
+    return bytes(body)
 
 
 async def _offloaded(work: Callable[[], T], size: int) -> T:
@@ -123,12 +153,13 @@ def _answering(gate: Gate | None) -> Middleware:
 
     @web.middleware
     async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
-        protected = request.path.startswith("/v1/")
+        protected = request.path.startswith(_API)
         if gate is not None and protected and not gate.lets_in(request.headers.get("Authorization", "")):
             return _error(plain_error(401, REFUSAL, headers={"WWW-Authenticate": "Bearer"}))
         try:
             return await handler(request)
         except SidecarError as error:
+            EMBEDDER_ERRORS.labels("request", error.kind).inc()
             _log.debug("refused a request", action="request_refused", kind=error.kind, reason=str(error))
             return _error(error_answer(error))
         except web.HTTPException as error:
@@ -136,10 +167,24 @@ def _answering(gate: Gate | None) -> Middleware:
             problem = f"{error.reason}: {request.method} {request.path}"
             return _error(plain_error(error.status, problem, headers=headers))
         except Exception:  # noqa: BLE001 - the edge: the log gets the traceback, the caller an answer
+            EMBEDDER_ERRORS.labels("request", ErrorKind.INTERNAL).inc()
             _log.exception("a request failed", action="request_failed", path=request.path)
             return _error(plain_error(500, "this is a fault of the server; its log says more"))
 
     return answering
+
+
+@web.middleware
+async def _counting(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Count the requests of the API by their status."""
+    status = "cancelled"
+    try:
+        response = await handler(request)
+        status = str(response.status)
+        return response
+    finally:
+        if request.path.startswith(_API):
+            EMBEDDER_REQUESTS.labels("http", status).inc()
 
 
 def _json(body: bytes) -> web.Response:

@@ -7,6 +7,7 @@ names it. What it has no word for is an extra field: `input_type` and `truncate`
 
 import base64
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,7 @@ _ROLES: Final[dict[Json, pb.Role]] = {
 }
 _LANES: Final = {"interactive": pb.LANE_INTERACTIVE, "bulk": pb.LANE_BULK}
 _PARAMS: Final = {"texts": "input", "role": "input_type", "dimension": "dimensions"}
+_MILLISECONDS: Final = re.compile("[0-9]{1,9}")
 _LARGEST_UINT32: Final = 2**32 - 1
 
 _STATUSES: Final = {
@@ -53,6 +55,17 @@ class BodyTooLarge(SidecarError):
 
     def __str__(self) -> str:
         return f"the body has more than {self.limit} bytes (embedder.max_message_bytes)"
+
+
+@dataclass(eq=False)
+class TimedOut(SidecarError):
+    """The answer would come after the caller's own deadline."""
+
+    timeout_s: float
+    kind = ErrorKind.DEADLINE
+
+    def __str__(self) -> str:
+        return f"no answer within {self.timeout_s * 1000:.0f} ms (X-Sidecar-Timeout-Ms)"
 
 
 @dataclass(eq=False)
@@ -123,6 +136,15 @@ def parse(body: bytes, lane: str | None) -> Asked:
         refuse_long=not _truncate(document.get("truncate")),
         lane=_lane(lane, len(texts) + len(token_ids)),
     )
+
+
+def timeout_s(header: str | None) -> float | None:
+    """How long the caller waits, by the header X-Sidecar-Timeout-Ms; None: it does not say. Raises InvalidInput."""
+    if header is None:
+        return None
+    if not _MILLISECONDS.fullmatch(header) or int(header) == 0:
+        raise InvalidInput("X-Sidecar-Timeout-Ms", "must be a whole number of milliseconds from 1 to 999999999")
+    return int(header) / 1000
 
 
 def full_id(name: str, loaded: Sequence[str]) -> str:

@@ -1,14 +1,23 @@
 """From what became of each distinct text to the reply: pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 import numpy as np
 from google.rpc import code_pb2
 from numpy.typing import NDArray
 
+from sidecar.embedding.chunking import Part
+from sidecar.errors import ErrorKind
 from sidecar.rpc.pb import embedding_pb2 as pb
+
+ITEM_KINDS: Final = {  # what the codes of an ItemError mean, as metrics tell it
+    code_pb2.INVALID_ARGUMENT: ErrorKind.BAD_INPUT,
+    code_pb2.OUT_OF_RANGE: ErrorKind.TOO_LARGE,
+    code_pb2.INTERNAL: ErrorKind.INTERNAL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +77,67 @@ def matrix(answers: Sequence[Answer], dimension: int) -> NDArray[np.float32]:
 
 
 def items(
-    answers: Sequence[Answer], usable: NDArray[np.bool_], index: Sequence[int]
+    answers: Sequence[Answer],
+    usable: NDArray[np.bool_],
+    of: Sequence[Sequence[Part]],
+    index: Sequence[int],
+    *,
+    chunked: bool = False,
 ) -> tuple[list[pb.Item], NDArray[np.intp]]:
     """One item per text of the request, in order, and which rows of `matrix` leave the server.
 
-    `usable` tells the rows of `matrix` that are vectors from NaN and zeros. Repeats of a text are marked as
+    `usable` tells the rows of `matrix` that are vectors from NaN and zeros; `of` tells which answers belong to a
+    distinct text. The rows of a text leave only if each of its parts has one. Repeats of a text are marked as
     deduplicated, as is a text that was computed for another call.
     """
-    kept = np.flatnonzero(usable)
-    final_row = np.where(usable, np.cumsum(usable) - 1, -1).tolist()
-    rows = iter(final_row)
-    made = [_item(answer, -1 if answer.pooled is None else next(rows)) for answer in answers]
+    pooled = count()
+    judged = [_judged(answer, usable, pooled) for answer in answers]
+    failed = [_first_failure(judged, parts) for parts in of]
+    leaving = {part.number for parts, failure in zip(of, failed, strict=True) if failure is None for part in parts}
+    position = {number: row for row, number in enumerate(sorted(leaving))}
+    made = [
+        _item([(part, answers[part.number]) for part in parts], failure, position, chunked=chunked)
+        for parts, failure in zip(of, failed, strict=True)
+    ]
+    rows = np.cumsum([answer.pooled is not None for answer in answers]) - 1
+    kept = np.array([rows[number] for number in sorted(leaving)], dtype=np.intp)
+    return _repeated(made, index), kept
+
+
+def _judged(answer: Answer, usable: NDArray[np.bool_], pooled: Iterator[int]) -> Failure | None:
+    """Why an answer has no vector that can leave."""
+    if answer.pooled is None:
+        return answer.failure
+    return None if usable[next(pooled)] else _NOT_A_VECTOR
+
+
+def _first_failure(judged: Sequence[Failure | None], parts: Sequence[Part]) -> Failure | None:
+    return next((failure for part in parts if (failure := judged[part.number]) is not None), None)
+
+
+def _item(
+    parts: Sequence[tuple[Part, Answer]], failure: Failure | None, position: Mapping[int, int], *, chunked: bool
+) -> pb.Item:
+    dropped = sum(answer.dropped for _, answer in parts)
+    item = pb.Item(
+        row=-1 if failure else position[parts[0][0].number],
+        tokens=sum(answer.tokens for _, answer in parts),
+        tokens_dropped=dropped,
+        truncated=dropped > 0,
+        cached=all(answer.cached for _, answer in parts),
+        deduplicated=all(answer.shared for _, answer in parts),
+    )
+    if failure is not None:
+        item.error.code = failure.code
+        item.error.message = failure.message
+    elif chunked:
+        item.chunks.extend(
+            pb.Chunk(row=position[part.number], char_start=part.start, char_end=part.end) for part, _ in parts
+        )
+    return item
+
+
+def _repeated(made: Sequence[pb.Item], index: Sequence[int]) -> list[pb.Item]:
     seen: set[int] = set()
     ordered = []
     for number in index:
@@ -89,20 +148,4 @@ def items(
             item.deduplicated = True
         seen.add(number)
         ordered.append(item)
-    return ordered, kept
-
-
-def _item(answer: Answer, row: int) -> pb.Item:
-    item = pb.Item(
-        row=row,
-        tokens=answer.tokens,
-        tokens_dropped=answer.dropped,
-        truncated=answer.dropped > 0,
-        cached=answer.cached,
-        deduplicated=answer.shared,
-    )
-    failure = _NOT_A_VECTOR if answer.pooled is not None and row < 0 else answer.failure
-    if failure is not None:
-        item.error.code = failure.code
-        item.error.message = failure.message
-    return item
+    return ordered

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.embedding.statuses import InvalidRequest, Unsupported
+import numpy as np
+
+from sidecar.embedding.statuses import InvalidRequest
 from sidecar.embedding.vectors import DTYPES
 from sidecar.errors import InvalidInput, SpaceMismatch
 from sidecar.model import ModelVersion, Role
@@ -22,6 +24,11 @@ _LANES: Final[dict[int, Lane]] = {
     pb.LANE_BULK: Lane.BULK,
 }
 
+# What stands beside the vectors in a reply, at most.
+_HEADING_BYTES: Final = 1_024
+_ITEM_BYTES: Final = 256  # with the sentence of an error
+_CHUNK_BYTES: Final = 24
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -30,6 +37,7 @@ class Wanted:
     space: str  # of the vectors that will leave: as the version's, unless the request changes dimension or length
     prompt: str
     refuse_long: bool  # rather than cut its end off
+    chunk: bool  # make parts of a long text
     normalize: bool
     dimension: int
     encoding: pb.Encoding
@@ -39,7 +47,7 @@ class Wanted:
 def check_embed(request: pb.EmbedRequest, version: ModelVersion, max_texts: int) -> Wanted:
     """Check a request against the model version that it names.
 
-    Raises InvalidRequest with every bad field, Unsupported, SpaceMismatch.
+    Raises InvalidRequest with every bad field, SpaceMismatch.
     """
     violations = (
         *_texts(len(request.texts), max_texts),
@@ -48,8 +56,6 @@ def check_embed(request: pb.EmbedRequest, version: ModelVersion, max_texts: int)
     )
     if violations:
         raise InvalidRequest(violations)
-    if request.on_too_long == pb.ON_TOO_LONG_CHUNK:
-        raise Unsupported("on_too_long: ON_TOO_LONG_CHUNK")
     dimension = request.dimension or version.dimension
     normalize = request.normalize if request.HasField("normalize") else version.normalized
     space = version.model_copy(update={"dimension": dimension, "normalized": normalize}).space
@@ -59,11 +65,36 @@ def check_embed(request: pb.EmbedRequest, version: ModelVersion, max_texts: int)
         space=space,
         prompt=prompt_of(request.role, version),
         refuse_long=request.on_too_long == pb.ON_TOO_LONG_ERROR,
+        chunk=request.on_too_long == pb.ON_TOO_LONG_CHUNK,
         normalize=normalize,
         dimension=dimension,
         encoding=request.encoding or pb.ENCODING_FLOAT32,
         lane=_LANES[request.lane],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyLimit:
+    """How many rows a reply may have: what does not fit into a message is refused before it is computed."""
+
+    rows: int
+    message_bytes: int
+
+    def check(self, rows: int) -> None:
+        """Raises InvalidRequest."""
+        if rows > self.rows:
+            problem = (
+                f"give more than {self.rows} vectors, and a reply takes at most {self.message_bytes} bytes"
+                " (embedder.max_message_bytes): send fewer texts at once"
+            )
+            raise InvalidRequest((InvalidInput("texts", problem),))
+
+
+def reply_limit(request: pb.EmbedRequest, wanted: Wanted, max_message_bytes: int) -> ReplyLimit:
+    """How many vectors of this request fit into one message, with all that is said of its texts."""
+    row_bytes = wanted.dimension * np.dtype(DTYPES[wanted.encoding]).itemsize + _CHUNK_BYTES
+    around = _HEADING_BYTES + len(request.request_id.encode()) + _ITEM_BYTES * len(request.texts)
+    return ReplyLimit(max(max_message_bytes - around, 0) // row_bytes, max_message_bytes)
 
 
 def check_tokenize(request: pb.TokenizeRequest, version: ModelVersion, max_texts: int) -> None:

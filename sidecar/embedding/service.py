@@ -3,30 +3,34 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from time import perf_counter
 from typing import Final, TypeVar
 
 from sidecar.embedding.batcher import NOTHING, Batcher, Computed, Text
 from sidecar.embedding.cache import Entry, VectorCache, cache_key
+from sidecar.embedding.chunking import Parts, cut, joined, whole
+from sidecar.embedding.inflight import Inflight
 from sidecar.embedding.loading import LoadedModel
-from sidecar.embedding.replies import EMPTY, Answer, broken, distinct, items, matrix, too_long
-from sidecar.embedding.requests import Wanted, check_embed, check_tokenize, prompt_of
+from sidecar.embedding.replies import EMPTY, ITEM_KINDS, Answer, Distinct, broken, distinct, items, matrix, too_long
+from sidecar.embedding.requests import ReplyLimit, Wanted, check_embed, check_tokenize, prompt_of, reply_limit
 from sidecar.embedding.statuses import NotServing
 from sidecar.embedding.tokenizing import TokenizedText
 from sidecar.embedding.vectors import finish
 from sidecar.errors import ModelNotFound
 from sidecar.ports import Lane
 from sidecar.rpc.pb import embedding_pb2 as pb
-from sidecar.telemetry import EMBEDDER_CACHE, EMBEDDER_SECONDS, EMBEDDER_TEXTS, EMBEDDER_TOKENS
+from sidecar.telemetry import EMBEDDER_CACHE, EMBEDDER_ERRORS, EMBEDDER_SECONDS, EMBEDDER_TEXTS, EMBEDDER_TOKENS
+from sidecar.tracing import OFF, Tracing
 
 # Between two slices of a load a query gets its turn: some 3 ms of one core, unless one text is longer than that.
 _SLICE_TEXTS: Final = 32
 _SLICE_CHARACTERS: Final = 16_384
+_SLICE_PARTS: Final = 4  # each is looked at about twice
 
 T = TypeVar("T")
 
@@ -36,6 +40,7 @@ class State(StrEnum):
 
     LOADING = "loading its models"
     SERVING = "serving"
+    RESTARTING = "restarting what computes"
     DRAINING = "draining"
 
 
@@ -51,12 +56,21 @@ class EmbeddingService:
     """Answers requests; refuses them with `SidecarError`s."""
 
     def __init__(
-        self, *, max_texts: int, max_message_bytes: int, tokenize_worker: Executor, cache: VectorCache
+        self,
+        *,
+        max_texts: int,
+        max_message_bytes: int,
+        max_inflight_bytes: int,
+        tokenize_worker: Executor,
+        cache: VectorCache,
+        tracing: Tracing = OFF,
     ) -> None:
+        self.tracing = tracing
         self._max_texts = max_texts
         self._max_message_bytes = max_message_bytes
         self._tokenize_worker = tokenize_worker
         self._cache = cache
+        self.inflight = Inflight(max_inflight_bytes)
         self._bulk_turn = asyncio.Lock()  # one slice of one load at a time, however many loads there are
         self._served: dict[str, Served] = {}
         self._in_work = 0
@@ -68,6 +82,11 @@ class EmbeddingService:
         """Begin to answer for these models."""
         self._served = {one.loaded.version.id: one for one in served}
         self.state = State.SERVING
+
+    def computing_is(self, *, usable: bool) -> None:
+        """Refuse requests while nothing can be computed; those in work wait for it to come back."""
+        if self.state in {State.SERVING, State.RESTARTING}:
+            self.state = State.SERVING if usable else State.RESTARTING
 
     async def drain(self) -> None:
         """Refuse what comes from now on, and wait until what is in work has been answered."""
@@ -108,14 +127,22 @@ class EmbeddingService:
     async def embed(self, request: pb.EmbedRequest, remaining_s: float | None = None) -> pb.EmbedReply:
         """Embed a batch of texts; `remaining_s`: how long the caller still waits.
 
-        Raises ModelNotFound, NotServing, InvalidRequest, Unsupported, SpaceMismatch, EmbedderOverloaded.
+        Raises ModelNotFound, NotServing, InvalidRequest, SpaceMismatch, EmbedderOverloaded.
         """
+        with self.tracing.embedding(request) as answered:
+            reply = await self._embed(request, remaining_s)
+            answered(reply)
+            return reply
+
+    async def _embed(self, request: pb.EmbedRequest, remaining_s: float | None) -> pb.EmbedReply:
         with self._working():
             served = self._find(request.model)
             wanted = check_embed(request, served.loaded.version, self._max_texts)
             unique = distinct(request.texts)
             started = perf_counter()
-            found = await self._looked_up(served.loaded, unique.texts, wanted, request.cache)
+            limit = reply_limit(request, wanted, self._max_message_bytes)
+            parts = await self._parts(served.loaded, unique, wanted, limit)
+            found = await self._looked_up(served.loaded, parts.texts, wanted, request.cache)
             tokenize_s = perf_counter() - started
             texts = [one for one in found if isinstance(one, Text)]
             computed = NOTHING
@@ -129,7 +156,7 @@ class EmbeddingService:
                 normalize=wanted.normalize,
                 encoding=wanted.encoding,
             )
-            made, kept = items(answers, usable, unique.index)
+            made, kept = items(answers, usable, parts.of, unique.index, chunked=wanted.chunk)
             reply = _heading(request, served.loaded, wanted)
             reply.matrix = encoded[kept].tobytes()
             reply.items.extend(made)
@@ -175,6 +202,27 @@ class EmbeddingService:
             max_message_bytes=self._max_message_bytes,
         )
 
+    async def _parts(self, loaded: LoadedModel, unique: Distinct, wanted: Wanted, limit: ReplyLimit) -> Parts:
+        """What is embedded for each text; long ones are cut a few parts at a time, so that others have their turn.
+
+        Raises InvalidRequest if the reply would have too many rows.
+        """
+        limit.check(len(unique.texts))
+        if not wanted.chunk:
+            return whole(unique.texts)
+        cutting = cut(unique.texts, partial(loaded.tokenizer.seen, wanted.prompt), loaded.version.max_tokens)
+        spans: list[tuple[int, int, int]] = []
+        while True:
+            async with self._turn(wanted.lane):
+                found = await self._in_tokenizer(lambda: list(islice(cutting, _SLICE_PARTS)))
+            if not found:
+                break
+            spans += found
+            limit.check(len(spans))
+        parts = joined(unique.texts, spans)
+        limit.check(sum(len(parts.of[number]) for number in unique.index))
+        return parts
+
     async def _looked_up(
         self, loaded: LoadedModel, texts: Sequence[str], wanted: Wanted, policy: int
     ) -> list[Answer | Text]:
@@ -193,10 +241,9 @@ class EmbeddingService:
         unknown = [number for number in range(len(texts)) if number not in found]
         in_memory = sum(one.cached for one in found.values() if isinstance(one, Answer))
         not_in_memory, on_disk = len(unknown), 0
-        turn = self._bulk_turn if wanted.lane is Lane.BULK else nullcontext()
         for some in _slices([texts[number] for number in unknown]):
             numbers, unknown = unknown[: len(some)], unknown[len(some) :]
-            async with turn:
+            async with self._turn(wanted.lane):
                 read = await self._in_tokenizer(
                     partial(self._read_or_tokenize, loaded, some, [keys[number] for number in numbers], wanted)
                 )
@@ -221,6 +268,9 @@ class EmbeddingService:
         missing = [number for number, key in enumerate(keys) if key is None or key not in entries]
         tokenized = iter(loaded.tokenizer.encode([wanted.prompt + texts[number] for number in missing]))
         return [entries[key] if key is not None and key in entries else next(tokenized) for key in keys]
+
+    def _turn(self, lane: Lane) -> AbstractAsyncContextManager[None]:
+        return self._bulk_turn if lane is Lane.BULK else nullcontext()
 
     async def _in_tokenizer(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._tokenize_worker, work)
@@ -282,7 +332,11 @@ def _heading(request: pb.EmbedRequest, loaded: LoadedModel, wanted: Wanted) -> p
 
 
 def _measure(reply: pb.EmbedReply, lane: Lane, tokenize_s: float) -> None:
-    failed = sum(item.row < 0 for item in reply.items)
+    failed = 0
+    for item in reply.items:
+        if item.row < 0:
+            failed += 1
+            EMBEDDER_ERRORS.labels("text", ITEM_KINDS[item.error.code]).inc()
     EMBEDDER_TEXTS.labels(reply.model, lane, "error").inc(failed)
     EMBEDDER_TEXTS.labels(reply.model, lane, "ok").inc(len(reply.items) - failed)
     EMBEDDER_TOKENS.labels(reply.model, "dropped").inc(sum(item.tokens_dropped for item in reply.items))

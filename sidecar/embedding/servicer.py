@@ -1,18 +1,20 @@
 """The gRPC face of the service: statuses and streams."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 import grpc
+from google.rpc import code_pb2
 from grpc_status import rpc_status
 
 from sidecar.embedding.service import EmbeddingService
 from sidecar.embedding.statuses import retry_after_s, status_of
-from sidecar.errors import SidecarError
+from sidecar.errors import ErrorKind, SidecarError
 from sidecar.rpc.pb import embedding_pb2 as pb
 from sidecar.rpc.pb import embedding_pb2_grpc
-from sidecar.telemetry import logger
+from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, logger
 
 # Requests of one stream that are in work or wait to be written. A caller who does not read is not read from either.
 _STREAM_WINDOW: Final = 4
@@ -31,7 +33,8 @@ class EmbedderServicer(embedding_pb2_grpc.EmbedderServicer):
         self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.EmbedReply]
     ) -> pb.EmbedReply:
         try:
-            return await self._service.embed(request, context.time_remaining())
+            with _counted():
+                return await self._embed(request, context)
         except SidecarError as error:
             await _abort(context, error)
 
@@ -51,15 +54,24 @@ class EmbedderServicer(embedding_pb2_grpc.EmbedderServicer):
         self, request: pb.TokenizeRequest, context: grpc.aio.ServicerContext[pb.TokenizeRequest, pb.TokenizeReply]
     ) -> pb.TokenizeReply:
         try:
-            return await self._service.tokenize(request)
+            with _counted(), self._service.inflight.hold(request.ByteSize()):
+                return await self._service.tokenize(request)
         except SidecarError as error:
             await _abort(context, error)
+
+    async def _embed(
+        self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[pb.EmbedRequest, Any]
+    ) -> pb.EmbedReply:
+        caller = self._service.tracing.called_by(context.invocation_metadata() or ())
+        with caller, self._service.inflight.hold(request.ByteSize()):
+            return await self._service.embed(request, context.time_remaining())
 
     async def _stream_reply(
         self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.StreamReply]
     ) -> pb.StreamReply:
         try:
-            reply = await self._service.embed(request, context.time_remaining())
+            with _counted():
+                reply = await self._embed(request, context)
             return pb.StreamReply(reply=reply, credit_tokens=_STREAM_CREDIT_TOKENS)
         except SidecarError as error:
             status = status_of(error)
@@ -85,13 +97,15 @@ class ModelsServicer(embedding_pb2_grpc.ModelsServicer):
         request: pb.ListModelsRequest,  # noqa: ARG002 - it has no fields
         context: grpc.aio.ServicerContext[pb.ListModelsRequest, pb.ListModelsReply],  # noqa: ARG002
     ) -> pb.ListModelsReply:
-        return self._service.models()
+        with _counted():
+            return self._service.models()
 
     async def Get(  # noqa: N802
         self, request: pb.GetModelRequest, context: grpc.aio.ServicerContext[pb.GetModelRequest, pb.ModelInfo]
     ) -> pb.ModelInfo:
         try:
-            return self._service.model(request.model)
+            with _counted():
+                return self._service.model(request.model)
         except SidecarError as error:
             await _abort(context, error)
 
@@ -102,6 +116,25 @@ async def _write_in_order(
 ) -> None:
     while (task := await in_work.get()) is not None:
         await context.write(await task)
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Count a request by the status that it gets; one of a stream is a request too."""
+    status, kind = "INTERNAL", ErrorKind.INTERNAL
+    try:
+        yield
+        status = "OK"
+    except SidecarError as error:
+        status, kind = code_pb2.Code.Name(status_of(error).code), error.kind
+        raise
+    except asyncio.CancelledError:
+        status = "CANCELLED"  # by the caller, or its deadline has passed: gRPC tells us no difference
+        raise
+    finally:
+        EMBEDDER_REQUESTS.labels("grpc", status).inc()
+        if status not in {"OK", "CANCELLED"}:
+            EMBEDDER_ERRORS.labels("request", kind).inc()
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: SidecarError) -> NoReturn:

@@ -40,19 +40,8 @@ class InvalidRequest(SidecarError):
 
 
 @dataclass(eq=False)
-class Unsupported(SidecarError):
-    """A part of the contract that this release does not have yet."""
-
-    what: str
-    kind = ErrorKind.BAD_INPUT
-
-    def __str__(self) -> str:
-        return f"{self.what} is not supported in this release"
-
-
-@dataclass(eq=False)
 class NotServing(SidecarError):
-    """The server is loading its models or draining."""
+    """The server is loading its models, restarting its worker or draining."""
 
     state: str
     retry_after_s: float = 1.0
@@ -64,7 +53,7 @@ class NotServing(SidecarError):
 
 def status_of(error: SidecarError) -> status_pb2.Status:
     """The status that a caller gets for an error of ours."""
-    code = code_pb2.UNIMPLEMENTED if isinstance(error, Unsupported) else _CODES.get(error.kind, code_pb2.INTERNAL)
+    code = _CODES.get(error.kind, code_pb2.INTERNAL)
     return status_pb2.Status(code=code, message=str(error), details=[_packed(detail) for detail in _details(error)])
 
 

@@ -64,6 +64,10 @@ class TextTokenizer:
         encodings = self._tokenizer.encode_batch([prompt + text for text in texts])
         return [_spans(encoding, len(prompt)) for encoding in encodings]
 
+    def seen(self, prompt: str, text: str) -> TokenSpans:
+        """`spans` of one text."""
+        return self.spans(prompt, [text])[0]
+
     def _finish(self, encoding: Encoding) -> TokenizedText:
         dropped = max(len(encoding) - self._content_limit, 0)
         if dropped:

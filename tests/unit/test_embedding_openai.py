@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from sidecar.embedding.openai import BodyTooLarge, NoVector, error_answer, full_id, parse
-from sidecar.embedding.statuses import InvalidRequest, NotServing, Unsupported
+from sidecar.embedding.openai import BodyTooLarge, NoVector, TimedOut, error_answer, full_id, parse, timeout_s
+from sidecar.embedding.statuses import InvalidRequest, NotServing
 from sidecar.errors import EmbedderOverloaded, InvalidInput, ModelNotFound, SidecarError
 from sidecar.rpc.pb import embedding_pb2 as pb
 
@@ -66,6 +66,24 @@ def test_the_lane_header_has_two_values() -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        pytest.param(None, None, id="not given"),
+        pytest.param("1", 0.001, id="shortest"),
+        pytest.param("999999999", 999_999.999, id="longest"),
+    ],
+)
+def test_how_long_the_caller_waits(header: str | None, seconds: float | None) -> None:
+    assert timeout_s(header) == seconds
+
+
+@pytest.mark.parametrize("header", ["", "0", "-1", "1.5", "1e3", " 1", "\u0661", "1000000000", "9" * 5_000])
+def test_a_timeout_is_a_whole_number_of_milliseconds(header: str) -> None:
+    with pytest.raises(InvalidInput, match="X-Sidecar-Timeout-Ms: must be a whole number of milliseconds"):
+        timeout_s(header)
+
+
+@pytest.mark.parametrize(
     ("name", "loaded", "found"),
     [
         pytest.param("a@1", ["a@1", "a@2"], "a@1", id="the full id"),
@@ -90,12 +108,12 @@ def test_which_version_a_name_means(name: str, loaded: list[str], found: str | N
         pytest.param(InvalidRequest((InvalidInput("texts", "bad"),)), 400, "input", {}, id="a field of the contract"),
         pytest.param(NoVector(2, pb.ItemError(code=11)), 400, "input[2]", {}, id="a text that cannot be embedded"),
         pytest.param(NoVector(2, pb.ItemError(code=13)), 500, "input[2]", {}, id="a text that we failed on"),
-        pytest.param(Unsupported("that"), 400, None, {}, id="not supported"),
         pytest.param(ModelNotFound("m"), 404, "model", {}, id="unknown model"),
         pytest.param(BodyTooLarge(10), 413, None, {}, id="a large body"),
         pytest.param(EmbedderOverloaded(1.2), 429, None, {"Retry-After": "2"}, id="busy: whole seconds, rounded up"),
         pytest.param(EmbedderOverloaded(0.1), 429, None, {"Retry-After": "1"}, id="busy: a second at least"),
         pytest.param(NotServing("loading"), 503, None, {"Retry-After": "1"}, id="not yet"),
+        pytest.param(TimedOut(0.5), 504, None, {}, id="too late"),
         pytest.param(SidecarError(), 500, None, {}, id="anything else"),
     ],
 )

@@ -1,7 +1,7 @@
 import pytest
 
-from sidecar.embedding.requests import check_embed, check_tokenize, prompt_of
-from sidecar.embedding.statuses import InvalidRequest, Unsupported
+from sidecar.embedding.requests import check_embed, check_tokenize, prompt_of, reply_limit
+from sidecar.embedding.statuses import InvalidRequest
 from sidecar.errors import SpaceMismatch
 from sidecar.model import ModelVersion, Prompts
 from sidecar.ports import Lane
@@ -61,9 +61,40 @@ def test_a_role_is_needed_only_where_the_prompts_differ() -> None:
     assert check_embed(request(role=pb.ROLE_QUERY), ASYMMETRIC, 4).prompt == "query: "
 
 
-def test_chunking_is_not_there_yet() -> None:
-    with pytest.raises(Unsupported):
-        check_embed(request(on_too_long=pb.ON_TOO_LONG_CHUNK), VERSION, 4)
+@pytest.mark.parametrize(
+    ("on_too_long", "refuse_long", "chunk"),
+    [
+        pytest.param(pb.ON_TOO_LONG_UNSPECIFIED, False, False, id="not said"),
+        pytest.param(pb.ON_TOO_LONG_TRUNCATE_END, False, False, id="cut off"),
+        pytest.param(pb.ON_TOO_LONG_ERROR, True, False, id="refused"),
+        pytest.param(pb.ON_TOO_LONG_CHUNK, False, True, id="in parts"),
+    ],
+)
+def test_what_becomes_of_a_long_text(on_too_long: int, *, refuse_long: bool, chunk: bool) -> None:
+    wanted = check_embed(request(on_too_long=on_too_long), VERSION, 4)
+    assert (wanted.refuse_long, wanted.chunk) == (refuse_long, chunk)
+
+
+@pytest.mark.parametrize(
+    ("fields", "rows"),
+    [
+        pytest.param({}, (10_000 - 1_024 - 256) // (8 * 4 + 24), id="one text"),
+        pytest.param({"texts": ["a"] * 3}, (10_000 - 1_024 - 768) // (8 * 4 + 24), id="three texts"),
+        pytest.param(
+            {"dimension": 4, "encoding": pb.ENCODING_FLOAT16}, (10_000 - 1_024 - 256) // (4 * 2 + 24), id="short rows"
+        ),
+        pytest.param({"request_id": "r" * 9_000}, 0, id="nothing but the request_id"),
+    ],
+)
+def test_how_many_vectors_a_reply_has_room_for(fields: dict[str, object], rows: int) -> None:
+    asked = request(**fields)
+    limit = reply_limit(asked, check_embed(asked, VERSION, 4), 10_000)
+    assert limit.rows == rows
+    limit.check(rows)
+    with pytest.raises(
+        InvalidRequest, match=r"texts: give more than .* at most 10000 bytes \(embedder\.max_message_bytes"
+    ):
+        limit.check(rows + 1)
 
 
 def test_another_space_is_refused_and_the_actual_one_is_told() -> None:

@@ -1,0 +1,35 @@
+import pytest
+
+from sidecar.embedding.inflight import Inflight
+from sidecar.errors import EmbedderOverloaded
+
+
+def test_requests_together_stay_within_the_bound() -> None:
+    inflight = Inflight(100)
+    with inflight.hold(60):
+        with inflight.hold(40), pytest.raises(EmbedderOverloaded) as refused, inflight.hold(1):
+            pytest.fail("let in")
+        with inflight.hold(40):  # what has gone, and what was refused, holds nothing
+            pass
+    assert refused.value.retry_after_s > 0
+
+
+def test_one_that_is_alone_is_let_in_whatever_its_size() -> None:
+    inflight = Inflight(100)
+    with inflight.hold(1_000) as held:
+        held.grow_to(2_000)
+        with pytest.raises(EmbedderOverloaded), inflight.hold(1):
+            pytest.fail("let in")
+    with inflight.hold(100):
+        pass
+
+
+def test_what_comes_in_pieces_is_refused_where_it_grows_too_large() -> None:
+    inflight = Inflight(100)
+    with inflight.hold(50), inflight.hold(0) as held:
+        for size in (30, 20, 50):  # what it holds it keeps
+            held.grow_to(size)
+        with pytest.raises(EmbedderOverloaded):
+            held.grow_to(51)
+    with inflight.hold(50), inflight.hold(50):
+        pass
