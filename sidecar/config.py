@@ -50,7 +50,9 @@ def _check_url(url: str) -> str:
 
 Address = Annotated[str, AfterValidator(_check_address)]
 Url = Annotated[str, AfterValidator(_check_url)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda v: v.split(",") if isinstance(v, str) else v)]
+_CommaSeparated = BeforeValidator(lambda v: v.split(",") if isinstance(v, str) else v)
+Names = Annotated[tuple[str, ...], NoDecode, _CommaSeparated]
+Addresses = Annotated[tuple[Address, ...], NoDecode, _CommaSeparated]
 
 
 class _Section(BaseModel):
@@ -71,7 +73,10 @@ class BridgeSettings(_Section):
     listen: Address = Field("127.0.0.1:9201", description="Where clients connect")
     admin_listen: Address = Field("127.0.0.1:9202", description="Where /livez, /readyz and /metrics are served")
     upstream: Url = Field("http://127.0.0.1:9200", description="The cluster behind the bridge")
-    embedder: Address = Field("127.0.0.1:50051", description="The embedding server (gRPC)")
+    embedder: Addresses = Field(
+        ("127.0.0.1:50051",),
+        description="The replicas of the embedding server (gRPC), comma-separated; dns:///HOST:PORT: all of that name",
+    )
     embedder_token_file: str = Field(
         "", description="File with the bearer token for the embedding server, reread when it changes; empty: none"
     )
@@ -118,7 +123,12 @@ class EmbedderSettings(_Section):
     )
     model: Names = Field(("all-minilm-l6-v2@1",), description="Model versions to load (in a variable: comma-separated)")
     threads: int = Field(0, ge=0, description="CPU threads for the model; 0: as many as the process may use")
-    max_batch_tokens: int = Field(1_024, gt=0, description="Tokens of one batch, padding included")
+    memory_bytes: int = Field(
+        0, ge=0, description="Memory that the models may take; 0: what is free when the server starts"
+    )
+    max_batch_tokens: int = Field(
+        1_024, gt=0, description="Tokens of one batch, padding included; on a GPU what is measured at the start"
+    )
     max_bulk_batch_ms: float = Field(
         50.0, gt=0, description="How long a bulk batch may hold the device, and so a query that comes meanwhile"
     )
@@ -128,8 +138,19 @@ class EmbedderSettings(_Section):
     cache_dir: str = Field("", description="Folder in which vectors are kept on disk; empty: none are")
     cache_disk_bytes: int = Field(1_073_741_824, ge=16_777_216, description="Largest size of the file in cache_dir")
     max_message_bytes: int = Field(33_554_432, gt=0, description="Largest gRPC message, both ways")
+    max_inflight_bytes: int = Field(
+        268_435_456, gt=0, description="Requests in work together, both protocols; beyond it: RESOURCE_EXHAUSTED or 429"
+    )
     reflection: bool = Field(True, description="Whether gRPC reflection is served")
     drain_timeout_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for requests in work")
+
+
+class TracingSettings(_Section):
+    """Where spans go."""
+
+    otlp_endpoint: str = Field(
+        "", description="OTLP receiver over gRPC, such as http://127.0.0.1:4317 (extra [tracing]); empty: no spans"
+    )
 
 
 class ModelSettings(_Section):
@@ -163,6 +184,7 @@ class Settings(BaseSettings):
     bridge: BridgeSettings = BridgeSettings()
     embedder: EmbedderSettings = EmbedderSettings()
     models: ModelSettings = ModelSettings()
+    tracing: TracingSettings = TracingSettings()
     node: NodeSettings = NodeSettings()
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="Least severe lines that are logged"
@@ -283,4 +305,5 @@ def describe(name: str) -> str:
     """The description of a setting and its default, for the help of its flag."""
     description, default = next(leaf[1:] for leaf in _leaves(Settings()) if leaf[0] == name)
     shown = "depends on the machine" if isinstance(default, Path) else default
+    shown = ", ".join(shown) if isinstance(shown, tuple) else shown
     return f"{description} [default: {shown}]"

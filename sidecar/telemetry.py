@@ -62,6 +62,10 @@ BRIDGE_SECONDS = Histogram(
 )
 BRIDGE_TEXTS = Counter("sidecar_bridge_ingest_texts_total", "Source texts of written documents", ("outcome",))
 BRIDGE_SEARCHES = Counter("sidecar_bridge_searches_total", "Searches by what was done with them", ("mode", "reason"))
+EMBEDDER_REQUESTS = Counter("sidecar_embedder_requests_total", "Requests by how they ended", ("protocol", "status"))
+EMBEDDER_ERRORS = Counter(
+    "sidecar_embedder_errors_total", "Requests refused, and texts that have no vector, by why", ("of", "kind")
+)
 EMBEDDER_TEXTS = Counter("sidecar_embedder_texts_total", "Texts asked for", ("model", "lane", "outcome"))
 EMBEDDER_TOKENS = Counter(
     "sidecar_embedder_tokens_total", "Tokens of texts, padding and cut-off ends", ("model", "kind")
@@ -75,4 +79,10 @@ EMBEDDER_BATCH_TEXTS = Histogram(
 EMBEDDER_CACHE = Counter(
     "sidecar_embedder_cache_total", "Distinct texts looked up: found in memory, on disk, or not", ("model", "outcome")
 )
+EMBEDDER_WORKER_STARTS = Counter(
+    "sidecar_embedder_worker_starts_total", "Processes started to compute: 1, if none ended"
+)
 EMBEDDER_CACHE_BYTES = Gauge("sidecar_embedder_cache_bytes", "Bytes of cached vectors", ("store",))
+EMBEDDER_REPLICA_OPEN = Gauge(
+    "sidecar_embedder_replica_open", "1: the client sends no calls to this replica", ("replica",)
+)
