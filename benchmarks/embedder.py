@@ -21,7 +21,8 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -30,14 +31,19 @@ from typing import Any, Protocol
 
 import aiohttp
 import grpc
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from sentence_transformers import SentenceTransformer
 
-from sidecar.config import load_configuration
+from sidecar.config import EmbedderSettings, load_configuration
+from sidecar.embedding.backends import Backend, load_backend
+from sidecar.embedding.batching import bulk_batch_tokens, choose_batch, padded
 from sidecar.embedding.cpus import available_cpus
+from sidecar.embedding.loading import open_models
 from sidecar.models.store import ModelStore
 from sidecar.retrieval.docstrings import read_passages
 from sidecar.rpc.pb import embedding_pb2 as pb
@@ -50,6 +56,7 @@ ROUND_TEXTS = 96  # of each kind and round
 QUERIES = 150
 HITS = 100
 LOAD_S = 8.0
+DEFAULTS = EmbedderSettings()
 
 
 @dataclass(frozen=True)
@@ -91,8 +98,11 @@ class Process:
 
     @property
     def resident_mb(self) -> float:
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        """Of the server and the process that computes; pages that they share count twice."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        children = [child for task in tasks for child in (task / "children").read_text().split()]
+        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in (self.pid, *children)]
+        return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @asynccontextmanager
@@ -118,8 +128,8 @@ async def server(model: str, threads: int) -> AsyncIterator[Process]:
 class Caller(Protocol):
     """A server under test."""
 
-    async def embed(self, texts: Sequence[str], *, query: bool = False, cached: bool = False) -> float | None:
-        """Wait for the vectors; seconds of it in the model, if the server tells."""
+    async def embed(self, texts: Sequence[str], *, query: bool = False, cached: bool = False) -> None:
+        """Wait for the vectors."""
         ...
 
 
@@ -130,7 +140,7 @@ class OverGrpc:
         self._stub = embedding_pb2_grpc.EmbedderStub(channel)
         self._model = model
 
-    async def embed(self, texts: Sequence[str], *, query: bool = False, cached: bool = False) -> float | None:
+    async def embed(self, texts: Sequence[str], *, query: bool = False, cached: bool = False) -> None:
         request = pb.EmbedRequest(
             model=self._model,
             texts=texts,
@@ -140,7 +150,6 @@ class OverGrpc:
         )
         reply = await self._stub.Embed(request)
         assert {item.row for item in reply.items} == set(range(len(set(texts))))
-        return float(reply.timing.compute_us) / 1e6
 
 
 class OverHttp:
@@ -152,7 +161,7 @@ class OverHttp:
         self._url = url.rstrip("/") + {"tei": "/embed", "openai": "/v1/embeddings"}[kind]
         self._model = model
 
-    async def embed(self, texts: Sequence[str], *, query: bool = False, cached: bool = False) -> float | None:
+    async def embed(self, texts: Sequence[str], *, query: bool = False, cached: bool = False) -> None:
         del query, cached  # they have no lanes and are not asked for a cache
         body: dict[str, Any] = {"inputs": list(texts), "truncate": True}
         if self._kind == "openai":
@@ -161,7 +170,52 @@ class OverHttp:
             answer = await reply.json()
             assert reply.status == 200, answer
             assert len(answer if self._kind == "tei" else answer["data"]) == len(texts)
-        return None
+
+
+class Bare:
+    """The back end alone: no tokenising, no queue, no wire, the batches that the server would form."""
+
+    def __init__(self, spec: str, threads: int) -> None:
+        (self._opened,) = open_models([spec], ModelStore(load_configuration().settings.models.dir))
+        self._backends = load_backend(
+            self._opened.backend,
+            self._opened.folder,
+            max_tokens=self._opened.version.max_tokens,
+            pad_id=self._opened.pad_id,
+            threads=threads,
+        )
+        self._batch_tokens = DEFAULTS.max_batch_tokens
+
+    def seconds(self, texts: Sequence[str]) -> float:
+        waiting = [text.ids for text in self._opened.tokenizer.encode(texts)]
+        batches = []
+        while waiting:
+            window = waiting[:1024]
+            bucket_tokens = self._backends[0].bucket_tokens
+            positions = set(choose_batch([len(ids) for ids in window], self._batch_tokens, bucket_tokens))
+            batches.append([window[position] for position in positions])
+            waiting = [ids for position, ids in enumerate(waiting) if position not in positions]
+        left = iter(batches)
+        started = time.perf_counter()
+        with ThreadPoolExecutor(len(self._backends)) as streams:
+            busy = list(streams.map(lambda backend: self._work(backend, left), self._backends))
+        seconds = time.perf_counter() - started
+        tokens = sum(padded(len(ids), self._backends[0].bucket_tokens) for batch in batches for ids in batch)
+        within_s = DEFAULTS.max_bulk_batch_ms / 1e3
+        self._batch_tokens = bulk_batch_tokens(tokens / sum(busy), within_s, DEFAULTS.max_batch_tokens)
+        return seconds
+
+    def query_s(self, text: str) -> float:
+        (tokenized,) = self._opened.tokenizer.encode([text])
+        started = time.perf_counter()
+        self._backends[0].compute([tokenized.ids])
+        return time.perf_counter() - started
+
+    def _work(self, backend: Backend, left: Iterator[list[NDArray[np.int32]]]) -> float:
+        started = time.perf_counter()
+        for batch in left:  # a list's iterator may be shared by threads
+            backend.compute(batch)
+        return time.perf_counter() - started
 
 
 async def saturate(caller: Caller, texts: Sequence[str]) -> None:
@@ -204,33 +258,48 @@ async def timed(call: Callable[[], Awaitable[object]]) -> float:
     return time.perf_counter() - started
 
 
-async def throughput(caller: Caller, reference: Any, texts: Sequence[str], table: Table, name: str) -> None:
-    ours, theirs = [], []
+async def throughput(
+    caller: Caller, texts: Sequence[str], *, bare: Bare | None, reference: Any, table: Table, name: str
+) -> None:
+    ours, theirs, alone = [], [], []
     await saturate(caller, texts[:ROUND_TEXTS])
+    if bare:
+        bare.seconds(texts[:ROUND_TEXTS])
     for number in range(ROUNDS):
         some = texts[number * ROUND_TEXTS : (number + 1) * ROUND_TEXTS]
         ours.append(len(some) / await timed(lambda some=some: saturate(caller, some)))
         theirs.append(len(some) / await timed(lambda some=some: asyncio.to_thread(encode, reference, some)))
-    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-    table.add_row(f"texts/s, {name}", rates(ours), f"encode: {rates(theirs)}; ratio {ratio:.2f}")
+        if bare:
+            alone.append(len(some) / await asyncio.to_thread(bare.seconds, some))
+    table.add_row(f"texts/s, {name}", rates(ours), f"encode: {rates(theirs)}; ratio {ratio(ours, theirs)}")
+    if bare:
+        table.add_row("  the back end alone", rates(alone), f"the server reaches {ratio(ours, alone)} of it")
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """The median of the ratios, round by round, and how far they spread."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def encode(reference: Any, texts: Sequence[str]) -> None:
     reference.encode(list(texts), batch_size=REQUEST_TEXTS, show_progress_bar=False)
 
 
-async def idle(caller: Caller, reference: Any, queries: Sequence[str], table: Table) -> list[float]:
-    seconds, bare, single = [], [], []
+async def idle(caller: Caller, bare: Bare | None, reference: Any, queries: Sequence[str], table: Table) -> list[float]:
+    seconds, alone, single = [], [], []
     for number in range(QUERIES):
         text = queries[number % len(queries)]
         started = time.perf_counter()
-        model_s = await caller.embed([text], query=True)
+        await caller.embed([text], query=True)
         seconds.append(time.perf_counter() - started)
-        bare.append(math.nan if model_s is None else model_s)
+        if bare:
+            alone.append(await asyncio.to_thread(bare.query_s, text))
         single.append(await timed(lambda text=text: asyncio.to_thread(encode, reference, [text])))
-    model, whole = statistics.median(bare), statistics.median(single)
-    beside = f"of it the model {model * 1e3:.1f} ms; encode: {whole * 1e3:.1f} ms"
+    beside = f"encode: p50 {statistics.median(single) * 1e3:.1f} ms"
     table.add_row("one short query, idle", latencies(seconds), beside)
+    if bare:
+        table.add_row("  the back end alone", latencies(alone), "")
     return seconds
 
 
@@ -327,10 +396,10 @@ def new_table(name: str, texts: Texts) -> Table:
     return table
 
 
-async def measure(caller: Caller, texts: Texts, reference: Any, table: Table) -> None:
-    await throughput(caller, reference, texts.passages, table, "passages")
-    await throughput(caller, reference, texts.mixed(), table, "mixed lengths")
-    idle_s = await idle(caller, reference, texts.queries, table)
+async def measure(caller: Caller, bare: Bare | None, texts: Texts, reference: Any, table: Table) -> None:
+    for name, some in (("passages", texts.passages), ("mixed lengths", texts.mixed())):
+        await throughput(caller, some, bare=bare, reference=reference, table=table, name=name)
+    idle_s = await idle(caller, bare, reference, texts.queries, table)
     await under_load(caller, texts, idle_s, table)
 
 
@@ -341,7 +410,7 @@ async def measure_ours(spec: str, texts: Texts, reference: Any, threads: int) ->
         table = new_table(f"{model['model']}/{model['backend']}", texts)
         table.add_row("start to READY", f"{process.start_s:.1f} s", "")
         table.add_row("resident memory after load", f"{process.resident_mb:.0f} MB", "")
-        await measure(caller, texts, reference, table)
+        await measure(caller, Bare(spec, threads), texts, reference, table)
         await hits(caller, texts, table)
         table.add_row("resident memory afterwards", f"{process.resident_mb:.0f} MB", "")
         return table
@@ -351,7 +420,7 @@ async def measure_other(other: str, model: str, texts: Texts, reference: Any) ->
     kind, _, url = other.partition("=")
     async with aiohttp.ClientSession() as session:
         table = new_table(other, texts)
-        await measure(OverHttp(session, kind, url, model), texts, reference, table)
+        await measure(OverHttp(session, kind, url, model), None, texts, reference, table)
         return table
 
 

@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         directory.chmod(0o755)
         (directory / "pytest.pid").write_text(str(os.getpid()))
         os.environ[RUN_DIRECTORY] = str(directory)
+        os.environ["SIDECAR_MODELS_DIR"] = str(directory / "models")  # what is built on this machine must not matter
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

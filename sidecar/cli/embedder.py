@@ -2,15 +2,16 @@
 
 import asyncio
 import json
-import os
-import sys
-from functools import partial
-from typing import Annotated
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Annotated
 
 from sidecar.cli.foreground import run_until_signal
 from sidecar.cli.options import AsJson, ConfigFile, configure, setting
 from sidecar.config import Settings
 from sidecar.models.store import ModelStore
+
+if TYPE_CHECKING:
+    from sidecar.embedding.server import Running
 
 
 def embedder(
@@ -33,21 +34,26 @@ def embedder(
         embedder__http_listen=http_listen,
         embedder__threads=threads,
     )
-    has_served: list[bool] = []
-    run_until_signal(_serve(configuration.settings, has_served, as_json=as_json))
-    if not has_served:  # stopped while a thread imports torch, which nothing can interrupt: nothing else is left to do
-        sys.stdout.flush()
-        os._exit(0)
+    run_until_signal(_serve(configuration.settings, as_json=as_json))
 
 
-async def _serve(settings: Settings, has_served: list[bool], *, as_json: bool) -> None:
-    from sidecar.embedding.loading import load_models  # noqa: PLC0415 - a bridge host has no tokenizers
-    from sidecar.embedding.server import serving  # noqa: PLC0415
+async def _serve(settings: Settings, *, as_json: bool) -> None:
+    from sidecar.embedding.cpus import available_cpus  # noqa: PLC0415 - a bridge host has no tokenizers
+    from sidecar.embedding.loading import open_models  # noqa: PLC0415
+    from sidecar.embedding.worker import working  # noqa: PLC0415
 
     store = ModelStore(settings.models.dir)
-    load = partial(load_models, settings.embedder.model, store, threads=settings.embedder.threads)
-    async with serving(settings.embedder, load) as running:
-        has_served.append(True)
+    opened = open_models(settings.embedder.model, store, memory_bytes=settings.embedder.memory_bytes)
+    async with working(opened, settings.embedder.threads or available_cpus()) as worker:
+        from sidecar.embedding.server import serving  # noqa: PLC0415 - half a second, while the worker loads
+        from sidecar.tracing import tracing  # noqa: PLC0415
+
+        with tracing(settings.tracing) as spans:
+            await _say_and_wait(serving(settings.embedder, worker.loaded, spans), as_json=as_json)
+
+
+async def _say_and_wait(server: "AbstractAsyncContextManager[Running]", *, as_json: bool) -> None:
+    async with server as running:
         models = [(model.version.id, model.backend.name) for model in running.models]
         if as_json:
             ready = {

@@ -1,8 +1,7 @@
-"""The queue before one model: texts wait in two lanes, batches are formed while the one before is computed."""
+"""The queue before one model: texts wait in two lanes, batches are formed while the ones before are computed."""
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import islice
 from time import perf_counter
@@ -11,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.embedding.backends import Backend
 from sidecar.embedding.batching import (
     BULK_SHARE,
+    Rate,
     bulk_batch_tokens,
     choose_batch,
     choose_lane,
@@ -21,12 +20,14 @@ from sidecar.embedding.batching import (
     padding_tokens,
 )
 from sidecar.embedding.cache import Entry, VectorCache
+from sidecar.embedding.computing import Computing, Outcome, WorkerLost
 from sidecar.embedding.tokenizing import TokenizedText
 from sidecar.errors import EmbedderOverloaded
 from sidecar.ports import Lane
 from sidecar.telemetry import EMBEDDER_BATCH_TEXTS, EMBEDDER_SECONDS, EMBEDDER_TOKENS, logger
 
 _WINDOW: Final = 1_024  # texts among which lengths are compared; sorting them takes less than a millisecond
+_TELLING_TOKENS: Final = 256  # whoever has seen fewer knows no rate: a call is refused only on good grounds
 _SHORTEST_RETRY_S: Final = 0.05
 _LONGEST_RETRY_S: Final = 30.0
 
@@ -75,6 +76,7 @@ class _Waiting:
     number: int  # of arrival
     lane: Lane
     callers: list[tuple[_Call, int]]  # who gets the vector, and in which row
+    suspect: bool = False  # it was in work when the worker was lost
 
     @property
     def tokens(self) -> int:
@@ -82,15 +84,15 @@ class _Waiting:
 
 
 class Batcher:
-    """Computes texts on one back end; `run` must be running."""
+    """Has texts computed by one model; `run` must be running."""
 
     def __init__(
         self,
-        backend: Backend,
+        backend: Computing,
         *,
         model: str,
         dimension: int,
-        worker: Executor,
+        slots: asyncio.Semaphore,
         cache: VectorCache,
         max_batch_tokens: int,
         max_bulk_batch_s: float,
@@ -99,7 +101,7 @@ class Batcher:
         self._backend = backend
         self._model = model
         self._dimension = dimension
-        self._worker = worker
+        self._slots = slots  # batches that all models together may have in work
         self._cache = cache
         self._max_batch_tokens = max_batch_tokens
         self._max_bulk_batch_s = max_bulk_batch_s
@@ -107,11 +109,13 @@ class Batcher:
         # By number of arrival: in order, and one that is cancelled leaves at once, wherever it stands.
         self._lanes: dict[Lane, dict[int, _Waiting]] = {lane: {} for lane in Lane}
         self._lane_tokens: dict[Lane, int] = dict.fromkeys(Lane, 0)
+        self._suspects: dict[int, _Waiting] = {}
+        self._suspect_in_work = False
         self._by_key: dict[bytes, _Waiting] = {}  # what waits or is being computed
         self._arrivals = 0
         self._owed_to_bulk_s = 0.0
-        self._tokens_per_s: float | None = None
-        self._bulk_tokens_per_s: float | None = None  # of bulk batches alone, padding included
+        self._rate = Rate()  # of one stream
+        self._bulk_rate = Rate()  # of bulk batches alone, padding included
         self._something_waits = asyncio.Event()
 
     @property
@@ -143,7 +147,6 @@ class Batcher:
                 self._join(same, row, call)
                 waited_for.append(same)
                 shared.add(row)
-        self._something_waits.set()
         try:
             await call.done
         finally:
@@ -153,12 +156,19 @@ class Batcher:
         return self._finished(call, frozenset(shared))
 
     async def run(self) -> None:
-        """Compute batch after batch until cancelled. An error of the back end fails the texts of its batch only."""
+        """Have batch after batch computed until cancelled, on every stream. A failure is that of its text only."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._backend.streams):
+                group.create_task(self._run_stream(), name=f"stream {number} of {self._model}")
+
+    async def _run_stream(self) -> None:
         while True:
             await self._something_waits.wait()
-            batch = self._take()
-            if batch:
-                await self._run_batch(batch)
+            await self._backend.usable()
+            async with self._slots:  # the choice is made when there is room, not before
+                batch = self._take()
+                if batch:
+                    await self._run_batch(batch)
 
     def _admit(self, tokens: int, lane: Lane, remaining_s: float | None) -> None:
         if not tokens or not self.queued_tokens:
@@ -171,17 +181,18 @@ class Batcher:
 
     def _wait_s(self, lane: Lane) -> float | None:
         """How long what waits now will keep the device busy, before a text of this lane has its turn."""
-        if self._tokens_per_s is None:
+        of_a_stream = self._rate.per_s(telling_tokens=_TELLING_TOKENS)
+        if of_a_stream is None:
             return None
+        rate = of_a_stream * self._backend.streams
         if lane is Lane.BULK:
-            return self.queued_tokens / self._tokens_per_s
-        return self._lane_tokens[lane] / self._tokens_per_s / (1 - BULK_SHARE)
+            return self.queued_tokens / rate
+        return self._lane_tokens[lane] / rate / (1 - BULK_SHARE)
 
     def _enqueue(self, text: Text, row: int, call: _Call) -> _Waiting:
         waiting = _Waiting(text, self._arrivals, call.lane, [(call, row)])
         self._arrivals += 1
-        self._lanes[call.lane][waiting.number] = waiting
-        self._lane_tokens[call.lane] += waiting.tokens
+        self._queue(waiting)
         if text.key is not None:
             self._by_key[text.key] = waiting
         return waiting
@@ -190,17 +201,24 @@ class Batcher:
         waiting.callers.append((call, row))
         if call.lane is Lane.INTERACTIVE and self._unqueue(waiting):  # somebody waits now for what a load asked for
             waiting.lane = Lane.INTERACTIVE
-            self._lanes[waiting.lane][waiting.number] = waiting
-            self._lane_tokens[waiting.lane] += waiting.tokens
+            self._queue(waiting)
 
     def _leave(self, waiting: _Waiting, call: _Call) -> None:
         waiting.callers = [(other, row) for other, row in waiting.callers if other is not call]
         if not waiting.callers and self._unqueue(waiting):
             self._forget_key(waiting)
 
+    def _queue(self, waiting: _Waiting) -> None:
+        self._queue_of(waiting)[waiting.number] = waiting
+        self._lane_tokens[waiting.lane] += waiting.tokens
+        self._something_waits.set()
+
+    def _queue_of(self, waiting: _Waiting) -> dict[int, _Waiting]:
+        return self._suspects if waiting.suspect else self._lanes[waiting.lane]
+
     def _unqueue(self, waiting: _Waiting) -> bool:
-        """Take out of its lane; False if it has been taken for a batch already."""
-        if self._lanes[waiting.lane].pop(waiting.number, None) is None:
+        """Take out of its queue; False if it has been taken for a batch already."""
+        if self._queue_of(waiting).pop(waiting.number, None) is None:
             return False
         self._lane_tokens[waiting.lane] -= waiting.tokens
         return True
@@ -210,6 +228,11 @@ class Batcher:
             del self._by_key[waiting.text.key]
 
     def _take(self) -> list[_Waiting]:
+        if self._suspects and not self._suspect_in_work:
+            suspect = next(iter(self._suspects.values()))
+            self._unqueue(suspect)
+            self._suspect_in_work = True
+            return [suspect]
         lane = choose_lane(
             interactive=bool(self._lanes[Lane.INTERACTIVE]),
             bulk=bool(self._lanes[Lane.BULK]),
@@ -221,7 +244,7 @@ class Batcher:
             return []
         max_tokens = self._max_batch_tokens
         if lane is Lane.BULK:
-            max_tokens = bulk_batch_tokens(self._bulk_tokens_per_s, self._max_bulk_batch_s, max_tokens)
+            max_tokens = bulk_batch_tokens(self._bulk_rate.per_s(), self._max_bulk_batch_s, max_tokens)
         window = list(islice(self._lanes[lane].values(), _WINDOW))
         positions = choose_batch([waiting.tokens for waiting in window], max_tokens, self._backend.bucket_tokens)
         batch = [window[position] for position in positions]
@@ -230,54 +253,73 @@ class Batcher:
         return batch
 
     async def _run_batch(self, batch: Sequence[_Waiting]) -> None:
-        lane = batch[0].lane
         started = perf_counter()
-        failure = None
-        pooled = None
-        try:
-            pooled = await asyncio.get_running_loop().run_in_executor(
-                self._worker, self._compute, [waiting.text.tokenized.ids for waiting in batch]
-            )
-        except Exception as error:  # noqa: BLE001 - whatever a library raises, the server goes on
-            _log.exception("a batch failed", action="batch_failed", model=self._model, texts=len(batch))
-            failure = f"the back end failed on the batch of this text: {type(error).__name__}"
+        outcome = await self._computed(batch)
+        if outcome is None:
+            return
         seconds = perf_counter() - started
+        lane = batch[0].lane
         lengths = [waiting.tokens for waiting in batch]
         padding = padding_tokens(lengths, self._backend.bucket_tokens)
         EMBEDDER_BATCH_TEXTS.labels(self._model, lane).observe(len(batch))
         EMBEDDER_TOKENS.labels(self._model, "computed").inc(sum(lengths))
         EMBEDDER_TOKENS.labels(self._model, "padding").inc(padding)
         self._owed_to_bulk_s = owed_after(self._owed_to_bulk_s, lane, seconds, bulk_waits=bool(self._lanes[Lane.BULK]))
-        if pooled is not None:  # a batch that failed says nothing of the rate
-            self._learn_rate(lane, sum(lengths), padding, seconds)
+        if not outcome.failures:  # what was tried again says nothing of the rate
+            self._rate.learn(sum(lengths), seconds)
+            if lane is Lane.BULK:
+                self._bulk_rate.learn(sum(lengths) + padding, seconds)
         for call in {id(call): call for waiting in batch for call, _ in waiting.callers}.values():
             call.started = call.started or started
             call.compute_s += seconds
             call.padding_tokens += padding
         for position, waiting in enumerate(batch):
-            self._deliver(waiting, None if pooled is None else pooled[position], failure)
+            self._deliver(waiting, outcome.pooled[position], outcome.failures.get(position))
 
-    def _compute(self, batch: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
-        pooled = self._backend.compute(batch)
-        if pooled.shape != (len(batch), self._dimension):
-            raise ValueError(f"the back end gave a matrix of {pooled.shape} for {len(batch)} texts")
-        return pooled
+    async def _computed(self, batch: Sequence[_Waiting]) -> Outcome | None:
+        """What became of the batch; None if its texts are put back."""
+        try:
+            outcome = await self._backend.compute([waiting.text.tokenized.ids for waiting in batch])
+        except WorkerLost:
+            return self._put_back(batch)
+        finally:
+            if batch[0].suspect:
+                self._suspect_in_work = False
+                self._something_waits.set()  # for the next one
+        if len(outcome.failures) < len(batch) and outcome.pooled.shape != (len(batch), self._dimension):
+            failure = f"ValueError: a matrix of {outcome.pooled.shape} for {len(batch)} texts"
+            outcome = Outcome(outcome.pooled, dict.fromkeys(range(len(batch)), failure))
+        if outcome.failures:
+            reasons = sorted(set(outcome.failures.values()))
+            _log.error("texts failed", action="texts_failed", model=self._model, texts=len(reasons), reasons=reasons)
+        return outcome
 
-    def _learn_rate(self, lane: Lane, tokens: int, padding: int, seconds: float) -> None:
-        self._tokens_per_s = _smoothed(self._tokens_per_s, tokens / seconds)
-        if lane is Lane.BULK:
-            self._bulk_tokens_per_s = _smoothed(self._bulk_tokens_per_s, (tokens + padding) / seconds)
+    def _put_back(self, batch: Sequence[_Waiting]) -> Outcome | None:
+        """Queue texts that were in work when the worker was lost, each to be computed alone and after the other.
 
-    def _deliver(self, waiting: _Waiting, vector: NDArray[np.float32] | None, failure: str | None) -> None:
+        A text that was alone already is to blame.
+        """
+        if batch[0].suspect:
+            _log.error("a text ends the worker", action="text_ends_worker", model=self._model)
+            return Outcome(np.zeros((1, 0), np.float32), {0: "WorkerLost: twice"})
+        for waiting in batch:
+            waiting.suspect = True
+            if waiting.callers:
+                self._queue(waiting)
+            else:
+                self._forget_key(waiting)
+        return None
+
+    def _deliver(self, waiting: _Waiting, vector: NDArray[np.float32], failure: str | None) -> None:
         self._forget_key(waiting)
         text = waiting.text
-        if vector is not None and text.key is not None and vector.any() and np.isfinite(vector).all():
+        if failure is None and text.key is not None and vector.any() and np.isfinite(vector).all():
             # Kept even if every caller has gone: who comes again after a deadline finds what was done.
             entry = Entry(vector.copy(), len(text.tokenized.ids), text.tokenized.dropped)
             vector = self._cache.keep(text.key, entry).pooled
         for call, row in waiting.callers:
-            if vector is None:
-                call.failures[row] = failure or ""
+            if failure is not None:
+                call.failures[row] = f"the back end failed on this text: {failure.partition(':')[0]}"
             else:
                 call.pooled[row] = vector
             call.missing -= 1
@@ -289,10 +331,6 @@ class Batcher:
         EMBEDDER_SECONDS.labels(self._model, call.lane, "queue").observe(queue_s)
         EMBEDDER_SECONDS.labels(self._model, call.lane, "compute").observe(call.compute_s)
         return Computed(call.pooled, call.failures, shared, queue_s, call.compute_s, call.padding_tokens)
-
-
-def _smoothed(rate: float | None, latest: float) -> float:
-    return latest if rate is None else 0.8 * rate + 0.2 * latest
 
 
 def _retry_after_s(wait_s: float | None) -> float:

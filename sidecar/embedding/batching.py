@@ -4,7 +4,8 @@ A batch costs what its longest text makes of it, so texts of similar length belo
 is worth 2.7 times the throughput. The oldest text of the lane is always in its batch, so nothing waits for ever.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from sidecar.ports import Lane
@@ -46,6 +47,37 @@ def bulk_batch_tokens(tokens_per_s: float | None, max_batch_s: float, max_batch_
     """
     within = 0 if tokens_per_s is None else int(tokens_per_s * max_batch_s)
     return min(max(within, _LEAST_BULK_TOKENS), max_batch_tokens)
+
+
+@dataclass(slots=True)
+class Rate:
+    """Tokens a second over the last batches, each counting by its size: one short text tells little of a load."""
+
+    tokens: float = 0.0
+    seconds: float = 0.0
+
+    def learn(self, tokens: int, seconds: float) -> None:
+        """Take a batch into account; what is ten batches old counts for a tenth."""
+        self.tokens = 0.8 * self.tokens + tokens
+        self.seconds = 0.8 * self.seconds + seconds
+
+    def per_s(self, *, telling_tokens: int = 1) -> float | None:
+        """The rate; None if fewer than `telling_tokens` have been seen."""
+        return self.tokens / self.seconds if self.tokens >= telling_tokens else None
+
+
+def best_batch_tokens(seconds: Callable[[int], float | None], sizes: Sequence[int]) -> int:
+    """The size of batch from which on larger ones gain less than a tenth; `sizes` grow.
+
+    `seconds` tells how long a batch of so many tokens takes; None: there is no room for it. The first must fit.
+    """
+    best, best_rate = sizes[0], 0.0
+    for size in sizes:
+        took = seconds(size)
+        if took is None or size / took < 1.1 * best_rate:
+            break
+        best, best_rate = size, size / took
+    return best
 
 
 def padded(length: int, bucket_tokens: int) -> int:

@@ -1,17 +1,21 @@
-"""A model version from the store, ready to compute."""
+"""Model versions from the store: opened and verified, and tested once something computes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.embedding.backends import AUTO, BUILT, Backend, choose_backend, load_backend, parse_model
-from sidecar.embedding.cpus import available_cpus, has_vnni
+from sidecar.embedding.backends import AUTO, BUILT, choose_backend, parse_model
+from sidecar.embedding.computing import Computing
+from sidecar.embedding.cpus import has_vnni
+from sidecar.embedding.memory import Load, available_bytes, check_memory, weight_bytes
 from sidecar.embedding.selftest import REFERENCES_FILE, check, probe_texts
 from sidecar.embedding.tokenizing import TextTokenizer
 from sidecar.errors import ConfigurationError, InvalidInput
@@ -21,13 +25,37 @@ from sidecar.models.store import ModelStore
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A model version in memory."""
+class OpenedModel:
+    """A model version whose files have been verified, and what it will be loaded from."""
 
     version: ModelVersion
-    backend: Backend
+    backend: str
     tokenizer: TextTokenizer
+    folder: Path  # the model's own, or that of the artifact
+    weight_bytes: int
+    references: NDArray[np.float32] | None
+    pad_id: int = 0  # of the artifact
     build: str = ""  # hash of the artifact's files: another build computes other bits; "": the model's own files
+
+    @property
+    def load(self) -> dict[str, Any]:
+        """What the process that computes must know of it, but the threads."""
+        return {
+            "backend": self.backend,
+            "folder": str(self.folder),
+            "max_tokens": self.version.max_tokens,
+            "pad_id": self.pad_id,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model version, ready to compute."""
+
+    version: ModelVersion
+    backend: Computing
+    tokenizer: TextTokenizer
+    build: str = ""
 
     @property
     def computed_by(self) -> str:
@@ -35,55 +63,48 @@ class LoadedModel:
         return f"{self.backend.name}/{self.build}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A model version whose files have been verified, and what it will be loaded from."""
+def open_models(specs: Sequence[str], store: ModelStore, *, memory_bytes: int = 0) -> tuple[OpenedModel, ...]:
+    """Find and verify what each `MODEL` or `MODEL/BACKEND` is loaded from; blocking, a fraction of a second.
 
-    version: ModelVersion
-    backend: str
-    tokenizer_json: bytes
-    folder: Path  # the model's own, or that of the artifact
-    references: NDArray[np.float32] | None
-    build: str = ""
-
-
-def load_models(specs: Sequence[str], store: ModelStore, *, threads: int = 0) -> tuple[LoadedModel, ...]:
-    """Load each `MODEL` or `MODEL/BACKEND` and test it; blocking, seconds. `threads` 0: as many as we may use.
-
-    Raises ModelNotFound, InvalidInput, ConfigurationError.
+    All of them must fit into `memory_bytes`, or with 0 into what is free. Raises ModelNotFound, InvalidInput,
+    ConfigurationError.
     """
-    opened = [_open(spec, store) for spec in specs]  # refuse before loading any
+    opened = tuple(_open(spec, store) for spec in specs)
     ids = [one.version.id for one in opened]
     twice = sorted({version_id for version_id in ids if ids.count(version_id) > 1})
     if twice:
         raise InvalidInput("model", f"{', '.join(twice)} is named twice")
-    return tuple(_load(one, threads or available_cpus()) for one in opened)
+    loads = [Load(one.version.id, one.backend, one.weight_bytes) for one in opened]
+    check_memory(loads, available_bytes(memory_bytes))
+    return opened
 
 
-def _open(spec: str, store: ModelStore) -> _Opened:
+def _open(spec: str, store: ModelStore) -> OpenedModel:
     name, backend = parse_model(spec)
     version, folder = store.open(name)
     if backend == AUTO:
-        backend = choose_backend(store.artifacts.built(version), has_vnni=has_vnni())
-    tokenizer_json = (folder / "tokenizer.json").read_bytes()
+        built = store.artifacts.built(version) if find_spec("openvino") else ()
+        backend = choose_backend(built, has_vnni=has_vnni())
+    tokenizer = TextTokenizer.from_json((folder / "tokenizer.json").read_bytes(), version.max_tokens)
     if backend not in BUILT:
-        return _Opened(version, backend, tokenizer_json, folder, shipped_references(version))
+        return OpenedModel(
+            version, backend, tokenizer, folder, weight_bytes(folder, version.weights), _references(version, store)
+        )
     artifact = store.artifacts.open(version, backend)
-    build = sha256(canonical(artifact.manifest.files)).hexdigest()
-    references = _read_references(artifact.folder / REFERENCES_FILE)
-    return _Opened(version, backend, tokenizer_json, artifact.folder, references, build)
+    return OpenedModel(
+        version,
+        backend,
+        tokenizer,
+        artifact.folder,
+        weight_bytes(artifact.folder, artifact.manifest.files),
+        references=_read_references(artifact.folder / REFERENCES_FILE),
+        pad_id=artifact.manifest.pad_id,
+        build=sha256(canonical(artifact.manifest.files)).hexdigest(),
+    )
 
 
-def _load(opened: _Opened, threads: int) -> LoadedModel:
-    version = opened.version
-    tokenizer = TextTokenizer.from_json(opened.tokenizer_json, version.max_tokens)
-    backend = load_backend(opened.backend, version, opened.folder, threads=threads)
-    self_test(version, backend, tokenizer, opened.references)
-    return LoadedModel(version, backend, tokenizer, opened.build)
-
-
-def self_test(
-    version: ModelVersion, backend: Backend, tokenizer: TextTokenizer, references: NDArray[np.float32] | None
+async def self_test(
+    version: ModelVersion, backend: Computing, tokenizer: TextTokenizer, references: NDArray[np.float32] | None
 ) -> None:
     """Embed the probes and compare them with their references; without any, only the dimension.
 
@@ -91,13 +112,26 @@ def self_test(
     """
     *others, longest = (text.ids for text in tokenizer.encode(probe_texts(version)))
     # The longest goes alone: padded to its length the others would cost half a second more.
-    pooled = np.concatenate([backend.compute(others), backend.compute([longest])])
+    outcomes = [await backend.compute(others), await backend.compute([longest])]
+    failures = [why for outcome in outcomes for why in outcome.failures.values()]
+    if failures:
+        who = f"self-test of model [{version.id}] on back end [{backend.name}]"
+        raise ConfigurationError(f"{who} failed: {failures[0]}")
+    pooled = np.concatenate([outcome.pooled for outcome in outcomes])
     if references is not None:
         check(version, backend.name, pooled, references)
     elif pooled.shape[1] != version.dimension:
         raise ConfigurationError(
             f"model [{version.id}] has dimension {version.dimension}, but {backend.name} computes {pooled.shape[1]}"
         )
+
+
+def _references(version: ModelVersion, store: ModelStore) -> NDArray[np.float32] | None:
+    """Those that are shipped, else those of any artifact: every build keeps what torch computed in float32."""
+    if (shipped := shipped_references(version)) is not None:
+        return shipped
+    built = store.artifacts.shared_file(version, REFERENCES_FILE)
+    return _read_references(built) if built else None
 
 
 def shipped_references(version: ModelVersion) -> NDArray[np.float32] | None:

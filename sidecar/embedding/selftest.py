@@ -34,7 +34,13 @@ REFERENCES_FILE: Final = "references.npy"  # of an artifact: the pooled vectors 
 
 # The least cosine to float32 that a back end may show on a probe. What lies below the measured minimum of a quantised
 # model is no rounding any more: openvino-w8 gives .998, openvino-int8 .984 on abstracts.
-_LEAST_COSINE: Final = {"torch": 0.9999, "openvino": 0.9999, "openvino-w8": 0.99, "openvino-int8": 0.97}
+_LEAST_COSINE: Final = {
+    "torch": 0.9999,
+    "torch-fp16": 0.999,
+    "openvino": 0.9999,
+    "openvino-w8": 0.99,
+    "openvino-int8": 0.97,
+}
 
 _LENGTH_TOLERANCE: Final = 0.1  # of a pooled vector, relative; one that is normalised already has length 1
 

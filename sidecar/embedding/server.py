@@ -1,7 +1,7 @@
 """The process: listeners, life cycle."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from sidecar.config import EmbedderSettings
 from sidecar.embedding.access import Gate, GateInterceptor
@@ -25,6 +24,7 @@ from sidecar.embedding.vectorfile import VectorFile
 from sidecar.errors import ConfigurationError
 from sidecar.rpc.pb import embedding_pb2, embedding_pb2_grpc
 from sidecar.telemetry import logger
+from sidecar.tracing import OFF, Tracing
 
 _CLOSE_TIMEOUT_S: Final = 1.0  # for health watchers and idle streams, once every request has been answered
 
@@ -32,6 +32,10 @@ _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 _log = logger("embedding.server")
+
+
+# Gives the models when they are loaded; calls what it is given whenever they can be used no longer, or again.
+Load = Callable[[Callable[[bool], None]], Awaitable[Sequence[LoadedModel]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +48,23 @@ class Running:
 
 
 @asynccontextmanager
-async def serving(settings: EmbedderSettings, load: Callable[[], Sequence[LoadedModel]]) -> AsyncIterator[Running]:
-    """Listen, load the models, serve; when the context ends, refuse what comes, answer what is in work, close.
+async def serving(settings: EmbedderSettings, load: Load, tracing: Tracing = OFF) -> AsyncIterator[Running]:
+    """Listen, wait for the models, serve; when the context ends, refuse what comes, answer what is in work, close.
 
-    Ports are bound before the models are loaded: a taken one is told at once, and who calls meanwhile gets UNAVAILABLE.
+    Ports are bound before that: a taken one is told at once, and who calls meanwhile gets UNAVAILABLE.
     Raises ConfigurationError if a port cannot be bound or a file of tokens or certificates cannot be used, and whatever
     `load` raises.
     """
     async with AsyncExitStack() as stack:
         tokenize_worker = _worker(stack, "tokenize")
-        compute_worker = _worker(stack, "compute")
         cache = _cache(stack, settings)
         service = EmbeddingService(
             max_texts=settings.max_texts,
             max_message_bytes=settings.max_message_bytes,
+            max_inflight_bytes=settings.max_inflight_bytes,
             tokenize_worker=tokenize_worker,
             cache=cache,
+            tracing=tracing,
         )
         health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
         await health_servicer.set("", _NOT_SERVING)
@@ -72,13 +77,17 @@ async def serving(settings: EmbedderSettings, load: Callable[[], Sequence[Loaded
         address = await stack.enter_async_context(_grpc(settings, servicers, gate=gate, tls=tls))
 
         _log.info("loading", action="embedder_loading", listen=address, http_listen=http_address)
-        loaded = await asyncio.get_running_loop().run_in_executor(compute_worker, load)
-        served = [Served(model, _batcher(model, settings, compute_worker, cache)) for model in loaded]
+        can_compute: asyncio.Queue[bool] = asyncio.Queue()
+        loaded = await load(can_compute.put_nowait)
+        # One budget for all models: as many batches at once as one of them may have in work alone.
+        slots = asyncio.Semaphore(max(model.backend.streams for model in loaded))
+        served = [Served(model, _batcher(model, settings, slots, cache)) for model in loaded]
+        names = ("", *(model.version.id for model in loaded))
         async with asyncio.TaskGroup() as group:
             loops = [group.create_task(one.batcher.run(), name=f"batches of {one.loaded.version.id}") for one in served]
             service.serve(served)
-            for name in ("", *(model.version.id for model in loaded)):
-                await health_servicer.set(name, _SERVING)
+            await _tell_health(health_servicer, names, usable=True)
+            loops.append(group.create_task(_follow(can_compute, service, health_servicer, names), name="health"))
             try:
                 yield Running(address, http_address, tuple(loaded))
             finally:
@@ -90,7 +99,7 @@ async def serving(settings: EmbedderSettings, load: Callable[[], Sequence[Loaded
 
 
 def _worker(stack: AsyncExitStack, name: str) -> ThreadPoolExecutor:
-    """One thread that is not waited for: a library that is being imported or computes cannot be interrupted."""
+    """One thread that is not waited for: a library that computes cannot be interrupted."""
     worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
     stack.callback(worker.shutdown, wait=False, cancel_futures=True)
     return worker
@@ -103,14 +112,31 @@ def _cache(stack: AsyncExitStack, settings: EmbedderSettings) -> VectorCache:
     return cache
 
 
-def _batcher(model: LoadedModel, settings: EmbedderSettings, worker: ThreadPoolExecutor, cache: VectorCache) -> Batcher:
+async def _follow(
+    can_compute: "asyncio.Queue[bool]",
+    service: EmbeddingService,
+    health_servicer: health_pb2_grpc.HealthServicer,
+    names: Sequence[str],
+) -> None:
+    while True:
+        usable = await can_compute.get()
+        service.computing_is(usable=usable)
+        await _tell_health(health_servicer, names, usable=usable)
+
+
+async def _tell_health(health_servicer: health_pb2_grpc.HealthServicer, names: Sequence[str], *, usable: bool) -> None:
+    for name in names:
+        await health_servicer.set(name, _SERVING if usable else _NOT_SERVING)
+
+
+def _batcher(model: LoadedModel, settings: EmbedderSettings, slots: asyncio.Semaphore, cache: VectorCache) -> Batcher:
     return Batcher(
         model.backend,
         model=model.version.id,
         dimension=model.version.dimension,
-        worker=worker,
+        slots=slots,
         cache=cache,
-        max_batch_tokens=settings.max_batch_tokens,
+        max_batch_tokens=model.backend.batch_tokens or settings.max_batch_tokens,
         max_bulk_batch_s=settings.max_bulk_batch_ms / 1_000,
         max_queue_tokens=settings.max_queue_tokens,
     )
@@ -145,6 +171,8 @@ async def _grpc(
     embedding_pb2_grpc.add_ModelsServicer_to_server(models, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     if settings.reflection:
+        from grpc_reflection.v1alpha import reflection  # noqa: PLC0415 - a tenth of a second, only if it is served
+
         contract = embedding_pb2.DESCRIPTOR.services_by_name.values()
         names = [*(one.full_name for one in contract), health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, server)

@@ -20,13 +20,14 @@ import pytest
 from numpy.typing import NDArray
 
 from sidecar.config import EmbedderSettings
-from sidecar.embedding.loading import LoadedModel, load_models
+from sidecar.embedding.loading import LoadedModel
 from sidecar.embedding.server import serving
 from sidecar.errors import DeadlineExceeded, EmbedderUnavailable, InvalidInput, ModelNotFound, SpaceMismatch
 from sidecar.model import Role
 from sidecar.models.store import ModelStore
 from sidecar.ports import Lane
 from sidecar.rpc import EmbedderClient, SyncEmbedderClient
+from tests.support.computing import Double, InThread, load_here, ready
 
 MINILM = "all-minilm-l6-v2@1"
 PAGE = Path(__file__).parents[2] / "docs" / "embedding-server.md"
@@ -35,7 +36,7 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return load_models([MINILM], ModelStore(tmp_path_factory.mktemp("none")))[0]
+    return load_here(MINILM, ModelStore(tmp_path_factory.mktemp("none")))
 
 
 @asynccontextmanager
@@ -44,13 +45,13 @@ async def client_of(
 ) -> AsyncIterator[EmbedderClient]:
     free = EmbedderSettings(**{"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0", **settings})
     async with (
-        serving(free, lambda: [loaded]) as running,
+        serving(free, ready(loaded)) as running,
         EmbedderClient(running.address, max_message_bytes=max_message_bytes) as client,
     ):
         yield client
 
 
-class CountedBackend:
+class CountedBackend(Double):
     """Gives a vector for every text without computing, when it is let; and counts the texts."""
 
     name = "torch"
@@ -98,7 +99,7 @@ async def test_a_source_is_read_only_a_few_batches_ahead(minilm: LoadedModel) ->
             taken += 1
             yield f"number {number}"
 
-    async with client_of(replace(minilm, backend=CountedBackend())) as client:
+    async with client_of(replace(minilm, backend=InThread(CountedBackend()))) as client:
         async for batch in client.embed_many(source(), Role.PASSAGE, model=MINILM):
             given += len(batch.items)
             assert taken - given <= 6 * 64
@@ -107,7 +108,7 @@ async def test_a_source_is_read_only_a_few_batches_ahead(minilm: LoadedModel) ->
 
 async def test_a_busy_server_is_waited_for(minilm: LoadedModel) -> None:
     texts = [f"some words of text number {number}" for number in range(1_000)]
-    async with client_of(replace(minilm, backend=CountedBackend()), max_queue_tokens=600) as client:
+    async with client_of(replace(minilm, backend=InThread(CountedBackend())), max_queue_tokens=600) as client:
         found = [batch async for batch in client.embed_many(texts, Role.PASSAGE, model=MINILM)]
     assert sum(len(batch.items) for batch in found) == 1_000
     assert all(item.error is None for batch in found for item in batch.items)
@@ -115,7 +116,7 @@ async def test_a_busy_server_is_waited_for(minilm: LoadedModel) -> None:
 
 async def test_who_stops_early_leaves_nothing_behind(minilm: LoadedModel) -> None:
     backend = CountedBackend()
-    async with client_of(replace(minilm, backend=backend)) as client:
+    async with client_of(replace(minilm, backend=InThread(backend))) as client:
         async with aclosing(
             client.embed_many(("a" * n for n in range(1, 100_000)), Role.PASSAGE, model=MINILM)
         ) as many:
@@ -135,7 +136,7 @@ async def test_refusals_end_a_stream_with_their_error(minilm: LoadedModel) -> No
 async def test_a_server_that_hangs_or_goes_ends_a_stream_in_time(minilm: LoadedModel) -> None:
     backend = CountedBackend()
     settings = EmbedderSettings(listen="127.0.0.1:0", http_listen="127.0.0.1:0", drain_timeout_s=0)
-    async with serving(settings, lambda: [replace(minilm, backend=backend)]) as running:
+    async with serving(settings, ready(replace(minilm, backend=InThread(backend)))) as running:
         client = await EmbedderClient(running.address).__aenter__()
         backend.may_go_on.clear()
         with pytest.raises(DeadlineExceeded):

@@ -68,7 +68,7 @@ async def test_a_signal_while_it_loads_ends_it_at_once(tmp_path: Path) -> None:
         pytest.param(
             ("--model", f"{MINILM}/abacus"),
             f"sidecar: model: [{MINILM}/abacus]: back end [abacus] is not known; "
-            "known: auto, torch, openvino, openvino-w8, openvino-int8",
+            "known: auto, torch, torch-fp16, openvino, openvino-w8, openvino-int8",
             id="unknown back end",
         ),
         pytest.param(

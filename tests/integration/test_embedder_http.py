@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sidecar.config import EmbedderSettings
-from sidecar.embedding.loading import LoadedModel, load_models
+from sidecar.embedding.loading import LoadedModel
 from sidecar.embedding.server import serving
 from sidecar.embedding.service import EmbeddingService, State
 from sidecar.model import Prompts, Role
@@ -24,6 +24,7 @@ from sidecar.models.store import ModelStore
 from sidecar.ports import Lane
 from sidecar.rpc import EmbedderClient
 from sidecar.telemetry import EMBEDDER_TEXTS
+from tests.support.computing import Double, InThread, load_here, ready
 from tests.support.http import Http, http
 
 MINILM = "all-minilm-l6-v2@1"
@@ -32,7 +33,7 @@ TEXTS = ["hello world", "Ein Satz mit äöü and 漢字 and 🙂", "hello world"
 
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return load_models([MINILM], ModelStore(tmp_path_factory.mktemp("none")))[0]
+    return load_here(MINILM, ModelStore(tmp_path_factory.mktemp("none")))
 
 
 @asynccontextmanager
@@ -40,7 +41,7 @@ async def server(*models: LoadedModel, **settings: Any) -> AsyncIterator[tuple[H
     """A client of the HTTP listener, and the address of gRPC."""
     free = {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0"}
     async with (
-        serving(EmbedderSettings(**{**free, **settings}), lambda: models) as running,
+        serving(EmbedderSettings(**{**free, **settings}), ready(*models)) as running,
         http(f"http://{running.http_address}") as (one,),
     ):
         yield one, running.address
@@ -52,7 +53,7 @@ async def official(url: str) -> AsyncIterator[openai.AsyncOpenAI]:
         yield client
 
 
-class HeldBackend:
+class HeldBackend(Double):
     """A real back end that computes when it is let."""
 
     name = "torch"
@@ -60,7 +61,7 @@ class HeldBackend:
     bucket_tokens = 0
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self._backend = loaded.backend
+        self._backend = loaded.backend.backend
         self.entered = threading.Semaphore(0)
         self.may_go_on = threading.Event()
         self.spoilt = False
@@ -242,7 +243,7 @@ async def test_loading_and_draining_are_503(monkeypatch: pytest.MonkeyPatch, min
 async def test_a_full_queue_is_429_and_a_caller_that_hangs_up_leaves_it(minilm: LoadedModel) -> None:
     backend = HeldBackend(minilm)
     async with (
-        server(replace(minilm, backend=backend), max_queue_tokens=8) as (one, _),
+        server(replace(minilm, backend=InThread(backend)), max_queue_tokens=8) as (one, _),
         official(one.url) as client,
         asyncio.TaskGroup() as group,
     ):
@@ -268,7 +269,7 @@ async def test_no_vector_is_an_error_of_the_server_and_never_nan(minilm: LoadedM
     backend = HeldBackend(minilm)
     backend.spoilt = True
     backend.may_go_on.set()
-    async with server(replace(minilm, backend=backend)) as (one, _):
+    async with server(replace(minilm, backend=InThread(backend))) as (one, _):
         answer = await one("POST", "/v1/embeddings", {"model": MINILM, "input": ["a", "b"]})
     assert answer.status == 500
     assert answer.json["error"] == {

@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 from sidecar.cli.model import app
 from sidecar.embedding import loading
 from sidecar.embedding.building import build
-from sidecar.embedding.loading import LoadedModel, load_models
-from sidecar.embedding.selftest import REFERENCES_FILE
+from sidecar.embedding.loading import LoadedModel, open_models
+from sidecar.embedding.selftest import REFERENCES_FILE, cosines
 from sidecar.errors import ConfigurationError, InvalidInput
 from sidecar.models.sources import package_folder
 from sidecar.models.store import ModelStore
+from tests.support.computing import load_here
 
 # One after the other: two of these at once leave neither the processor that its time limits count on.
 pytestmark = pytest.mark.xdist_group("whole machine")
@@ -29,16 +30,25 @@ MINILM = "all-minilm-l6-v2@1"
 BUCKET = 16
 TEXTS = [f"Passage {number} says that {number * 7} is a number." * (1 + number % 5) for number in range(60)]
 
-WITHOUT_TORCH = """
-import json, resource, sys
+IN_A_WORKER = """
+import asyncio, json, sys
 from pathlib import Path
-from sidecar.embedding.loading import load_models
+from sidecar.embedding.loading import open_models
+from sidecar.embedding.worker import working
 from sidecar.models.store import ModelStore
-model = load_models(sys.argv[1:2], ModelStore(Path(sys.argv[2])))[0]
-heavy = {"torch", "transformers", "sentence_transformers", "nncf", "openvino_telemetry.main"}
-rss_kib = int(next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in line).split()[1])
-vectors = model.backend.compute([text.ids for text in model.tokenizer.encode(["hello", "world " * 40])])
-print(json.dumps({"loaded": sorted(heavy & sys.modules.keys()), "mb": rss_kib / 1000, "vectors": vectors.tolist()}))
+
+async def main():
+    async with working(open_models(sys.argv[1:2], ModelStore(Path(sys.argv[2]))), 2) as worker:
+        model, = await worker.loaded(lambda usable: None)
+        texts = [text.ids for text in model.tokenizer.encode(["hello", "world " * 40])]
+        vectors = (await model.backend.compute(texts)).pooled
+        status = Path(f"/proc/{worker.pid}/status").read_text() + Path("/proc/self/status").read_text()
+        kib = [int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line]
+        mapped = Path(f"/proc/{worker.pid}/maps").read_text() + Path("/proc/self/maps").read_text()
+        heavy = [name for name in ("libtorch", "nncf") if name in mapped]
+        print(json.dumps({"loaded": heavy, "mb": sum(kib) / 1000, "vectors": vectors.tolist()}))
+
+asyncio.run(main())
 """
 
 
@@ -47,23 +57,8 @@ def run(models: Path, *arguments: str) -> Result:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MiniLM built with 8-bit weights, by the command."""
-    models = tmp_path_factory.mktemp("models")
-    texts = models / "texts.txt"
-    texts.write_text("\n".join(TEXTS) + "\n\n")
-    done = run(models, "build", "all-minilm-l6-v2", "--backend", "openvino-w8", "--texts", str(texts), "--json")
-    built = json.loads(done.stdout)
-    assert (built["model"], built["backend"], built["distance"]["texts"]) == (MINILM, "openvino-w8", 40)
-    assert 0.99 < built["distance"]["cosine_min"] < built["distance"]["cosine_mean"] < 1
-    assert {"openvino", "nncf", "torch"} <= built["tools"].keys()
-    assert "compressing the weights" in done.stderr
-    return models
-
-
-@pytest.fixture(scope="module")
-def w8(models: Path) -> LoadedModel:
-    return load_models([f"{MINILM}/openvino-w8"], ModelStore(models))[0]
+def w8(w8_models: Path) -> LoadedModel:
+    return load_here(f"{MINILM}/openvino-w8", ModelStore(w8_models))
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +86,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 
 
 def vectors(model: LoadedModel, *texts: str) -> NDArray[np.float32]:
-    return model.backend.compute([text.ids for text in model.tokenizer.encode(texts)])
+    return model.backend.backend.compute([text.ids for text in model.tokenizer.encode(texts)])
 
 
-def test_it_is_loaded_without_torch_in_little_memory(models: Path, w8: LoadedModel) -> None:
+def test_it_is_loaded_without_torch_in_little_memory(w8_models: Path, w8: LoadedModel) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", WITHOUT_TORCH, MINILM + "/openvino-w8", str(models)],
+        [sys.executable, "-W", "error", "-c", IN_A_WORKER, MINILM + "/openvino-w8", str(w8_models)],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     found = json.loads(done.stdout)
@@ -111,9 +106,9 @@ def test_the_vector_of_a_text_does_not_depend_on_its_companions(w8: LoadedModel)
     wanted = texts[7]
     bucket = [ids for ids in texts if -(-len(ids) // BUCKET) == -(-len(wanted) // BUCKET)]
     assert len({len(ids) for ids in bucket}) > 1
-    alone = w8.backend.compute([wanted])[0]
+    alone = w8.backend.backend.compute([wanted])[0]
     for companions in (bucket[:1], bucket, bucket[::-1]):
-        assert (w8.backend.compute([*companions, wanted])[-1] == alone).all()
+        assert (w8.backend.backend.compute([*companions, wanted])[-1] == alone).all()
 
 
 @pytest.mark.parametrize(
@@ -121,10 +116,10 @@ def test_the_vector_of_a_text_does_not_depend_on_its_companions(w8: LoadedModel)
     [pytest.param(True, "openvino-w8", id="VNNI"), pytest.param(False, "torch", id="an older CPU")],
 )
 def test_auto_takes_what_is_built_where_the_cpu_is_quick_with_it(
-    has_vnni: bool, backend: str, models: Path, monkeypatch: pytest.MonkeyPatch
+    has_vnni: bool, backend: str, w8_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "has_vnni", lambda: has_vnni)
-    assert load_models([MINILM], ModelStore(models))[0].backend.name == backend
+    assert open_models([MINILM], ModelStore(w8_models))[0].backend == backend
 
 
 @pytest.mark.parametrize(
@@ -134,18 +129,11 @@ def test_auto_takes_what_is_built_where_the_cpu_is_quick_with_it(
         pytest.param(lambda folder: np.save(folder / REFERENCES_FILE, 0), "references.npy is damaged", id="references"),
     ],
 )
-def test_a_damaged_artifact_does_not_serve(damage: Any, problem: str, models: Path, tmp_path: Path) -> None:
-    shutil.copytree(models / "backends", tmp_path / "backends")
+def test_a_damaged_artifact_does_not_serve(damage: Any, problem: str, w8_models: Path, tmp_path: Path) -> None:
+    shutil.copytree(w8_models / "backends", tmp_path / "backends")
     damage(tmp_path / "backends" / MINILM / "openvino-w8")
     with pytest.raises(ConfigurationError, match=problem):
-        load_models([f"{MINILM}/openvino-w8"], ModelStore(tmp_path))
-
-
-def test_references_of_another_model_fail_the_self_test(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = np.random.default_rng(1).standard_normal((8, 384)).astype(np.float32)
-    monkeypatch.setattr(loading, "_read_references", lambda _: other)
-    with pytest.raises(ConfigurationError, match=r"\[all-minilm-l6-v2@1\] on back end \[openvino-w8\] failed: probe 0"):
-        load_models([f"{MINILM}/openvino-w8"], ModelStore(models))
+        open_models([f"{MINILM}/openvino-w8"], ModelStore(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -157,8 +145,8 @@ def test_pooling_projection_and_limit_are_those_of_the_model(backend: str, least
         artifact = build("tiny", backend, tiny, texts=TEXTS, report=steps.append)
     assert artifact.manifest.distance.cosine_min > least
     assert steps[0] == "loading the model in torch"
-    torch = load_models(["tiny/torch"], tiny)[0]
-    built = load_models([f"tiny/{backend}"], tiny)[0]
+    torch = load_here("tiny/torch", tiny)
+    built = load_here(f"tiny/{backend}", tiny)
     texts = ("a", "word " * 38, "word " * 100)  # 40 tokens are at the limit, and no multiple of the bucket
     expected, found = vectors(torch, *texts), vectors(built, *texts)
     cosines = (expected * found).sum(1) / np.linalg.norm(expected, axis=1) / np.linalg.norm(found, axis=1)
@@ -188,3 +176,11 @@ def test_a_missing_library_is_one_sentence(library: str, tiny: ModelStore, monke
 def test_a_file_of_texts_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"texts: .*no-file cannot be read"):
         run(tmp_path, "build", MINILM, "--texts", str(tmp_path / "no-file"))
+
+
+def test_without_quantised_activations_a_vector_is_nearer_to_float32(w8: LoadedModel, w8_models: Path) -> None:
+    torch = load_here(f"{MINILM}/torch", ModelStore(w8_models))
+    (text,) = (text.ids for text in w8.tokenizer.encode(["Vaccines train the immune system. " * 20]))
+    expected = torch.backend.backend.compute([text])[0]
+    exact, usual = w8.backend.backend.compute_in_float32(text), w8.backend.backend.compute([text])[0]
+    assert cosines(exact[None], expected[None])[0] > cosines(usual[None], expected[None])[0] > 0.99

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sidecar.config import EmbedderSettings
-from sidecar.embedding.loading import LoadedModel, load_models
+from sidecar.embedding.loading import LoadedModel
 from sidecar.embedding.server import Running, serving
 from sidecar.errors import ConfigurationError, EmbedderUnavailable
 from sidecar.model import Role
@@ -21,19 +21,20 @@ from sidecar.ports import Lane
 from sidecar.rpc import EmbedderClient
 from sidecar.rpc.pb import embedding_pb2_grpc
 from tests.support.certificates import Authority
+from tests.support.computing import load_here, ready
 
 MINILM = "all-minilm-l6-v2@1"
 
 
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return load_models([MINILM], ModelStore(tmp_path_factory.mktemp("none")))[0]
+    return load_here(MINILM, ModelStore(tmp_path_factory.mktemp("none")))
 
 
 @asynccontextmanager
 async def server(*models: LoadedModel, **settings: Any) -> AsyncIterator[Running]:
     free = {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0"}
-    async with serving(EmbedderSettings(**{**free, **settings}), lambda: models) as running:
+    async with serving(EmbedderSettings(**{**free, **settings}), ready(*models)) as running:
         yield running
 
 

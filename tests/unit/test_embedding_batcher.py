@@ -1,7 +1,6 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -10,12 +9,14 @@ from numpy.typing import NDArray
 
 from sidecar.embedding.batcher import Batcher, Computed, Text
 from sidecar.embedding.cache import VectorCache
+from sidecar.embedding.computing import Outcome, WorkerLost
 from sidecar.embedding.tokenizing import TokenizedText
 from sidecar.errors import EmbedderOverloaded
 from sidecar.ports import Lane
+from tests.support.computing import Double, InThread
 
 
-class StepBackend:
+class StepBackend(Double):
     """Computes a batch when told to; a vector says which ids it came from. Id 666 breaks the batch."""
 
     name = "step"
@@ -42,31 +43,31 @@ def ids(*values: int, key: bytes | None = None) -> Text:
 
 @asynccontextmanager
 async def running(
-    backend: StepBackend,
+    backend: "StepBackend | Fragile",
     *,
+    slots: int = 1,
     max_batch_tokens: int = 100,
     max_queue_tokens: int = 1_000,
     cache: VectorCache | None = None,
 ) -> AsyncIterator[Batcher]:
-    with ThreadPoolExecutor(1) as worker:
-        batcher = Batcher(
-            backend,
-            model="m@1",
-            dimension=2,
-            worker=worker,
-            cache=cache or VectorCache(0),
-            max_batch_tokens=max_batch_tokens,
-            max_bulk_batch_s=10.0,
-            max_queue_tokens=max_queue_tokens,
-        )
-        async with asyncio.TaskGroup() as group:
-            loop = group.create_task(batcher.run())
-            try:
-                yield batcher
-            finally:
-                for _ in range(100):
-                    backend.go_on.release()
-                loop.cancel()
+    batcher = Batcher(
+        InThread(backend) if isinstance(backend, StepBackend) else backend,
+        model="m@1",
+        dimension=2,
+        slots=asyncio.Semaphore(slots),
+        cache=cache or VectorCache(0),
+        max_batch_tokens=max_batch_tokens,
+        max_bulk_batch_s=10.0,
+        max_queue_tokens=max_queue_tokens,
+    )
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(batcher.run())
+        try:
+            yield batcher
+        finally:
+            if isinstance(backend, StepBackend):
+                backend.go_on.release(100)
+            loop.cancel()
 
 
 async def entered(backend: StepBackend) -> None:
@@ -130,7 +131,7 @@ async def test_a_back_end_that_raises_fails_its_batch_and_goes_on() -> None:
     backend.go_on.release(2)
     async with running(backend, max_batch_tokens=1) as batcher:
         computed = await batcher.compute([ids(666), ids(2)], Lane.BULK)
-    assert computed.failures == {0: "the back end failed on the batch of this text: RuntimeError"}
+    assert computed.failures == {0: "the back end failed on this text: RuntimeError"}
     assert computed.pooled[1].tolist() == [2, 1]
 
 
@@ -141,7 +142,7 @@ async def test_a_matrix_of_the_wrong_shape_is_a_failure_too() -> None:
 
     async with running(Wrong()) as batcher:
         computed = await batcher.compute([ids(1)], Lane.BULK)
-    assert computed.failures == {0: "the back end failed on the batch of this text: ValueError"}
+    assert computed.failures == {0: "the back end failed on this text: ValueError"}
 
 
 async def test_a_bucketed_back_end_gets_batches_of_one_padded_length() -> None:
@@ -252,7 +253,7 @@ async def test_what_is_no_vector_is_not_kept() -> None:
 async def _measured(backend: StepBackend, batcher: Batcher) -> Computed:
     """Let a batch through, so that the batcher knows a rate."""
     backend.go_on.release()
-    computed = await batcher.compute([ids(1)], Lane.BULK)
+    computed = await batcher.compute([ids(*range(300))], Lane.BULK)
     assert backend.entered.acquire(blocking=False)
     return computed
 
@@ -281,3 +282,91 @@ async def test_an_empty_queue_takes_a_call_with_any_deadline() -> None:
         await _measured(backend, batcher)
         backend.go_on.release()
         assert (await batcher.compute([ids(2)], Lane.BULK, remaining_s=0.0)).failures == {}
+
+
+class Fragile:
+    """A worker that dies of id 13 and of whatever is in work beside it."""
+
+    name = "fragile"
+    deterministic = True
+    bucket_tokens = 0
+
+    def __init__(self, streams: int = 1) -> None:
+        self.streams = streams
+        self.batches: list[list[int]] = []
+        self.entered = asyncio.Semaphore(0)
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
+        self.is_usable = asyncio.Event()
+        self.is_usable.set()
+
+    async def usable(self) -> None:
+        await self.is_usable.wait()
+
+    async def compute(self, batch: Sequence[NDArray[np.int32]]) -> Outcome:
+        self.batches.append([int(text[0]) for text in batch])
+        self.entered.release()
+        await self.may_go_on.wait()
+        if any(text[0] == 13 for text in batch):
+            raise WorkerLost
+        return Outcome(np.array([[float(text[0]), float(len(text))] for text in batch], dtype=np.float32))
+
+
+async def test_texts_that_were_in_work_when_the_worker_was_lost_are_computed_again_each_alone() -> None:
+    worker = Fragile()
+    async with running(worker) as batcher:
+        computed = await batcher.compute([ids(1), ids(13), ids(2)], Lane.BULK)
+        assert computed.failures == {1: "the back end failed on this text: WorkerLost"}
+        assert computed.pooled[[0, 2], 0].tolist() == [1, 2]
+        assert worker.batches == [[1, 13, 2], [1], [13], [2]]
+        assert batcher.queued_tokens == 0
+
+
+async def test_what_was_beside_a_text_to_blame_is_never_in_work_beside_another() -> None:
+    worker = Fragile(streams=2)
+    async with running(worker, slots=2) as batcher:
+        both = await asyncio.gather(
+            batcher.compute([ids(1), ids(13), ids(2)], Lane.BULK), batcher.compute([ids(3), ids(13, 13)], Lane.BULK)
+        )
+    assert [list(one.failures) for one in both] == [[1], [1]]
+
+
+async def test_nothing_is_taken_while_the_worker_cannot_compute_and_what_is_cancelled_leaves() -> None:
+    worker = Fragile()
+    worker.is_usable.clear()
+    async with running(worker) as batcher, asyncio.TaskGroup() as group:
+        gone = group.create_task(batcher.compute([ids(1)], Lane.BULK))
+        waiting = group.create_task(batcher.compute([ids(2)], Lane.BULK))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait([gone])
+        assert (worker.batches, batcher.queued_tokens) == ([], 1)
+        worker.is_usable.set()
+        await waiting
+    assert worker.batches == [[2]]
+
+
+async def test_a_suspect_whose_caller_has_gone_is_not_computed_again() -> None:
+    worker = Fragile()
+    worker.may_go_on.clear()
+    async with running(worker) as batcher, asyncio.TaskGroup() as group:
+        gone = group.create_task(batcher.compute([ids(13, key=b"13")], Lane.BULK))
+        await worker.entered.acquire()
+        gone.cancel()
+        await asyncio.wait([gone])
+        worker.may_go_on.set()
+        await batcher.compute([ids(1)], Lane.BULK)
+    assert worker.batches == [[13], [1]]
+
+
+async def test_as_many_batches_are_in_work_as_there_are_streams() -> None:
+    worker = Fragile(streams=2)
+    worker.may_go_on.clear()
+    async with running(worker, max_batch_tokens=1, slots=2) as batcher, asyncio.TaskGroup() as group:
+        done = group.create_task(batcher.compute([ids(1), ids(2), ids(3)], Lane.BULK))
+        await worker.entered.acquire()
+        await worker.entered.acquire()
+        await asyncio.sleep(0)
+        assert worker.batches == [[1], [2]]
+        worker.may_go_on.set()
+        assert (await done).pooled[:, 0].tolist() == [1, 2, 3]

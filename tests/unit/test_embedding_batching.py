@@ -1,6 +1,14 @@
 import pytest
 
-from sidecar.embedding.batching import bulk_batch_tokens, choose_batch, choose_lane, owed_after, padding_tokens
+from sidecar.embedding.batching import (
+    Rate,
+    best_batch_tokens,
+    bulk_batch_tokens,
+    choose_batch,
+    choose_lane,
+    owed_after,
+    padding_tokens,
+)
 from sidecar.ports import Lane
 
 
@@ -87,3 +95,28 @@ def test_bulk_batch_tokens(tokens_per_s: float | None, max_batch_s: float, token
 )
 def test_padding_tokens(lengths: list[int], bucket_tokens: int, tokens: int) -> None:
     assert padding_tokens(lengths, bucket_tokens) == tokens
+
+
+@pytest.mark.parametrize(
+    ("seconds", "best"),
+    [
+        pytest.param({1: 1, 2: 1, 4: 1, 8: 1}, 8, id="every doubling costs nothing"),
+        pytest.param({1: 1, 2: 1, 4: 2, 8: 4}, 2, id="full from two on"),
+        pytest.param({1: 1, 2: 1, 4: None}, 2, id="no room for four"),
+        pytest.param({1: 1, 2: 1.9, 4: 1.9, 8: 1.9}, 1, id="no gain at once"),
+    ],
+)
+def test_best_batch_tokens(seconds: dict[int, float | None], best: int) -> None:
+    assert best_batch_tokens(seconds.__getitem__, tuple(seconds)) == best
+
+
+def test_a_rate_is_that_of_the_tokens_not_of_the_batches() -> None:
+    rate = Rate()
+    assert rate.per_s() is None
+    rate.learn(3, 0.01)
+    assert (rate.per_s(), rate.per_s(telling_tokens=256)) == (pytest.approx(300), None)
+    rate.learn(1_000, 0.1)
+    assert rate.per_s(telling_tokens=256) == pytest.approx(9_280, rel=0.01)
+    for _ in range(20):
+        rate.learn(1_000, 1.0)
+    assert rate.per_s() == pytest.approx(1_000, rel=0.05)

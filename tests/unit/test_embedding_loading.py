@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.embedding.loading import load_models
+from sidecar.embedding.loading import open_models
 from sidecar.errors import ConfigurationError, InvalidInput, ModelNotFound, SidecarError
 from sidecar.models.store import ModelStore
 
@@ -22,4 +22,4 @@ def test_what_cannot_be_loaded_is_told_before_anything_is(
     specs: list[str], error: type[SidecarError], problem: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=problem):
-        load_models(specs, ModelStore(tmp_path))
+        open_models(specs, ModelStore(tmp_path))

@@ -20,12 +20,13 @@ from sidecar.embedding.tokenizing import TextTokenizer, TokenizedText
 from sidecar.embedding.vectorfile import VectorFile
 from sidecar.models.store import ModelStore
 from sidecar.rpc.pb import embedding_pb2 as pb
+from tests.support.computing import Double, InThread
 
 MINILM = "all-minilm-l6-v2@1"
 DISK_BYTES = 16_777_216
 
 
-class CountingBackend:
+class CountingBackend(Double):
     """Every batch gives other vectors, as a back end that is not deterministic may."""
 
     name = "counting"
@@ -61,24 +62,28 @@ class GatedTokenizer(TextTokenizer):
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     version, folder = ModelStore(tmp_path_factory.mktemp("none")).open(MINILM)
     tokenizer = TextTokenizer.from_json((folder / "tokenizer.json").read_bytes(), version.max_tokens)
-    return LoadedModel(version, CountingBackend(), tokenizer)
+    return LoadedModel(version, InThread(CountingBackend()), tokenizer)
 
 
 @asynccontextmanager
 async def serving(loaded: LoadedModel, cache: VectorCache) -> AsyncIterator[EmbeddingService]:
-    with ThreadPoolExecutor(1) as tokenize_worker, ThreadPoolExecutor(1) as compute_worker:
+    with ThreadPoolExecutor(1) as tokenize_worker:
         batcher = Batcher(
             loaded.backend,
             model=MINILM,
             dimension=384,
-            worker=compute_worker,
+            slots=asyncio.Semaphore(1),
             cache=cache,
             max_batch_tokens=1_024,
             max_bulk_batch_s=0.05,
             max_queue_tokens=1_000_000,
         )
         service = EmbeddingService(
-            max_texts=1_024, max_message_bytes=1_000_000, tokenize_worker=tokenize_worker, cache=cache
+            max_texts=1_024,
+            max_message_bytes=1_000_000,
+            max_inflight_bytes=1_000_000,
+            tokenize_worker=tokenize_worker,
+            cache=cache,
         )
         async with asyncio.TaskGroup() as group:
             batches = group.create_task(batcher.run())
@@ -90,7 +95,7 @@ async def serving(loaded: LoadedModel, cache: VectorCache) -> AsyncIterator[Embe
 
 def counting(loaded: LoadedModel) -> tuple[LoadedModel, CountingBackend]:
     backend = CountingBackend()
-    return LoadedModel(loaded.version, backend, loaded.tokenizer), backend
+    return LoadedModel(loaded.version, InThread(backend), loaded.tokenizer), backend
 
 
 def request(*texts: str, **options: object) -> pb.EmbedRequest:
@@ -113,7 +118,9 @@ async def test_a_cached_text_has_the_same_bytes_and_costs_nothing(loaded: Loaded
 async def test_a_request_of_nothing_but_cached_texts_is_not_tokenised(loaded: LoadedModel) -> None:
     gated = GatedTokenizer(loaded.tokenizer)
     gated.may_go_on.set()
-    async with serving(LoadedModel(loaded.version, CountingBackend(), gated), VectorCache(100_000)) as service:
+    async with serving(
+        LoadedModel(loaded.version, InThread(CountingBackend()), gated), VectorCache(100_000)
+    ) as service:
         for _ in range(2):
             reply = await service.embed(request("a", "b"))
     assert gated.slices == ["a"]
@@ -195,7 +202,7 @@ async def test_callers_at_the_same_time_share_a_text(loaded: LoadedModel) -> Non
 async def test_a_query_waits_for_one_slice_of_one_load_before_it_is_tokenised(loaded: LoadedModel) -> None:
     gated = GatedTokenizer(loaded.tokenizer)
     long = "many words that take their time " * 40
-    model = LoadedModel(loaded.version, CountingBackend(), gated)
+    model = LoadedModel(loaded.version, InThread(CountingBackend()), gated)
     async with serving(model, VectorCache(0)) as service, asyncio.TaskGroup() as group:
         for load in range(4):
             group.create_task(service.embed(request(*(f"{load} {number} {long}" for number in range(64)))))

@@ -1,0 +1,84 @@
+"""Computing a batch so that one bad text costs the others nothing; and what computes, as the queue sees it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.embedding.backends import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the texts of a batch."""
+
+    pooled: NDArray[np.float32]  # one row a text; the row of a failed text means nothing
+    failures: Mapping[int, str] = field(default_factory=dict)  # row -> what the back end raised
+
+
+class WorkerLost(Exception):
+    """What computes has gone while it had the batch in work; nothing is known of its texts."""
+
+
+class Computing(Protocol):
+    """One loaded model version, wherever it computes."""
+
+    @property
+    def name(self) -> str:
+        """Of the back end."""
+        ...
+
+    @property
+    def deterministic(self) -> bool: ...
+
+    @property
+    def bucket_tokens(self) -> int: ...
+
+    @property
+    def batch_tokens(self) -> int: ...
+
+    @property
+    def streams(self) -> int:
+        """Batches that may be in work at once."""
+        ...
+
+    async def usable(self) -> None:
+        """Wait until it can take a batch."""
+        ...
+
+    async def compute(self, batch: Sequence[NDArray[np.int32]]) -> Outcome:
+        """One pooled vector or one failure a text. Raises WorkerLost."""
+        ...
+
+
+def compute_each(backend: Backend, batch: Sequence[NDArray[np.int32]]) -> Outcome:
+    """Compute a batch; if that fails, its halves, down to the text that is to blame: what memory is too small for, say.
+
+    A vector with NaN or infinity is computed again with every value in float32, where the back end has something to
+    gain by that. What it is then is final: the caller looks at it.
+    """
+    try:
+        pooled = backend.compute(batch)
+    except Exception as error:  # noqa: BLE001 - whatever a library raises, the other texts get their vectors
+        if len(batch) == 1:
+            return Outcome(np.zeros((1, 0), np.float32), {0: f"{type(error).__name__}: {error}"})
+        middle = len(batch) // 2
+        return _joined(compute_each(backend, batch[:middle]), compute_each(backend, batch[middle:]))
+    unusable = np.flatnonzero(~np.isfinite(pooled).all(axis=1)).tolist()
+    if unusable:
+        pooled = pooled.copy()  # a back end may hand out its own memory
+        for row in unusable:
+            if (again := backend.compute_in_float32(batch[row])) is not None:
+                pooled[row] = again
+    return Outcome(pooled)
+
+
+def _joined(first: Outcome, second: Outcome) -> Outcome:
+    dimension = max(first.pooled.shape[1], second.pooled.shape[1])
+    rows = len(first.pooled)
+    pooled = np.zeros((rows + len(second.pooled), dimension), np.float32)
+    for part, start in ((first, 0), (second, rows)):
+        pooled[start : start + len(part.pooled), : part.pooled.shape[1]] = part.pooled
+    return Outcome(pooled, {**first.failures, **{rows + row: why for row, why in second.failures.items()}})
