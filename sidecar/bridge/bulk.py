@@ -4,7 +4,7 @@ What is not understood exactly as OpenSearch's BulkRequestParser would is not pa
 the original bytes then go to the cluster, whose own error is the answer.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -35,55 +35,96 @@ _PARAMETERS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One operation: its action line and (but for delete) its source line, as they came, without line ends."""
+class Operation:
+    """What a bulk item is about: enough to answer for it."""
 
     action: Action
     index: str
     id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place(Operation):
+    """One operation and where its lines stand in the body: from `start` to `end`, `source` between if it has one."""
+
+    start: int
+    source: int | None
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item(Operation):
+    """One operation: its action line and (but for delete) its source line, as they came, without line ends."""
+
     action_line: bytes
     source_line: bytes | None
     is_malformed: bool = False  # the source of a document that a pipeline will see is not a JSON object
-
-    @property
-    def size(self) -> int:
-        """Bytes in the request."""
-        return len(self.action_line) + 1 + (0 if self.source_line is None else len(self.source_line) + 1)
 
     def render(self) -> bytes:
         lines = (self.action_line,) if self.source_line is None else (self.action_line, self.source_line)
         return b"\n".join(lines) + b"\n"
 
 
-def parse_bulk(body: bytes, path_index: str | None) -> tuple[Item, ...] | None:
-    """The items of a bulk request in order; None if the cluster would refuse the request, or we are not sure.
+def parse_bulk(lines: Iterable[bytes], path_index: str | None) -> tuple[Place, ...] | None:
+    """The operations of a bulk request in order; None if the cluster would refuse the request, or we are not sure.
 
-    A last action without its source line is dropped, as the cluster does.
+    `lines` are those of the body with their ends. A last action without its source line is dropped, as the cluster
+    does.
     """
-    if not body.endswith(b"\n"):
-        return None
-    items: list[Item] = []
-    lines = iter(body[:-1].split(b"\n"))
-    for line in lines:
-        if not line.strip():
-            continue
-        head = _parse_action(line, path_index)
-        if head is None:
-            return None
-        action, index, identifier = head
-        source = None
-        if action is not Action.DELETE:
-            source = next(lines, None)
-            if source is None:
-                break
-            source = source.removesuffix(b"\r")
-            if not source.strip():
+    places: list[Place] = []
+    last = b"\n"
+    waiting: Operation | None = None  # for its source line
+    start = waiting_start = position = 0
+    for last in lines:
+        start, position = position, position + len(last)
+        if waiting is not None:
+            if not last.strip():
                 return None
-        items.append(Item(action, index, identifier, line, source))
-    return tuple(items) or None
+            places.append(Place(waiting.action, waiting.index, waiting.id, waiting_start, start, position))
+            waiting = None
+        elif last.strip():
+            operation = _parse_action(last, path_index)
+            if operation is None:
+                return None
+            if operation.action is Action.DELETE:
+                places.append(Place(operation.action, operation.index, operation.id, start, None, position))
+            else:
+                waiting, waiting_start = operation, start
+    return tuple(places) or None if last.endswith(b"\n") else None
 
 
-def _parse_action(line: bytes, path_index: str | None) -> tuple[Action, str, str | None] | None:
+def parts(places: Sequence[Place], max_bytes: int) -> Iterator[Sequence[Place]]:
+    """Runs of operations whose lines take at most `max_bytes` of the body; one that is larger goes alone."""
+    first = 0
+    for position, place in enumerate(places):
+        if position > first and place.end - places[first].start > max_bytes:
+            yield places[first:position]
+            first = position
+    if first < len(places):
+        yield places[first:]
+
+
+def load(part: Sequence[Place], read: Callable[[int, int], bytes]) -> tuple[Item, ...]:
+    """The lines of operations that follow each other; `read` gives the bytes of the body from one place to another."""
+    offset = part[0].start
+    chunk = read(offset, part[-1].end)
+
+    def line(start: int, end: int) -> bytes:
+        return chunk[start - offset : end - offset].removesuffix(b"\n")
+
+    return tuple(
+        Item(
+            place.action,
+            place.index,
+            place.id,
+            line(place.start, place.end if place.source is None else place.source),
+            None if place.source is None else line(place.source, place.end).removesuffix(b"\r"),
+        )
+        for place in part
+    )
+
+
+def _parse_action(line: bytes, path_index: str | None) -> Operation | None:
     try:
         parsed = orjson.loads(line)
     except ValueError:
@@ -103,25 +144,53 @@ def _parse_action(line: bytes, path_index: str | None) -> tuple[Action, str, str
     action = Action(name)
     if action is Action.INDEX and metadata.get("op_type") == Action.CREATE:
         action = Action.CREATE
-    return action, index, None if identifier is None else str(identifier)
+    return Operation(action, index, None if identifier is None else str(identifier))
 
 
-def split_bulk(items: Sequence[Item], max_bytes: int) -> Iterator[tuple[Item, ...]]:
-    """Cut into sub-bulks of at most `max_bytes` (an item that is larger goes alone), order kept.
+@dataclass(frozen=True, slots=True)
+class SubBulk:
+    """Consecutive operations that are sent together, and where their lines stand among all that are sent."""
+
+    operations: tuple[Operation, ...]
+    start: int
+    end: int
+
+
+class Outbox:
+    """The lines to send, cut into sub-bulks of at most `max_bytes` (an operation that is larger goes alone), in order.
 
     Malformed documents go apart from the others: OpenSearch runs a pipeline on a batch of documents, and one that does
     not parse fails the whole batch (seen on 2.19.1).
     """
-    part: list[Item] = []
-    size = 0
-    for item in items:
-        if part and (size + item.size > max_bytes or item.is_malformed != part[-1].is_malformed):
-            yield tuple(part)
-            part, size = [], 0
-        part.append(item)
-        size += item.size
-    if part:
-        yield tuple(part)
+
+    def __init__(self, write: Callable[[bytes], None], max_bytes: int) -> None:
+        self._write = write
+        self._max_bytes = max_bytes
+        self._full: list[SubBulk] = []
+        self._operations: list[Operation] = []
+        self._start = self._end = 0
+        self._is_malformed = False
+
+    def add(self, item: Item) -> None:
+        """Put an item at the end."""
+        lines = item.render()
+        is_full = self._end + len(lines) - self._start > self._max_bytes
+        if self._operations and (is_full or item.is_malformed != self._is_malformed):
+            self._close()
+        self._is_malformed = item.is_malformed
+        self._operations.append(Operation(item.action, item.index, item.id))
+        self._write(lines)
+        self._end += len(lines)
+
+    def sub_bulks(self) -> list[SubBulk]:
+        """What has been put in, in order."""
+        if self._operations:
+            self._close()
+        return self._full
+
+    def _close(self) -> None:
+        self._full.append(SubBulk(tuple(self._operations), self._start, self._end))
+        self._operations, self._start = [], self._end
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +245,10 @@ def merge_answers(answers: Sequence[BulkAnswer]) -> BulkAnswer:
     )
 
 
-def failed_item(item: Item, status: int, error_type: str, reason: str) -> bytes:
+def failed_item(operation: Operation, status: int, error_type: str, reason: str) -> bytes:
     """The answer to an item that failed in the bridge. 429: the client may retry; 400: it must not."""
     error = {"type": error_type, "reason": reason}
-    return dumps({item.action: {"_index": item.index, "_id": item.id, "status": status, "error": error}})
+    return dumps({operation.action: {"_index": operation.index, "_id": operation.id, "status": status, "error": error}})
 
 
 def insert_failures(answer: BulkAnswer, failures: Mapping[int, bytes]) -> BulkAnswer:

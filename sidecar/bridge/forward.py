@@ -5,7 +5,7 @@ import io
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -53,7 +53,7 @@ class Upstream:
 
     @asynccontextmanager
     async def send(
-        self, method: str, target: str, headers: Headers, body: bytes | AsyncIterator[bytes] | None
+        self, method: str, target: str, headers: Headers, body: bytes | BinaryIO | AsyncIterator[bytes] | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One request; `target` is the raw path and query. Raises ClusterUnreachable if no answer begins.
 

@@ -63,7 +63,7 @@ class Searches:
         async with self._bodies.read(request) as body:
             if wish is Mode.OFF:
                 plan: SearchPlan = Untouched(Mode.OFF, Reason.REQUEST)
-                return await self._send(request, _join(path, query), plan, body.sent)
+                return await self._send(request, _join(path, query), plan, body.sent.read())
             url = wire.parameters(query)
             indices = await self._bindings.of_search(route.expression, url, wire.credentials(request.headers))
             parsed = _parse(body)
@@ -82,7 +82,7 @@ class Searches:
                 plan = Untouched(Mode.LEXICAL, Reason.REFUSED)
             if changed is not None:
                 return await self._send(request, target, plan, dumps(changed), without=_CHANGED_BODY)
-            return await self._send(request, target, plan, body.sent)
+            return await self._send(request, target, plan, body.sent.read())
 
     async def read(self, request: web.BaseRequest, route: Read, target: str) -> web.StreamResponse:
         """`_doc`, `_source` and `_mget`: forwarded, our fields excluded by the cluster itself."""

@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.bridge.bulk import parse_bulk, split_bulk
 from sidecar.bridge.splice import elements, members, splice
+from tests.support.bulks import items_of, packed
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12)
@@ -49,10 +49,12 @@ def test_elements_are_those_that_a_parser_sees(array: list[object], separators: 
 def test_rendering_what_was_parsed_and_split_gives_the_same_bytes(sources: list[dict[str, object]], limit: int) -> None:
     body = b"".join(b'{"index":{}}\n' + dump(s, (",", ":"), ascii_only=True) + b"\n" for s in sources)
 
-    items = parse_bulk(body, "i")
+    items = items_of(body)
 
     assert items is not None
-    assert b"".join(item.render() for part in split_bulk(items, limit) for item in part) == body
+    sub_bulks, lines = packed(items, limit)
+    assert lines == body
+    assert b"".join(lines[part.start : part.end] for part in sub_bulks) == body
 
 
 @given(
@@ -61,6 +63,6 @@ def test_rendering_what_was_parsed_and_split_gives_the_same_bytes(sources: list[
 def test_no_bytes_break_the_parser(lines: list[bytes]) -> None:
     body = b"\n".join([*lines, b""])
 
-    items = parse_bulk(body, "i")
+    items = items_of(body)
 
     assert items is None or all(item.action_line for item in items)

@@ -1,5 +1,6 @@
 """Bulk requests are read as BulkRequestParser reads them; answers of sub-bulks become one answer."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -11,10 +12,12 @@ from sidecar.bridge.bulk import (
     Item,
     failed_item,
     insert_failures,
+    load,
     merge_answers,
     parse_bulk,
-    split_bulk,
+    parts,
 )
+from tests.support.bulks import items_of, packed
 
 
 def item(action: Action, identifier: str | None, line: bytes, source: bytes | None = b"{}") -> Item:
@@ -47,7 +50,7 @@ def item(action: Action, identifier: str | None, line: bytes, source: bytes | No
     ],
 )  # fmt: skip
 def test_parse_bulk(body: bytes, expected: tuple[Item, ...]) -> None:
-    assert parse_bulk(body, "i") == expected
+    assert items_of(body) == expected
 
 
 @pytest.mark.parametrize(
@@ -68,26 +71,37 @@ def test_parse_bulk(body: bytes, expected: tuple[Item, ...]) -> None:
     ],
 )
 def test_what_the_cluster_refuses_is_not_parsed(body: bytes) -> None:
-    assert parse_bulk(body, "i") is None
+    assert items_of(body) is None
 
 
 def test_an_item_without_any_index_is_not_parsed() -> None:
-    assert parse_bulk(b'{"index":{}}\n{}\n', None) is None
+    assert items_of(b'{"index":{}}\n{}\n', None) is None
 
 
 def test_split_keeps_order_and_limit_and_lets_a_large_item_go_alone() -> None:
     items = [item(Action.INDEX, str(n), b"a" * 9, b"b" * (100 if n == 2 else 9)) for n in range(5)]
 
-    parts = list(split_bulk(items, 45))
+    sub_bulks, lines = packed(items, 45)
 
-    assert [[i.id for i in part] for part in parts] == [["0", "1"], ["2"], ["3", "4"]]
+    assert [[one.id for one in part.operations] for part in sub_bulks] == [["0", "1"], ["2"], ["3", "4"]]
+    assert [len(lines[part.start : part.end]) for part in sub_bulks] == [40, 111, 40]
+    assert sub_bulks[-1].end == len(lines)
 
 
 def test_split_sends_malformed_documents_apart_from_the_others() -> None:
     items = [item(Action.INDEX, str(n), b"a", b"b") for n in range(5)]
     items[1:3] = [replace(items[1], is_malformed=True), replace(items[2], is_malformed=True)]
 
-    assert [[i.id for i in part] for part in split_bulk(items, 1_000)] == [["0"], ["1", "2"], ["3", "4"]]
+    sub_bulks, _ = packed(items, 1_000)
+    assert [[one.id for one in part.operations] for part in sub_bulks] == [["0"], ["1", "2"], ["3", "4"]]
+
+
+def test_parts_of_a_body_are_runs_of_operations_within_a_limit() -> None:
+    body = b"".join(b'{"index":{}}\n"%s"\n' % (b"x" * size) for size in (10, 10, 200, 10))
+    places = parse_bulk(io.BytesIO(body), "i")
+    assert places is not None
+    loaded = [[item.source_line for item in load(part, lambda a, b: body[a:b])] for part in parts(places, 60)]
+    assert [[len(line or b"") for line in some] for some in loaded] == [[12, 12], [202], [12]]
 
 
 def test_merged_answers_are_one_compact_answer() -> None:

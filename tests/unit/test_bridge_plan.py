@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from sidecar.bridge.bulk import parse_bulk
 from sidecar.bridge.plan import (
     Counts,
     Space,
@@ -21,6 +20,7 @@ from sidecar.model import WritePolicy
 from sidecar.ports import EmbeddedText, Embeddings
 from sidecar.provenance import provenance_hash
 from tests.support.bindings import SPACE, a_binding, bound
+from tests.support.bulks import items_of
 
 BINDING = a_binding()
 BOUND = bound(BINDING)
@@ -170,7 +170,7 @@ def test_texts_are_distinct_by_space_and_well_formed() -> None:
 
 def test_a_refused_item_is_answered_here_and_the_others_are_sent() -> None:
     refusing = bound(a_binding(write=WritePolicy(client_vector="reject")))
-    items = parse_bulk(b'{"index":{"_id":"1"}}\n{"title":"a","embedding":[1]}\n{"delete":{"_id":"2"}}\n', "i")
+    items = items_of(b'{"index":{"_id":"1"}}\n{"title":"a","embedding":[1]}\n{"delete":{"_id":"2"}}\n')
     assert items is not None
 
     send, refused, _ = apply_plans(items, plan_items(items, {"i": refusing}), Vectors())

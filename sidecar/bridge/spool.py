@@ -1,0 +1,56 @@
+"""Bytes that are kept in memory while they are few, and in a nameless file after that."""
+
+import io
+import tempfile
+from collections.abc import Iterator
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+_IN_MEMORY_BYTES: Final = 1024 * 1024  # most bodies are smaller; a hundred of this size are no burden either
+_PIECE_BYTES: Final = 256 * 1024
+
+
+class Spool:
+    """Written once from start to end, then read anywhere. A context manager: at its end the bytes are gone."""
+
+    def __init__(self) -> None:
+        self.file: BinaryIO = io.BytesIO()
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.file.close()
+
+    def write(self, piece: bytes) -> None:
+        """Append. Raises OSError if the disk is full."""
+        if self.size <= _IN_MEMORY_BYTES < self.size + len(piece):
+            memory, self.file = self.file, tempfile.TemporaryFile()  # noqa: SIM115 - closed with this
+            memory.seek(0)
+            self.file.write(memory.read())
+        self.file.write(piece)
+        self.size += len(piece)
+
+    def read(self, start: int = 0, end: int | None = None) -> bytes:
+        """The bytes from `start` to `end`, by default all."""
+        self.file.seek(start)
+        return self.file.read((self.size if end is None else end) - start)
+
+    def pieces(self) -> Iterator[bytes]:
+        """All bytes, some at a time."""
+        self.file.seek(0)
+        while piece := self.file.read(_PIECE_BYTES):
+            yield piece
+
+    def lines(self) -> Iterator[bytes]:
+        """All bytes, line by line, each with its end."""
+        self.file.seek(0)
+        return iter(self.file)
+
+    def payload(self) -> bytes | BinaryIO:
+        """All bytes as aiohttp sends them with their length: if they are many, without reading them whole."""
+        self.file.seek(0)
+        return self.file.getvalue() if isinstance(self.file, io.BytesIO) else self.file

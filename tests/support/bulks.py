@@ -1,0 +1,19 @@
+"""Bulk bodies as items, and what is put into an outbox as it would be sent."""
+
+import io
+from collections.abc import Iterable
+
+from sidecar.bridge.bulk import Item, Outbox, SubBulk, load, parse_bulk
+
+
+def items_of(body: bytes, index: str | None = "i") -> tuple[Item, ...] | None:
+    places = parse_bulk(io.BytesIO(body), index)
+    return None if places is None else load(places, lambda start, end: body[start:end])
+
+
+def packed(items: Iterable[Item], max_bytes: int) -> tuple[list[SubBulk], bytes]:
+    lines = io.BytesIO()
+    outbox = Outbox(lines.write, max_bytes)
+    for item in items:
+        outbox.add(item)
+    return outbox.sub_bulks(), lines.getvalue()
