@@ -30,6 +30,7 @@ from sidecar.tracing import OFF, Tracing
 # Between two slices of a load a query gets its turn: some 3 ms of one core, unless one text is longer than that.
 _SLICE_TEXTS: Final = 32
 _SLICE_CHARACTERS: Final = 16_384
+_QUERY_CHARACTERS: Final = 512  # tokenised in a tenth of a millisecond
 _SLICE_PARTS: Final = 4  # each is looked at about twice
 
 T = TypeVar("T")
@@ -243,10 +244,7 @@ class EmbeddingService:
         not_in_memory, on_disk = len(unknown), 0
         for some in _slices([texts[number] for number in unknown]):
             numbers, unknown = unknown[: len(some)], unknown[len(some) :]
-            async with self._turn(wanted.lane):
-                read = await self._in_tokenizer(
-                    partial(self._read_or_tokenize, loaded, some, [keys[number] for number in numbers], wanted)
-                )
+            read = await self._read_or_tokenized(loaded, some, [keys[number] for number in numbers], wanted)
             for number, one in zip(numbers, read, strict=True):
                 key = keys[number]
                 if isinstance(one, Entry):
@@ -263,7 +261,7 @@ class EmbeddingService:
     def _read_or_tokenize(
         self, loaded: LoadedModel, texts: Sequence[str], keys: Sequence[bytes | None], wanted: Wanted
     ) -> list[Entry | TokenizedText]:
-        """In the thread of the tokenizer, which is on the way anyhow: the disk is asked first."""
+        """The disk is asked first: blocking, but quicker than the tokenizer."""
         entries = self._cache.read_file([key for key in keys if key is not None], loaded.version.dimension)
         missing = [number for number, key in enumerate(keys) if key is None or key not in entries]
         tokenized = iter(loaded.tokenizer.encode([wanted.prompt + texts[number] for number in missing]))
@@ -271,6 +269,15 @@ class EmbeddingService:
 
     def _turn(self, lane: Lane) -> AbstractAsyncContextManager[None]:
         return self._bulk_turn if lane is Lane.BULK else nullcontext()
+
+    async def _read_or_tokenized(
+        self, loaded: LoadedModel, texts: Sequence[str], keys: Sequence[bytes | None], wanted: Wanted
+    ) -> list[Entry | TokenizedText]:
+        work = partial(self._read_or_tokenize, loaded, texts, keys, wanted)
+        if wanted.lane is Lane.INTERACTIVE and sum(map(len, texts)) <= _QUERY_CHARACTERS:
+            return work()  # the way to the thread and back takes longer
+        async with self._turn(wanted.lane):
+            return await self._in_tokenizer(work)
 
     async def _in_tokenizer(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._tokenize_worker, work)

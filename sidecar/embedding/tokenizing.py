@@ -30,7 +30,7 @@ class TokenSpans:
 
 
 class TextTokenizer:
-    """The tokenizer of one model version. To be used by one thread at a time."""
+    """The tokenizer of one model version. Nothing changes it, so several threads may use it."""
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         self._tokenizer = tokenizer

@@ -9,12 +9,12 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, BinaryIO, Final
 
 import orjson
@@ -72,32 +72,44 @@ def _read(reader: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
 
 
 def _serve(connection: socket.socket, reader: BinaryIO, models: Sequence[Sequence[Backend]]) -> None:
+    """Answer until the server has gone: each stream reads a frame and computes it itself, without a hand-over."""
     idle: list[SimpleQueue[Backend]] = [SimpleQueue() for _ in models]
     for queue, backends in zip(idle, models, strict=True):
         for backend in backends:
             queue.put(backend)
-    writing = Lock()
+    reading, writing = Lock(), Lock()
 
-    def answer(header: dict[str, Any], block: bytes) -> None:
-        free = idle[header["model"]]
-        backend = free.get()
+    def stream() -> None:
         try:
-            outcome = compute_each(backend, texts_of(header["lengths"], block))
-        finally:
-            free.put(backend)
-        reply = vectors_frame(header["batch"], outcome.pooled, dict(outcome.failures))
-        with writing:
-            connection.sendall(reply)
-
-    with ThreadPoolExecutor(sum(map(len, models)), thread_name_prefix="compute") as streams:
-        while (frame := _read(reader)) is not None:
-            header, block = frame
-            if header["lengths"]:
-                streams.submit(answer, header, block)
-            else:  # a sign of life is asked for: it comes from here, whatever the streams do
+            while True:
+                with reading:
+                    frame = _read(reader)
+                if frame is None:
+                    os._exit(0)  # whatever the others compute has nobody left to go to
+                reply = _answer(*frame, idle)
                 with writing:
-                    connection.sendall(pack({"batch": header["batch"], "rows": 0, "failures": []}))
-        os._exit(0)  # whatever is being computed has nobody left to go to
+                    connection.sendall(reply)
+        except BaseException:  # noqa: BLE001 - a stream fewer would show as a slow server only
+            traceback.print_exc()
+            os._exit(1)
+
+    streams = [Thread(target=stream, name=f"stream {number}") for number in range(sum(map(len, models)))]
+    for one in streams:
+        one.start()
+    for one in streams:
+        one.join()
+
+
+def _answer(header: dict[str, Any], block: bytes, idle: Sequence["SimpleQueue[Backend]"]) -> bytes:
+    if not header["lengths"]:  # only a sign of life is asked for
+        return pack({"batch": header["batch"], "rows": 0, "failures": []})
+    free = idle[header["model"]]
+    backend = free.get()
+    try:
+        outcome = compute_each(backend, texts_of(header["lengths"], block))
+    finally:
+        free.put(backend)
+    return vectors_frame(header["batch"], outcome.pooled, dict(outcome.failures))
 
 
 if __name__ == "__main__":

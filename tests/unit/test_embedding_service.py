@@ -199,7 +199,7 @@ async def test_callers_at_the_same_time_share_a_text(loaded: LoadedModel) -> Non
     assert backend.texts < 20
 
 
-async def test_a_query_waits_for_one_slice_of_one_load_before_it_is_tokenised(loaded: LoadedModel) -> None:
+async def test_a_long_query_waits_for_one_slice_of_one_load_before_it_is_tokenised(loaded: LoadedModel) -> None:
     gated = GatedTokenizer(loaded.tokenizer)
     long = "many words that take their time " * 40
     model = LoadedModel(loaded.version, InThread(CountingBackend()), gated)
@@ -207,9 +207,23 @@ async def test_a_query_waits_for_one_slice_of_one_load_before_it_is_tokenised(lo
         for load in range(4):
             group.create_task(service.embed(request(*(f"{load} {number} {long}" for number in range(64)))))
         await asyncio.sleep(0)
-        query = group.create_task(service.embed(request("query", lane=pb.LANE_INTERACTIVE)))
+        query = group.create_task(service.embed(request("query" * 200, lane=pb.LANE_INTERACTIVE)))
         await asyncio.sleep(0)
         gated.may_go_on.set()
         await query
-    assert gated.slices.index("query") == 1
+    assert gated.slices.index("query" * 200) == 1
     assert gated.largest <= 12  # slices are cut by characters too
+
+
+async def test_a_short_query_is_tokenised_at_once_whatever_the_tokenizer_does_for_loads(loaded: LoadedModel) -> None:
+    class Held(GatedTokenizer):
+        def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+            return TextTokenizer.encode(self, texts) if texts == ["query"] else super().encode(texts)
+
+    held = Held(loaded.tokenizer)
+    model = LoadedModel(loaded.version, InThread(CountingBackend()), held)
+    async with serving(model, VectorCache(0)) as service, asyncio.TaskGroup() as group:
+        group.create_task(service.embed(request("a load")))
+        await asyncio.sleep(0)
+        assert (await service.embed(request("query", lane=pb.LANE_INTERACTIVE))).items[0].row == 0
+        held.may_go_on.set()
