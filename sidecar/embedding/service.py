@@ -1,39 +1,29 @@
 """One request from end to end: check, tokenise, queue, finish, reply. What speaks gRPC is `servicer.py`."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from itertools import count, islice
+from itertools import count
 from time import perf_counter
-from typing import Final, TypeVar
 
 from sidecar.embedding.batcher import NOTHING, Batcher, Computed, Text
-from sidecar.embedding.cache import Entry, VectorCache, cache_key
-from sidecar.embedding.chunking import Parts, cut, joined, whole
+from sidecar.embedding.cache import VectorCache
 from sidecar.embedding.inflight import Inflight
 from sidecar.embedding.loading import LoadedModel
-from sidecar.embedding.replies import EMPTY, ITEM_KINDS, Answer, Distinct, broken, distinct, items, matrix, too_long
-from sidecar.embedding.requests import ReplyLimit, Wanted, check_embed, check_tokenize, prompt_of, reply_limit
+from sidecar.embedding.lookup import Lookup
+from sidecar.embedding.replies import ITEM_KINDS, Answer, broken, distinct, items, matrix
+from sidecar.embedding.requests import Wanted, check_embed, check_tokenize, prompt_of, reply_limit
 from sidecar.embedding.statuses import NotServing
-from sidecar.embedding.tokenizing import TokenizedText
 from sidecar.embedding.vectors import finish
 from sidecar.errors import ModelNotFound
 from sidecar.ports import Lane
 from sidecar.rpc.pb import embedding_pb2 as pb
-from sidecar.telemetry import EMBEDDER_CACHE, EMBEDDER_ERRORS, EMBEDDER_SECONDS, EMBEDDER_TEXTS, EMBEDDER_TOKENS
+from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_SECONDS, EMBEDDER_TEXTS, EMBEDDER_TOKENS
 from sidecar.tracing import OFF, Tracing
-
-# Between two slices of a load a query gets its turn: some 3 ms of one core, unless one text is longer than that.
-_SLICE_TEXTS: Final = 32
-_SLICE_CHARACTERS: Final = 16_384
-_QUERY_CHARACTERS: Final = 512  # tokenised in a tenth of a millisecond
-_SLICE_PARTS: Final = 4  # each is looked at about twice
-
-T = TypeVar("T")
 
 
 class State(StrEnum):
@@ -69,10 +59,8 @@ class EmbeddingService:
         self.tracing = tracing
         self._max_texts = max_texts
         self._max_message_bytes = max_message_bytes
-        self._tokenize_worker = tokenize_worker
-        self._cache = cache
+        self._lookup = Lookup(tokenize_worker, cache)
         self.inflight = Inflight(max_inflight_bytes)
-        self._bulk_turn = asyncio.Lock()  # one slice of one load at a time, however many loads there are
         self._served: dict[str, Served] = {}
         self._in_work = 0
         self._idle = asyncio.Event()
@@ -109,21 +97,16 @@ class EmbeddingService:
             check_tokenize(request, loaded.version, self._max_texts)
             prompt = prompt_of(request.role, loaded.version)
             reply = pb.TokenizeReply()
-            for texts in _slices(request.texts):
-                async with self._bulk_turn:
-                    counted = await self._in_tokenizer(partial(loaded.tokenizer.spans, prompt, texts))
-                for found in counted:
-                    spans = found.spans if request.offsets else ()
-                    reply.items.add(
-                        tokens=found.tokens, char_starts=[s for s, _ in spans], char_ends=[e for _, e in spans]
-                    )
+            for found in await self._lookup.spans(loaded, prompt, request.texts):
+                spans = found.spans if request.offsets else ()
+                reply.items.add(tokens=found.tokens, char_starts=[s for s, _ in spans], char_ends=[e for _, e in spans])
             return reply
 
     async def texts_of(self, model: str, ids: Sequence[Sequence[int]]) -> list[str | None]:
         """The text of each list of token ids; None for ids that are no text's. Raises ModelNotFound, NotServing."""
         with self._working():
             tokenizer = self._find(model).loaded.tokenizer
-            return [await self._in_tokenizer(partial(tokenizer.text_of, one)) for one in ids]
+            return [await self._lookup.in_tokenizer(partial(tokenizer.text_of, one)) for one in ids]
 
     async def embed(self, request: pb.EmbedRequest, remaining_s: float | None = None) -> pb.EmbedReply:
         """Embed a batch of texts; `remaining_s`: how long the caller still waits.
@@ -142,8 +125,8 @@ class EmbeddingService:
             unique = distinct(request.texts)
             started = perf_counter()
             limit = reply_limit(request, wanted, self._max_message_bytes)
-            parts = await self._parts(served.loaded, unique, wanted, limit)
-            found = await self._looked_up(served.loaded, parts.texts, wanted, request.cache)
+            parts = await self._lookup.parts(served.loaded, unique, wanted, limit)
+            found = await self._lookup.known(served.loaded, parts.texts, wanted, request.cache)
             tokenize_s = perf_counter() - started
             texts = [one for one in found if isinstance(one, Text)]
             computed = NOTHING
@@ -203,108 +186,6 @@ class EmbeddingService:
             max_message_bytes=self._max_message_bytes,
         )
 
-    async def _parts(self, loaded: LoadedModel, unique: Distinct, wanted: Wanted, limit: ReplyLimit) -> Parts:
-        """What is embedded for each text; long ones are cut a few parts at a time, so that others have their turn.
-
-        Raises InvalidRequest if the reply would have too many rows.
-        """
-        limit.check(len(unique.texts))
-        if not wanted.chunk:
-            return whole(unique.texts)
-        cutting = cut(unique.texts, partial(loaded.tokenizer.seen, wanted.prompt), loaded.version.max_tokens)
-        spans: list[tuple[int, int, int]] = []
-        while True:
-            async with self._turn(wanted.lane):
-                found = await self._in_tokenizer(lambda: list(islice(cutting, _SLICE_PARTS)))
-            if not found:
-                break
-            spans += found
-            limit.check(len(spans))
-        parts = joined(unique.texts, spans)
-        limit.check(sum(len(parts.of[number]) for number in unique.index))
-        return parts
-
-    async def _looked_up(
-        self, loaded: LoadedModel, texts: Sequence[str], wanted: Wanted, policy: int
-    ) -> list[Answer | Text]:
-        """What the cache knows of each text; what it does not know, ready to be computed."""
-        if policy == pb.CACHE_POLICY_BYPASS:
-            keys: list[bytes | None] = [None] * len(texts)
-        else:
-            space, computed_by = loaded.version.space, loaded.computed_by
-            keys = [cache_key(space, computed_by, wanted.prompt + text) for text in texts]
-        found: dict[int, Answer | Text] = {}
-        for number, (text, key) in enumerate(zip(texts, keys, strict=True)):
-            if not text:
-                found[number] = Answer(failure=EMPTY)
-            elif key is not None and (entry := self._cache.get(key)) is not None:
-                found[number] = _cached(entry, wanted)
-        unknown = [number for number in range(len(texts)) if number not in found]
-        in_memory = sum(one.cached for one in found.values() if isinstance(one, Answer))
-        not_in_memory, on_disk = len(unknown), 0
-        for some in _slices([texts[number] for number in unknown]):
-            numbers, unknown = unknown[: len(some)], unknown[len(some) :]
-            read = await self._read_or_tokenized(loaded, some, [keys[number] for number in numbers], wanted)
-            for number, one in zip(numbers, read, strict=True):
-                key = keys[number]
-                if isinstance(one, Entry):
-                    on_disk += 1
-                    if key is not None:
-                        self._cache.remember(key, one)
-                    found[number] = _cached(one, wanted)
-                else:
-                    found[number] = _tokenized(one, key, wanted)
-        if policy != pb.CACHE_POLICY_BYPASS:
-            _measure_cache(loaded.version.id, in_memory, on_disk, not_in_memory - on_disk)
-        return [found[number] for number in range(len(texts))]
-
-    def _read_or_tokenize(
-        self, loaded: LoadedModel, texts: Sequence[str], keys: Sequence[bytes | None], wanted: Wanted
-    ) -> list[Entry | TokenizedText]:
-        """The disk is asked first: blocking, but quicker than the tokenizer."""
-        entries = self._cache.read_file([key for key in keys if key is not None], loaded.version.dimension)
-        missing = [number for number, key in enumerate(keys) if key is None or key not in entries]
-        tokenized = iter(loaded.tokenizer.encode([wanted.prompt + texts[number] for number in missing]))
-        return [entries[key] if key is not None and key in entries else next(tokenized) for key in keys]
-
-    def _turn(self, lane: Lane) -> AbstractAsyncContextManager[None]:
-        return self._bulk_turn if lane is Lane.BULK else nullcontext()
-
-    async def _read_or_tokenized(
-        self, loaded: LoadedModel, texts: Sequence[str], keys: Sequence[bytes | None], wanted: Wanted
-    ) -> list[Entry | TokenizedText]:
-        work = partial(self._read_or_tokenize, loaded, texts, keys, wanted)
-        if wanted.lane is Lane.INTERACTIVE and sum(map(len, texts)) <= _QUERY_CHARACTERS:
-            return work()  # the way to the thread and back takes longer
-        async with self._turn(wanted.lane):
-            return await self._in_tokenizer(work)
-
-    async def _in_tokenizer(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._tokenize_worker, work)
-
-
-def _slices(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    start = characters = 0
-    for end, text in enumerate(texts):
-        characters += len(text)
-        if end > start and (end - start == _SLICE_TEXTS or characters > _SLICE_CHARACTERS):
-            yield texts[start:end]
-            start, characters = end, len(text)
-    if start < len(texts):
-        yield texts[start:]
-
-
-def _cached(entry: Entry, wanted: Wanted) -> Answer:
-    if wanted.refuse_long and entry.dropped:
-        return Answer(failure=too_long(entry.tokens, entry.dropped), cached=True)
-    return Answer(entry.pooled, tokens=entry.tokens, dropped=entry.dropped, cached=True)
-
-
-def _tokenized(text: TokenizedText, key: bytes | None, wanted: Wanted) -> Answer | Text:
-    if wanted.refuse_long and text.dropped:
-        return Answer(failure=too_long(len(text.ids), text.dropped))
-    return Text(text, key)
-
 
 def _answers(found: Sequence[Answer | Text], computed: Computed) -> list[Answer]:
     answers, rows = [], count()
@@ -348,8 +229,3 @@ def _measure(reply: pb.EmbedReply, lane: Lane, tokenize_s: float) -> None:
     EMBEDDER_TEXTS.labels(reply.model, lane, "ok").inc(len(reply.items) - failed)
     EMBEDDER_TOKENS.labels(reply.model, "dropped").inc(sum(item.tokens_dropped for item in reply.items))
     EMBEDDER_SECONDS.labels(reply.model, lane, "tokenize").observe(tokenize_s)
-
-
-def _measure_cache(model: str, in_memory: int, on_disk: int, misses: int) -> None:
-    for outcome, texts in (("memory", in_memory), ("disk", on_disk), ("miss", misses)):
-        EMBEDDER_CACHE.labels(model, outcome).inc(texts)
