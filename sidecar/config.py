@@ -62,7 +62,9 @@ class _Section(BaseModel):
 class ClusterSettings(_Section):
     """The cluster that commands talk to directly."""
 
-    url: Url = Field("http://127.0.0.1:9200", description="OpenSearch that template, demo and eval commands talk to")
+    url: Url = Field(
+        "http://127.0.0.1:9200", description="OpenSearch that template, repair, demo and eval commands talk to"
+    )
     user: str = Field("", description="User name for basic authentication of our own commands; empty: none")
     password: SecretStr = Field(SecretStr(""), description="Password of that user")
 

@@ -34,6 +34,7 @@ _COMMANDS: Final = {
     "template": ("template", "app", "Index templates that bind texts to the vector field of a model version."),
     "model": ("model", "app", "Model versions: list them, show one, pin the files of another, build one."),
     "embed": ("embed", "embed", "Embed texts on the embedding server, without the bridge."),
+    "repair": ("repair", "repair", "Find vectors that are missing, pending or another text's, and mend them."),
     "eval": ("eval", "evaluate", "Measure retrieval quality of the running system on a judged data set."),
     "bridge": (
         "bridge",

@@ -1,0 +1,107 @@
+"""How the documents of an index are read, a page at a time. Pure: the requests, and what their answers mean.
+
+A shard is read in the order of `_seq_no`, up to the last one at the start: that order is total within a shard, needs
+no context in the cluster that could expire, and what is written meanwhile (by us, too) moves behind the end. (The sort
+key of points in time, `_shard_doc`, is not known to OpenSearch 2.x.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sidecar.jsontext import Json
+from sidecar.model import Binding, IndexBinding, State
+from sidecar.provenance import source_text
+from sidecar.repair.documents import StoredDocument
+
+FIRST_PAGE_DOCUMENTS: Final = 20
+_MAX_PAGE_DOCUMENTS: Final = 500
+_PAGE_BYTES: Final = 4 * 1024 * 1024
+_DOCUMENT_BYTES: Final = 500  # of a hit, whatever its texts
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What there is to read in a shard."""
+
+    documents: int
+    last_seq_no: int
+
+
+def is_pending(bound: IndexBinding) -> Json:
+    """The query for documents of which a text waits for its vector."""
+    return {
+        "bool": {
+            "should": [{"term": {f"{b.meta_field}.state": State.PENDING.value}} for b in bound.fields.values()],
+            "minimum_should_match": 1,
+        }
+    }
+
+
+def extent_request(query: Json) -> Json:
+    """How many documents of a shard match, and where the last of them stands."""
+    return {"size": 0, "track_total_hits": True, "query": query, "aggs": {"last": {"max": {"field": "_seq_no"}}}}
+
+
+def read_extent(answer: Any) -> Extent:
+    """The answer to `extent_request`."""
+    documents = answer["hits"]["total"]["value"]
+    return Extent(documents, int(answer["aggregations"]["last"]["value"]) if documents else -1)
+
+
+def page_request(bound: IndexBinding, query: Json, *, after: int, last: int, size: int) -> Json:
+    """The next documents of a shard. Whether there is a vector is a named query: the vector itself does not travel."""
+    return {
+        "size": size,
+        "track_total_hits": False,
+        "seq_no_primary_term": True,
+        "_source": _wanted(bound),
+        "query": {
+            "bool": {
+                "filter": [query, {"range": {"_seq_no": {"gt": after, "lte": last}}}],
+                "should": [{"exists": {"field": field, "_name": field}} for field in bound.fields],
+            }
+        },
+        "sort": [{"_seq_no": "asc"}],
+    }
+
+
+def read_page(answer: Any) -> tuple[StoredDocument, ...]:
+    """The answer to `page_request`."""
+    return tuple(StoredDocument.read(hit, frozenset(hit.get("matched_queries", ()))) for hit in answer["hits"]["hits"])
+
+
+def next_size(size: int, page: Sequence[StoredDocument], bound: IndexBinding) -> int:
+    """How many documents to ask for after this page: as many as fit, but never many more than the last time."""
+    texts = sum(len(source_text(dict(d.source), b)) for d in page for b in bound.fields.values())
+    mean = _DOCUMENT_BYTES + texts // max(len(page), 1)
+    return max(1, min(2 * size, _PAGE_BYTES // mean, _MAX_PAGE_DOCUMENTS))
+
+
+def again_request(bound: IndexBinding, documents: Sequence[StoredDocument]) -> Json:
+    """The same documents as they are now, in real time; here the vectors must come along (these are few)."""
+    wanted: list[Json] = [*_wanted(bound), *bound.fields]
+    return {
+        "docs": [
+            {"_id": d.id, "_source": wanted, **({"routing": d.routing} if d.routing is not None else {})}
+            for d in documents
+        ]
+    }
+
+
+def read_again(answer: Any, bound: IndexBinding) -> tuple[StoredDocument, ...]:
+    """The answer to `again_request`: those that are still there."""
+    return tuple(
+        StoredDocument.read(found, frozenset(f for f in bound.fields if found["_source"].get(f) is not None))
+        for found in answer["docs"]
+        if found.get("found")
+    )
+
+
+def _wanted(bound: IndexBinding) -> list[Json]:
+    """The paths of `_source` that are read; literal dotted keys match them as well as nested ones."""
+
+    def paths(binding: Binding) -> tuple[str, ...]:
+        return (*binding.source, binding.meta_field)
+
+    return list(dict.fromkeys(path for binding in bound.fields.values() for path in paths(binding)))

@@ -1,0 +1,90 @@
+"""What a repair has found and done. Pure."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from sidecar.jsontext import Json
+from sidecar.repair.documents import Finding, Kind
+
+_MAX_LISTED: Final = 1_000  # failures of one index that are named; the rest is counted
+
+
+class Outcome(StrEnum):
+    """What became of a finding."""
+
+    MENDED = "mended"
+    GONE = "gone"  # deleted, or put right by somebody else meanwhile
+    BUSY = "busy"  # changes as fast as we read: left to whoever writes it
+    FAILED = "failed"
+    LEFT = "left"  # only looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A field of a document that could not be mended; the text is never told."""
+
+    index: str
+    id: str
+    field: str
+    reason: str
+
+
+@dataclass(slots=True)
+class IndexReport:
+    """What was found in one index."""
+
+    index: str
+    documents: int = 0
+    counts: Counter[tuple[Kind, Outcome]] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    problem: str | None = None  # why this index was not read, or not to its end
+
+    def add(self, finding: Finding, outcome: Outcome, reason: str = "") -> None:
+        """Count one finding."""
+        self.counts[finding.kind, outcome] += 1
+        if outcome is Outcome.FAILED and len(self.failures) < _MAX_LISTED:
+            self.failures.append(Failure(self.index, finding.document.id, finding.binding.field, reason))
+
+    def take_over(self, earlier: "IndexReport") -> None:
+        """Add what an earlier pass has mended; what it could not, this pass has seen again."""
+        for (kind, outcome), number in earlier.counts.items():
+            if outcome in (Outcome.MENDED, Outcome.GONE):
+                self.counts[kind, outcome] += number
+
+    def found(self, kind: Kind) -> int:
+        return sum(number for (one, _), number in self.counts.items() if one is kind)
+
+    def number(self, outcome: Outcome) -> int:
+        return sum(number for (_, one), number in self.counts.items() if one is outcome)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether every field is right now."""
+        left = (Outcome.BUSY, Outcome.FAILED, Outcome.LEFT)
+        return self.problem is None and not any(self.number(outcome) for outcome in left)
+
+    def to_json(self) -> Json:
+        return {
+            "index": self.index,
+            "documents": self.documents,
+            "found": {kind.value: self.found(kind) for kind in Kind if self.found(kind)},
+            **{outcome.value: self.number(outcome) for outcome in Outcome},
+            "failures": [{"id": one.id, "field": one.field, "reason": one.reason} for one in self.failures],
+            "problem": self.problem,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found in every index."""
+
+    indices: tuple[IndexReport, ...]
+
+    @property
+    def is_right(self) -> bool:
+        return all(index.is_right for index in self.indices)
+
+    def to_json(self) -> Json:
+        return {"right": self.is_right, "indices": [index.to_json() for index in self.indices]}

@@ -1,0 +1,76 @@
+"""Which indices are bound, and which of them can be repaired. Pure: the answer to GET /{index} in, targets out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sidecar.errors import InvalidInput
+from sidecar.jsontext import Json
+from sidecar.model import IndexBinding
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A concrete index that is bound."""
+
+    index: str
+    shards: int
+    bound: IndexBinding
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A bound index that nothing is written to, and why."""
+
+    index: str
+    reason: str
+
+
+def read_targets(body: Json) -> tuple[Target | Refused, ...]:
+    """The bound indices among those that the cluster describes, by name."""
+    described = body.items() if isinstance(body, dict) else ()
+    return tuple(target for name, one in sorted(described) if (target := _read(name, one)) is not None)
+
+
+def _read(index: str, described: Json) -> Target | Refused | None:
+    mappings = _at(described, "mappings")
+    try:
+        bound = IndexBinding.from_meta(_at(mappings, "_meta"))
+    except InvalidInput as error:
+        return Refused(index, str(error))
+    if bound is None:
+        return None
+    problem = _problem(mappings, bound)
+    shards = _at(described, "settings", "index", "number_of_shards")
+    return Target(index, int(str(shards)), bound) if problem is None else Refused(index, problem)
+
+
+def _problem(mappings: Json, bound: IndexBinding) -> str | None:
+    """Why documents of this index cannot be judged or mended.
+
+    A text that `_source` does not hold, or that our credentials may not see, would pass for a text that was removed;
+    and an update would lose what `_source` leaves out.
+    """
+    if _at(mappings, "_source"):
+        return "its mapping changes what is kept in _source, so texts cannot be read and documents not updated"
+    visible = dict(_fields(_at(mappings, "properties")))
+    for binding in bound.fields.values():
+        for name in (*binding.source, binding.field, binding.meta_field):
+            if name not in visible:
+                return f"field [{name}] is not in the mapping that these credentials see"
+        dimension = visible[binding.field].get("dimension")
+        if dimension != binding.dimension:
+            return f"field [{binding.field}] has dimension {dimension}, but model [{binding.model}] {binding.dimension}"
+    return None
+
+
+def _fields(properties: Json, prefix: str = "") -> Iterator[tuple[str, Mapping[str, Json]]]:
+    for name, field in properties.items() if isinstance(properties, dict) else ():
+        if isinstance(field, dict):
+            yield prefix + name, field
+            yield from _fields(field.get("properties"), f"{prefix}{name}.")
+
+
+def _at(value: Json, *keys: str) -> Json:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
