@@ -126,7 +126,7 @@ class Binding(_Document):
 class Fusion(_Document):
     """How the scores of the two legs become one."""
 
-    technique: Literal["min_max", "l2"] = "min_max"
+    technique: Literal["min_max", "l2", "z_score", "rrf"] = "min_max"
     combination: Literal["arithmetic_mean", "geometric_mean", "harmonic_mean"] = "arithmetic_mean"
     weights: tuple[float, float] = (0.5, 0.5)  # lexical, semantic
 
@@ -136,6 +136,14 @@ class Fusion(_Document):
         if min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:  # the normalization-processor's own rule
             raise ValueError("weights must not be negative and must add up to 1")
         return weights
+
+    @model_validator(mode="after")
+    def _is_known_to_the_cluster(self) -> Self:
+        if self.technique == "z_score" and self.combination != "arithmetic_mean":
+            raise ValueError("z_score goes with arithmetic_mean only")
+        if self.technique == "rrf" and self.weights != (0.5, 0.5):
+            raise ValueError("rrf weighs both legs alike")
+        return self
 
 
 class SearchBinding(_Document):
@@ -148,6 +156,7 @@ class SearchBinding(_Document):
     fusion: Fusion = Fusion()
     where: Literal["auto", "cluster", "bridge"] = "auto"
     on_failure: Literal["lexical", "error"] = "lexical"
+    companion: str | None = None  # an empty index that a search of one shard takes along
 
 
 class IndexBinding(_Document):

@@ -18,9 +18,13 @@ from sidecar.bridge.bindings import Bindings
 from sidecar.bridge.body import BodyReader
 from sidecar.bridge.forward import Upstream, raw_headers
 from sidecar.bridge.plugin import Plugin as PluginHandler
-from sidecar.bridge.routes import Bulk, Document, PassThrough, Plugin, Read, Search, route
-from sidecar.bridge.searches import Searches
-from sidecar.bridge.writes import Writes
+from sidecar.bridge.routes import Bulk, Document, MultiSearch, PassThrough, Plugin, Read, Search, Update, route
+from sidecar.bridge.searches.msearches import MultiSearches
+from sidecar.bridge.searches.planning import Planning
+from sidecar.bridge.searches.searches import Searches
+from sidecar.bridge.writes.bulks import Bulks
+from sidecar.bridge.writes.documents import Writes
+from sidecar.bridge.writes.passages import Passages
 from sidecar.config import BridgeSettings, split_address
 from sidecar.errors import ConfigurationError, InvalidInput, SidecarError
 from sidecar.ports import Embedder
@@ -40,12 +44,12 @@ class Bridge:
         self._upstream = upstream
         self._bindings = Bindings(upstream, settings.binding_ttl_s)
         bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
-        self._writes = Writes(
-            upstream, self._bindings, embedder, bodies, embed_timeout_s=settings.write_embed_timeout_s
-        )
-        self._searches = Searches(
-            upstream, self._bindings, embedder, bodies, embed_timeout_s=settings.search_embed_timeout_s
-        )
+        passages = Passages(embedder, settings.write_embed_timeout_s)
+        self._writes = Writes(upstream, self._bindings, passages, bodies)
+        self._bulks = Bulks(upstream, self._bindings, passages, bodies)
+        planning = Planning(self._bindings, embedder, embed_timeout_s=settings.search_embed_timeout_s)
+        self._searches = Searches(upstream, self._bindings, planning, bodies)
+        self._msearches = MultiSearches(upstream, planning, bodies)
         self._plugin = PluginHandler(self._bindings, embedder, bodies, embed_timeout_s=settings.write_embed_timeout_s)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -72,17 +76,21 @@ class Bridge:
     async def _dispatch(
         self,
         request: web.BaseRequest,
-        found: Bulk | Document | Search | Read | Plugin | PassThrough,
+        found: Bulk | Document | Update | Search | MultiSearch | Read | Plugin | PassThrough,
         target: str,
         query: str,
     ) -> web.StreamResponse:
         match found:
             case Bulk():
-                return await self._writes.bulk(request, found, target)
+                return await self._bulks.handle(request, found, target)
             case Document():
                 return await self._writes.document(request, found, target)
+            case Update():
+                return await self._writes.update(request, found, target)
             case Search():
                 return await self._searches.search(request, found, target)
+            case MultiSearch():
+                return await self._msearches.handle(request, found, target)
             case Read():
                 return await self._searches.read(request, found, target)
             case Plugin():

@@ -9,9 +9,16 @@ from urllib.parse import quote
 
 from cachetools import TTLCache
 
-from sidecar.bridge.targets import BoundIndex, read_indices, read_simulated, write_index
+from sidecar.bridge.targets import (
+    BoundIndex,
+    WriteTarget,
+    read_indices,
+    read_simulated,
+    write_index,
+    write_target,
+)
 from sidecar.errors import InvalidInput
-from sidecar.model import IndexBinding
+from sidecar.jsontext import Json
 from sidecar.ports import Cluster, Reply
 from sidecar.telemetry import logger
 
@@ -19,7 +26,8 @@ _log = logger("bridge")
 
 _MAX_REMEMBERED: Final = 4_096
 _WANTED: Final = (
-    "*.aliases.*.is_write_index,*.data_stream,*.mappings,*.settings.index.search.default_pipeline,error,status"
+    "*.aliases.*.index_routing,*.aliases.*.is_write_index,*.data_stream,*.mappings,*.settings.index.number_of_shards,"
+    "*.settings.index.search.default_pipeline,error,status"
 )
 _RESOLUTION: Final = ("allow_no_indices", "expand_wildcards", "ignore_unavailable")
 
@@ -36,8 +44,9 @@ class Bindings:
         self._cluster = cluster
         self._salt = secrets.token_bytes(32)
         self._indices: TTLCache[tuple[str, ...], tuple[BoundIndex, ...]] = TTLCache(_MAX_REMEMBERED, ttl_s)
-        self._targets: TTLCache[tuple[str, ...], tuple[IndexBinding | None]] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._targets: TTLCache[tuple[str, ...], WriteTarget] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._welcome: TTLCache[str, bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._pipelines: TTLCache[tuple[str, str], tuple[Json]] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._changes = 0  # an answer that was asked for before a change is not remembered
 
     def forget(self) -> None:
@@ -45,6 +54,7 @@ class Bindings:
         self._changes += 1
         self._indices.clear()
         self._targets.clear()
+        self._pipelines.clear()
 
     async def of_search(
         self, expression: str, parameters: Mapping[str, str], credentials: Credentials
@@ -64,8 +74,27 @@ class Bindings:
                 self._indices[key] = found
         return found
 
-    async def of_write(self, name: str, credentials: Credentials) -> IndexBinding | None:
-        """The binding of the index that a write to `name` goes to, or that a template would create for it.
+    def refuse(self, expression: str, credentials: Credentials) -> None:
+        """Take an expression for nothing, for a while: the cluster refused these credentials a search of it."""
+        self._indices[self._digest(credentials), expression] = ()
+
+    async def search_pipeline(self, name: str, credentials: Credentials) -> Json:
+        """The definition of a search pipeline; None if there is none or the client may not read it.
+
+        Raises ClusterUnreachable.
+        """
+        key = (self._digest(credentials), name)
+        found = self._pipelines.get(key)
+        if found is None:
+            changes = self._changes
+            reply = await self._cluster.call("GET", f"/_search/pipeline/{quote(name, safe='')}", headers=credentials)
+            found = (reply.body.get(name) if reply.ok and isinstance(reply.body, dict) else None,)
+            if changes == self._changes:
+                self._pipelines[key] = found
+        return found[0]
+
+    async def of_write(self, name: str, credentials: Credentials) -> WriteTarget:
+        """The index that a write to `name` goes to, or that a template would create for it, and its binding.
 
         Raises ClusterUnreachable.
         """
@@ -73,10 +102,10 @@ class Bindings:
         found = self._targets.get(key)
         if found is None:
             changes = self._changes
-            found = (await self._look_up_write(name, credentials),)
+            found = await self._look_up_write(name, credentials)
             if changes == self._changes:
                 self._targets[key] = found
-        return found[0]
+        return found
 
     async def authorise(self, credentials: Credentials) -> Reply | None:
         """None if the cluster lets these credentials in, else its refusal. Raises ClusterUnreachable."""
@@ -88,7 +117,7 @@ class Bindings:
             self._welcome[digest] = True
         return None
 
-    async def _look_up_write(self, name: str, credentials: Credentials) -> IndexBinding | None:
+    async def _look_up_write(self, name: str, credentials: Credentials) -> WriteTarget:
         reply = await self._get(name, {}, credentials)
         if reply.ok:
             found = write_index(name, _read(name, reply))
@@ -96,7 +125,7 @@ class Bindings:
             found = await self._look_up_template(_resolved(name, reply), credentials)
         else:
             found = None
-        return found.binding if found is not None else None
+        return write_target(name, found)
 
     async def _look_up_template(self, name: str, credentials: Credentials) -> BoundIndex | None:
         reply = await self._cluster.call(

@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp import hdrs, web
 from yarl import URL
 
-from sidecar.bridge.body import continue_if_expected
+from sidecar.bridge.body import Body, continue_if_expected
 from sidecar.bridge.headers import Headers, to_client, to_upstream
 from sidecar.errors import ClusterUnreachable
 from sidecar.jsontext import Json, dumps, loads
@@ -108,6 +108,12 @@ class Upstream:
             await continue_if_expected(request)
             body = request.content.iter_any()
         async with self.send(request.method, target, headers, body) as response:
+            return await relay(request, response)
+
+    async def pass_on(self, request: web.BaseRequest, target: str, body: Body) -> web.StreamResponse:
+        """Pass on a request whose body has been read and needs no change."""
+        headers = to_upstream(raw_headers(request), request.remote, without=("content-length",))
+        async with self.send(request.method, target, headers, body.sent.payload()) as response:
             return await relay(request, response)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote_plus
 
 from sidecar.errors import InvalidInput
 
@@ -10,6 +10,7 @@ MODE: Final = "X-Sidecar-Mode"
 SOURCE: Final = "X-Sidecar-Source"
 SEARCH: Final = "X-Sidecar-Search"
 INGEST: Final = "X-Sidecar-Ingest"
+EXPLAIN: Final = "X-Sidecar-Explain"
 MODE_PARAMETER: Final = "sidecar"
 
 Headers = list[tuple[str, str]]
@@ -24,9 +25,15 @@ _HOP_BY_HOP: Final = frozenset(
 # What one would send to look like somebody else; the security plugin's proxy authentication trusts x-proxy-user.
 _FROM_PROXIES: Final = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-by", "x-real-ip"})
 _PROXY_IDENTITY: Final = ("x-proxy-",)
-_OURS: Final = frozenset({MODE.lower(), SOURCE.lower()})
+_OURS: Final = frozenset({MODE.lower(), SOURCE.lower(), EXPLAIN.lower()})
 _CREDENTIALS: Final = ("authorization", "cookie", "securitytenant")
 _END_TO_END: Final = frozenset({"authorization", "cookie", "content-type", "content-encoding", "host"})
+
+
+# A body that we have read and changed goes on as plain JSON of another length.
+CHANGED_BODY: Final = ("content-length", "content-encoding")
+# An answer that we take apart must come as plain JSON.
+READ_ANSWER: Final = (*CHANGED_BODY, "accept", "accept-encoding")
 
 
 def check_request(headers: Iterable[tuple[str, str]]) -> None:
@@ -81,7 +88,13 @@ def parameters(raw_query: str) -> dict[str, str]:
 
 def without_parameter(raw_query: str, name: str) -> str:
     """The query string without a parameter; every other byte as it was."""
-    return "&".join(part for part in raw_query.split("&") if part.partition("=")[0] != name)
+    return "&".join(part for part in raw_query.split("&") if unquote_plus(part.partition("=")[0]) != name)
+
+
+def with_parameters(raw_query: str, added: Mapping[str, object]) -> str:
+    """The query string with further parameters at its end."""
+    parts = [f"{name}={quote(str(value), safe='')}" for name, value in added.items()]
+    return "&".join([*([raw_query] if raw_query else []), *parts])
 
 
 def with_source_excludes(raw_query: str, fields: Sequence[str]) -> str:
@@ -95,3 +108,8 @@ def with_source_excludes(raw_query: str, fields: Sequence[str]) -> str:
             parts[position] = f"{part},{added}" if part != "_source_excludes=" else part + added
             return "&".join(parts)
     return "&".join([*parts, f"_source_excludes={added}"])
+
+
+def join_target(path: str, raw_query: str) -> str:
+    """A request target of its two parts."""
+    return f"{path}?{raw_query}" if raw_query else path

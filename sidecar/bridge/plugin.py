@@ -82,7 +82,7 @@ class Plugin:
         indices = await self._bindings.of_search(expression, {}, credentials)
         bound = {index.name: index.binding.to_meta() for index in indices if index.binding is not None}
         if not bound:
-            written = await self._bindings.of_write(expression, credentials)
+            written = (await self._bindings.of_write(expression, credentials)).binding
             bound = {expression: written.to_meta()} if written is not None else {}
         return {"bindings": bound}
 

@@ -27,10 +27,27 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """`_search` on an index expression."""
+class Update:
+    """`_update` of one document."""
 
-    expression: str
+    index: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """`_search` or `_search/template` on an index expression; None: the path names no index."""
+
+    expression: str | None
+    is_template: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MultiSearch:
+    """`_msearch` or `_msearch/template`, with the index expression of the path if there is one."""
+
+    expression: str | None
+    is_template: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +71,19 @@ class PassThrough:
     changes_bindings: bool = False
 
 
-Route: TypeAlias = Bulk | Document | Search | Read | Plugin | PassThrough
+Route: TypeAlias = Bulk | Document | Update | Search | MultiSearch | Read | Plugin | PassThrough
 
 _WRITES: Final = frozenset({"POST", "PUT"})
 _READS: Final = frozenset({"GET", "HEAD"})
 _SEARCHES: Final = frozenset({"GET", "POST"})
 _CHANGES: Final = frozenset({"POST", "PUT", "DELETE"})
 
-# Paths with one of these change mappings, templates, aliases, settings or which indices there are.
+# Paths with one of these change mappings, templates, aliases, settings, pipelines or which indices there are.
 _BINDING_TOKENS: Final = frozenset(
     {
         "_alias", "_aliases", "_clone", "_close", "_component_template", "_data_stream", "_index_template",
         "_mapping", "_mappings", "_open", "_restore", "_rollover", "_settings", "_shrink", "_split", "_template",
+        "pipeline",
     }
 )  # fmt: skip
 
@@ -78,8 +96,8 @@ def route(method: str, raw_path: str) -> Route:
     match tokens:
         case ("_bulk",) if method in _WRITES:
             return Bulk(None)
-        case ("_search",) if method in _SEARCHES:
-            return Search("_all")
+        case ("_search" | "_msearch", *rest) if method in _SEARCHES and rest in ([], ["template"]):
+            return _search_route(tokens[0], None, rest)
         case (index, *rest) if index and not index.startswith("_"):
             return _index_route(method, unquote(index), rest)
         case _:
@@ -94,8 +112,10 @@ def _index_route(method: str, index: str, rest: list[str]) -> Route:
             return Document(index)
         case ["_doc" | "_create", _] if method in _WRITES:
             return Document(index)
-        case ["_search"] if method in _SEARCHES:
-            return Search(index)
+        case ["_update", identifier] if method == "POST":
+            return Update(index, unquote(identifier))
+        case ["_search" | "_msearch" as kind, *more] if method in _SEARCHES and more in ([], ["template"]):
+            return _search_route(kind, index, more)
         case ["_doc" | "_source", _] if method in _READS:
             return Read(index)
         case ["_mget"] if method in _SEARCHES:
@@ -104,6 +124,10 @@ def _index_route(method: str, index: str, rest: list[str]) -> Route:
             return PassThrough(changes_bindings=method in ("PUT", "DELETE"))
         case _:
             return PassThrough(changes_bindings=method in _CHANGES and not _BINDING_TOKENS.isdisjoint(rest))
+
+
+def _search_route(kind: str, expression: str | None, rest: list[str]) -> Search | MultiSearch:
+    return (Search if kind == "_search" else MultiSearch)(expression, bool(rest))
 
 
 def _tokens(raw_path: str) -> tuple[str, ...]:

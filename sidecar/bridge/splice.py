@@ -75,10 +75,23 @@ def splice(document: bytes, additions: Mapping[str, bytes], drop: Collection[str
 
 
 def splice_member(document: bytes, key: str, additions: Mapping[str, bytes], drop: Collection[str] = ()) -> bytes:
-    """As `splice`, inside the object that is the value of `key` (the last one, which a parser keeps)."""
-    member = [member for member in members(document) if member.key == key][-1]
-    inner = splice(document[member.value_start : member.value_end], additions, drop)
-    return document[: member.value_start] + inner + document[member.value_end :]
+    """As `splice`, inside the object that is the value of `key`."""
+    member = _last(document, key)
+    return _replace(document, member, splice(document[member.value_start : member.value_end], additions, drop))
+
+
+def replace_member(document: bytes, key: str, value: bytes) -> bytes:
+    """The object with another value of `key`."""
+    return _replace(document, _last(document, key), value)
+
+
+def _last(document: bytes, key: str) -> Member:
+    """The member of this name; of several the last one, which a parser keeps."""
+    return [member for member in members(document) if member.key == key][-1]
+
+
+def _replace(document: bytes, member: Member, value: bytes) -> bytes:
+    return document[: member.value_start] + value + document[member.value_end :]
 
 
 def _without(document: bytes, drop: Collection[str]) -> bytes:

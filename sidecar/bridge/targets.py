@@ -19,9 +19,23 @@ class BoundIndex:
     binding: IndexBinding | None
     text_fields: Mapping[str, frozenset[str]]  # vector field -> every field that is fed by one of its sources
     sees_all_sources: bool  # the client's mapping has every source of the search field
-    search_pipeline: str | None  # the index's own default, which ours must not replace
+    search_pipeline: str | None  # the index's own default, maybe "_none"
     data_stream: str | None = None
     is_write_index_of: frozenset[str] = frozenset()  # aliases
+    routings: frozenset[tuple[str, str]] = frozenset()  # alias and the routing of what is written through it
+    unseen: frozenset[str] = frozenset()  # vector fields of whose sources the client's mapping does not have all
+    shards: int = 0  # 0: not known
+    mapped: frozenset[tuple[str, str]] = frozenset()  # path and type of every field that the client sees
+
+
+@dataclass(frozen=True, slots=True)
+class WriteTarget:
+    """Where a write to a name goes."""
+
+    index: str  # the concrete index, or the name that it will have
+    binding: IndexBinding | None = None
+    routing: str | None = None  # of the alias that was named: writes and reads of single documents go by it
+    unseen: frozenset[str] = frozenset()  # vector fields of whose sources the client does not see all
 
 
 def read_indices(body: Json) -> tuple[BoundIndex, ...]:
@@ -47,6 +61,13 @@ def write_index(name: str, indices: tuple[BoundIndex, ...]) -> BoundIndex | None
     return indices[0] if len(indices) == 1 else None
 
 
+def write_target(name: str, index: BoundIndex | None) -> WriteTarget:
+    """Where a write to `name` goes, given the one index behind it, if there is or will be one."""
+    if index is None:
+        return WriteTarget(name)
+    return WriteTarget(index.name, index.binding, dict(index.routings).get(name), index.unseen)
+
+
 def hidden_fields(indices: tuple[BoundIndex, ...]) -> tuple[str, ...]:
     """The fields that the bridge has added to documents, which no client asked for."""
     names = {
@@ -69,26 +90,33 @@ def _read_index(name: str, described: dict[str, Json]) -> BoundIndex:
     mappings = described.get("mappings")
     binding = IndexBinding.from_meta(_at(mappings, "_meta"))
     visible = dict(_leaves(_at(mappings, "properties")))
-    text_fields = {
-        field: frozenset(_fed_by(visible, bound)) for field, bound in (binding.fields.items() if binding else ())
-    }
+    fields = binding.fields if binding else {}
+    text_fields = {name: frozenset(_fed_by(visible, bound)) for name, bound in fields.items()}
+    unseen = frozenset(name for name, bound in fields.items() if not all(path in visible for path in bound.source))
     search = binding.search if binding else None
     pipeline = _at(described, "settings", "index", "search", "default_pipeline")
     stream = described.get("data_stream")
+    shards = _at(described, "settings", "index", "number_of_shards")
     return BoundIndex(
         name,
         binding,
         text_fields,
-        sees_all_sources=binding is None
-        or search is None
-        or all(path in visible for path in binding.fields[search.field].source),
-        search_pipeline=pipeline if isinstance(pipeline, str) and pipeline != "_none" else None,
+        sees_all_sources=search is None or search.field not in unseen,
+        search_pipeline=pipeline if isinstance(pipeline, str) else None,
         data_stream=stream if isinstance(stream, str) else None,
         is_write_index_of=frozenset(
             alias
             for alias, options in _items(described.get("aliases"))
             if isinstance(options, dict) and options.get("is_write_index") is True
         ),
+        routings=frozenset(
+            (alias, routing)
+            for alias, options in _items(described.get("aliases"))
+            if isinstance(routing := _at(options, "index_routing"), str)
+        ),
+        unseen=unseen,
+        shards=int(shards) if isinstance(shards, str) and shards.isdigit() else 0,
+        mapped=frozenset((path, str(field.get("type", "object"))) for path, field in visible.items()),
     )
 
 

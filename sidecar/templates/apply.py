@@ -9,6 +9,7 @@ from sidecar.errors import ClusterRefused, Conflict, InvalidInput
 from sidecar.jsontext import Json
 from sidecar.ports import Cluster, Reply
 from sidecar.templates import naming
+from sidecar.templates.companion import identity
 from sidecar.templates.compiler import CompiledTemplate
 from sidecar.templates.installed import (
     PIPELINE_SETTINGS,
@@ -52,6 +53,9 @@ async def read_installed(cluster: Cluster) -> Installed:
         ingest_pipelines=await _get(cluster, "/_ingest/pipeline"),
         search_pipelines=await _get(cluster, "/_search/pipeline"),
         plugins=await _get(cluster, "/_nodes/plugins", filter_path="nodes.*.plugins.name"),
+        companions=await _get(
+            cluster, f"/{naming.companion_of('*')}", expand_wildcards="all", filter_path="*.mappings._meta"
+        ),
     )
 
 
@@ -70,9 +74,11 @@ async def apply(cluster: Cluster, compiled: CompiledTemplate, *, create: bool = 
     """
     missing_index = await _missing_first_index(cluster, compiled) if create else None
     changes = await diff(cluster, compiled)
-    await _put_all(cluster, changes)
+    documents = tuple(change for change in changes if not naming.is_companion(change.path))
+    await _put_all(cluster, documents)
     if problem := await _overruled(cluster, compiled):
-        raise Conflict(problem + await _take_back(cluster, changes))
+        raise Conflict(problem + await _take_back(cluster, documents))
+    await _put_companion(cluster, changes, documents)
     if missing_index is not None:
         aliases: Json = {compiled.names.template: {"is_write_index": True}}
         path = f"/{missing_index}"
@@ -93,7 +99,8 @@ async def delete(cluster: Cluster, template: str) -> tuple[str, ...]:
     if indices := indices_of(template, await _pipelines_of_indices(cluster)):
         raise Conflict(f"template [{template}] is in use: a pipeline of it serves [{', '.join(indices)}]")
     paths = [path for kind in _DELETION_ORDER for path in installed.documents if path.startswith(kind)]
-    owned = tuple(path for path in paths if naming.owns(template, path))
+    companions = [path for path, body in installed.documents.items() if naming.is_companion(path) and identity(body)]
+    owned = tuple(path for path in (*companions, *paths) if naming.owns(template, path))
     for path in owned:
         _require(await cluster.call("DELETE", path), f"DELETE {path}")
     return owned
@@ -124,6 +131,18 @@ async def _put_all(cluster: Cluster, changes: Sequence[Change]) -> None:
         reply = await cluster.call("PUT", change.path, body=change.after)
         if not reply.ok:
             left = await _take_back(cluster, changes[:position])
+            raise ClusterRefused(f"PUT {change.path}", reply.status, reply.reason + left)
+
+
+async def _put_companion(cluster: Cluster, changes: Sequence[Change], documents: Sequence[Change]) -> None:
+    for change in changes:
+        if not naming.is_companion(change.path):
+            continue
+        if change.before is not None:  # it holds no documents, and a mapping cannot be replaced in place
+            _require(await cluster.call("DELETE", change.path), f"DELETE {change.path}")
+        reply = await cluster.call("PUT", change.path, body=change.after)
+        if not reply.ok:
+            left = await _take_back(cluster, documents)
             raise ClusterRefused(f"PUT {change.path}", reply.status, reply.reason + left)
 
 

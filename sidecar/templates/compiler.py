@@ -13,6 +13,7 @@ from sidecar.model import Binding, Engine, Fusion, IndexBinding, ModelVersion, S
 from sidecar.provenance import hash_prefix, well_formed
 from sidecar.templates import naming
 from sidecar.templates.base import FINAL_PIPELINE, KNN, NUMBER_OF_SHARDS, BaseMapping
+from sidecar.templates.companion import compile_companion
 from sidecar.templates.shipped import document
 
 DEFAULT_PRIORITY: Final = 100
@@ -86,9 +87,12 @@ def compile_template(
     _check_engine(engine, version.element_type, binding.space_type)
     if priority < 0:
         raise InvalidInput("priority", f"must not be negative; got [{priority}]")
-    search = SearchBinding(field=field)
+    search = SearchBinding(field=field, companion=naming.companion_of(name))
     bound = IndexBinding(fields={field: binding}, search=search)
     names = naming.names_of(name, version.id, bound)
+    vector = _vector_component(
+        binding, bound, _settings(parsed, names.guard), engine=engine, data_type=_DATA_TYPES[version.element_type]
+    )
     return CompiledTemplate(
         names=names,
         index_patterns=tuple(index_patterns),
@@ -99,14 +103,9 @@ def compile_template(
             naming.INGEST_PIPELINE + names.guard: compile_guard(name, [binding], parsed.final_pipeline),
             naming.SEARCH_PIPELINE + names.search: _search_pipeline(name, search.fusion),
             naming.COMPONENT_TEMPLATE + names.base: _base_component(parsed),
-            naming.COMPONENT_TEMPLATE + names.vector: _vector_component(
-                binding,
-                bound,
-                _settings(parsed, names.guard),
-                engine=engine,
-                data_type=_DATA_TYPES[version.element_type],
-            ),
+            naming.COMPONENT_TEMPLATE + names.vector: vector,
             naming.INDEX_TEMPLATE + names.index_template: _index_template(names, index_patterns, priority),
+            f"/{names.companion}": compile_companion(name, parsed, vector),
         },
     )
 

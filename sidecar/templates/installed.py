@@ -11,6 +11,7 @@ from sidecar.jsontext import Json
 from sidecar.model import IndexBinding
 from sidecar.templates import naming
 from sidecar.templates.base import flatten_settings
+from sidecar.templates.companion import identity
 from sidecar.templates.compiler import CompiledTemplate
 
 PIPELINE_SETTINGS: Final = {
@@ -38,8 +39,9 @@ class Installed:
         ingest_pipelines: Json,
         search_pipelines: Json,
         plugins: Json,
+        companions: Json,
     ) -> Self:
-        """Read the cluster's answers to the five GETs of `apply.read_installed`."""
+        """Read the cluster's answers to the GETs of `apply.read_installed`."""
         documents: dict[str, Json] = {}
         for path, listed, key in (
             (naming.INDEX_TEMPLATE, _member(index_templates, "index_templates"), "index_template"),
@@ -49,6 +51,7 @@ class Installed:
                 documents[f"{path}{_member(entry, 'name')}"] = _member(entry, key)
         for path, named in ((naming.INGEST_PIPELINE, ingest_pipelines), (naming.SEARCH_PIPELINE, search_pipelines)):
             documents.update({f"{path}{name}": body for name, body in _members(named).items()})
+        documents.update({f"/{name}": body for name, body in _members(companions).items()})
         return cls(documents, _every_node_has(_FUSION_PLUGIN, plugins))
 
     def binding(self, component: str) -> IndexBinding | None:
@@ -108,17 +111,18 @@ class Summary:
     index_patterns: tuple[str, ...]
     priority: int
     indices: tuple[str, ...]  # that were made from it, under its present or an earlier binding
+    companion: str | None = None
 
 
 def plan(compiled: CompiledTemplate, installed: Installed) -> tuple[Change, ...]:
     """What must be put so that the cluster has the compiled template, in a safe order; nothing if it has it already.
 
-    A cluster that cannot fuse gets no search pipeline: there the bridge fuses.
+    A cluster that cannot fuse gets no search pipeline and no companion: there the bridge fuses.
     """
     return tuple(
         Change(path, installed.documents.get(path), document)
         for path, document in compiled.documents.items()
-        if installed.fuses or not path.startswith(naming.SEARCH_PIPELINE)
+        if installed.fuses or not (path.startswith(naming.SEARCH_PIPELINE) or naming.is_companion(path))
         if comparable(path, installed.documents.get(path)) != comparable(path, document)
     )
 
@@ -128,6 +132,9 @@ def refuse_conflicts(compiled: CompiledTemplate, installed: Installed) -> None:
     path = naming.INDEX_TEMPLATE + compiled.names.index_template
     if path in installed.documents and template_of(installed.documents[path]) is None:
         raise Conflict(f"index template [{compiled.names.index_template}] exists and is not one of ours")
+    companion = f"/{compiled.names.companion}"
+    if companion in installed.documents and identity(installed.documents[companion]) is None:
+        raise Conflict(f"index [{compiled.names.companion}] exists and is not a companion")
     _refuse_changed_model(compiled, installed)
     for name, patterns, priority in installed.index_templates():
         if name == compiled.names.index_template or priority != compiled.priority:
@@ -176,9 +183,11 @@ def summaries(installed: Installed, pipelines: Mapping[str, frozenset[str]]) -> 
         if template is None:
             continue
         indices = indices_of(template, pipelines)
+        named = naming.companion_of(template)
+        companion = named if f"/{named}" in installed.documents else None
         bindings = [installed.binding(component) for component in _texts(_member(document, "composed_of"))]
         found += [
-            Summary(template, bound.model, bound.field, bound.source, patterns, priority, indices)
+            Summary(template, bound.model, bound.field, bound.source, patterns, priority, indices, companion)
             for binding in bindings
             if binding is not None
             for bound in binding.fields.values()
@@ -209,8 +218,11 @@ def indices_of(template: str, pipelines: Mapping[str, frozenset[str]]) -> tuple[
 def comparable(path: str, document: Json) -> Json:
     """A document in a form that does not depend on who spelled it.
 
-    OpenSearch nests the settings of a component template and writes their values as strings.
+    OpenSearch nests the settings of a component template and writes their values as strings; of a companion only its
+    identity is compared.
     """
+    if naming.is_companion(path):
+        return identity(document)
     template = _member(document, "template")
     if not path.startswith(naming.COMPONENT_TEMPLATE) or not isinstance(template, dict):
         return document

@@ -6,6 +6,7 @@ A template `papers` of binding B8 (8 hex digits of the binding's hash) is instal
     component templates  sidecar-papers-base, sidecar-papers-B8
     ingest pipeline      sidecar-papers-guard-B8
     search pipeline      sidecar-papers-search-B8
+    companion index      papers--companion
 
 so that another binding never changes the guard of indices that are there already.
 """
@@ -27,6 +28,7 @@ INGEST_PIPELINE: Final = "/_ingest/pipeline/"
 SEARCH_PIPELINE: Final = "/_search/pipeline/"
 
 _PREFIX: Final = "sidecar-"
+_COMPANION: Final = "--companion"  # covered by roles for the template's own indices
 _DIGEST_LENGTH: Final = 8
 _LONGEST_INDEX_NAME: Final = 255  # bytes; OpenSearch's limit
 
@@ -47,6 +49,7 @@ class Names:
     guard: str  # ingest pipeline
     search: str  # search pipeline
     first_index: str
+    companion: str
 
 
 def names_of(template: str, model: str, binding: IndexBinding) -> Names:
@@ -68,7 +71,18 @@ def names_of(template: str, model: str, binding: IndexBinding) -> Names:
         guard=f"{prefix}-guard-{digest}",
         search=f"{prefix}-search-{digest}",
         first_index=first_index,
+        companion=companion_of(template),
     )
+
+
+def companion_of(template: str) -> str:
+    """The name of a template's companion index."""
+    return template + _COMPANION
+
+
+def is_companion(path: str) -> bool:
+    """Whether a cluster path is that of a companion index."""
+    return path.endswith(_COMPANION) and path.count("/") == 1
 
 
 def check_field_name(field: str) -> None:
@@ -97,6 +111,7 @@ def owns(template: str, path: str) -> bool:
         f"{COMPONENT_TEMPLATE}{name}-(base|{digest})",
         f"{INGEST_PIPELINE}{name}-guard-{digest}",
         f"{SEARCH_PIPELINE}{name}-search-{digest}",
+        f"/{re.escape(companion_of(template))}",
     )
     return any(re.fullmatch(pattern, path) for pattern in patterns)
 

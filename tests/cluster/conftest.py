@@ -103,6 +103,8 @@ async def papers(system: dict[str, str], cluster: OpenSearchCluster, unique: str
         http(f"http://{at.address}", system["cluster"], f"http://{at.admin_address}") as (bridge, direct, admin),
     ):
         yield Papers(bridge, direct, admin, index, template.binding.fields["embedding"])
+    # A node takes a thousand shards.
+    await cluster.call("DELETE", f"/{index}*,{template.names.companion}", params={"ignore_unavailable": "true"})
 
 
 @pytest.fixture(scope="session")

@@ -242,4 +242,5 @@ def test_the_command_line(node_url, name):
         "index_patterns": [f"{name}*"],
         "priority": 100,
         "indices": [f"{name}--all-minilm-l6-v2-1-000001"],
+        "companion": f"{name}--companion",
     } in json.loads(listed)

@@ -6,17 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.bridge.bulk import (
-    Action,
-    BulkAnswer,
-    Item,
-    failed_item,
-    insert_failures,
-    load,
-    merge_answers,
-    parse_bulk,
-    parts,
-)
+from sidecar.bridge.writes.bulk import Action, Item, load, parse_bulk, parts
+from sidecar.bridge.writes.bulk_answers import BulkAnswer, failed_item, insert_failures, merge_answers
 from tests.support.bulks import items_of, packed
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sidecar.bridge.intent import Intent, Reason
+from sidecar.bridge.searches.intent import Intent
+from sidecar.bridge.searches.reasons import Reason
 
 FIELDS = frozenset({"title", "abstract"})
 MATCH = {"match": {"title": "dogs"}}
@@ -38,6 +39,19 @@ RANGE = {"range": {"year": {"gte": 2020}}}
                      id="a phrase beside words is a boost"),
         pytest.param({"bool": {"must": [{"bool": {"must": [MATCH], "filter": [TERM]}}], "filter": [RANGE]}}, "dogs",
                      {"bool": {"filter": [TERM, RANGE]}}, id="nested bool, every filter kept"),
+        pytest.param({"dis_max": {"queries": [MATCH, {"match": {"abstract": "cats"}}], "tie_breaker": 0.3}}, "dogs cats",
+                     None, id="dis_max: the texts of its alternatives"),
+        pytest.param({"bool": {"must": [MATCH, {"dis_max": {"queries": [TERM, RANGE]}}]}}, "dogs",
+                     {"dis_max": {"queries": [TERM, RANGE]}}, id="alternatives without text are a constraint"),
+        pytest.param({"bool": {"must": [MATCH, {"bool": {"should": [TERM, RANGE]}}]}}, "dogs",
+                     {"bool": {"should": [TERM, RANGE]}}, id="so is a bool of them"),
+        pytest.param({"bool": {"must": [MATCH, {"bool": {"should": [TERM, RANGE], "minimum_should_match": 2}}]}}, "dogs",
+                     {"bool": {"should": [TERM, RANGE], "minimum_should_match": 2}},
+                     id="whatever the bool asks of them"),
+        pytest.param({"bool": {"must": [MATCH, {"function_score": {}}]}}, "dogs", {"function_score": {}},
+                     id="a must that we do not read is a filter"),
+        pytest.param({"bool": {"should": [MATCH, {"bool": {"must": [TERM]}}]}}, "dogs", None,
+                     id="an alternative without text is a boost"),
         pytest.param({"bool": {"must": [MATCH], "filter": [{"match": {"title": "cats"}}]}}, "dogs",
                      {"match": {"title": "cats"}}, id="text in a filter constrains and does not score"),
     ],
@@ -76,6 +90,10 @@ def test_eligible(query: object, text: str, knn_filter: object) -> None:
         pytest.param({"bool": {"should": [{"bool": {"must": [MATCH, TERM]}}]}}, Reason.QUERY_TYPE,
                      id="a must of one alternative"),
         pytest.param({"function_score": {"query": MATCH}}, Reason.QUERY_TYPE, id="another query"),
+        pytest.param({"boosting": {"positive": MATCH, "negative": TERM}}, Reason.QUERY_TYPE, id="boosting"),
+        pytest.param({"constant_score": {"filter": MATCH}}, Reason.QUERY_TYPE, id="text that does not score"),
+        pytest.param({"dis_max": {"queries": [MATCH], "new": 1}}, Reason.QUERY_TYPE, id="dis_max with a key we do not know"),
+        pytest.param({"dis_max": []}, Reason.QUERY_TYPE, id="not a dis_max"),
         pytest.param({"knn": {"embedding": {"vector": [1], "k": 1}}}, Reason.QUERY_TYPE, id="the client's own knn"),
         pytest.param({"match": MATCH["match"], "term": {}}, Reason.QUERY_TYPE, id="not a query"),
     ],

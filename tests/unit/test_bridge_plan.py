@@ -5,22 +5,18 @@ import json
 import numpy as np
 import pytest
 
-from sidecar.bridge.plan import (
+from sidecar.bridge.writes.plan import (
     Counts,
     Space,
     Vectors,
     apply_plan,
-    apply_plans,
     plan_document,
-    plan_items,
-    plan_update,
     texts_by_space,
 )
 from sidecar.model import WritePolicy
 from sidecar.ports import EmbeddedText, Embeddings
 from sidecar.provenance import provenance_hash
 from tests.support.bindings import SPACE, a_binding, bound
-from tests.support.bulks import items_of
 
 BINDING = a_binding()
 BOUND = bound(BINDING)
@@ -131,49 +127,8 @@ def test_a_clients_own_vector_is_replaced_or_refused_if_the_binding_says_so() ->
     )
 
 
-@pytest.mark.parametrize(
-    ("source", "is_stale"),
-    [
-        pytest.param(b'{"doc":{"title":"x"}}', True, id="a source"),
-        pytest.param(b'{"doc":{"abstract":null,"n":1}}', True, id="a source is removed"),
-        pytest.param(b'{"doc":{"n":1}}', False, id="no source"),
-        pytest.param(b'{"script":"x"}', False, id="a script"),
-        pytest.param(b'{"doc":7}', False, id="not an object"),
-        pytest.param(b"{bad", False, id="not JSON"),
-    ],
-)
-def test_a_bulk_update_of_a_source_takes_the_vector_out(source: bytes, is_stale: bool) -> None:
-    plan = plan_update(source, BOUND)
-
-    line, _ = apply_plan(source, plan, Vectors()) if is_stale else (source, None)
-
-    assert plan.changes == is_stale
-    if is_stale:
-        assert json.loads(line)["doc"]["embedding"] is None
-        assert json.loads(line)["doc"]["embedding_meta"] == {"hash": None, "state": "pending"}
-
-
-def test_an_update_below_or_above_a_dotted_source_counts_as_one_of_it() -> None:
-    nested = bound(a_binding(source=("body.text",)))
-
-    assert plan_update(b'{"doc":{"body":{"text":"x"}}}', nested).changes
-    assert plan_update(b'{"doc":{"body.text":"x"}}', nested).changes
-    assert not plan_update(b'{"doc":{"bodywork":"x"}}', nested).changes
-
-
 def test_texts_are_distinct_by_space_and_well_formed() -> None:
     second = a_binding("other", source=("title",), model="n@1", space="sha256:" + "b" * 64)
     plans = [plan_document(source, bound(BINDING, second)) for source in (b'{"title":"a\\ud800"}', b'{"title":"a?"}')]
 
     assert texts_by_space(plans) == {Space("m@1", SPACE): ("a?",), Space("n@1", second.space): ("a?",)}
-
-
-def test_a_refused_item_is_answered_here_and_the_others_are_sent() -> None:
-    refusing = bound(a_binding(write=WritePolicy(client_vector="reject")))
-    items = items_of(b'{"index":{"_id":"1"}}\n{"title":"a","embedding":[1]}\n{"delete":{"_id":"2"}}\n')
-    assert items is not None
-
-    send, refused, _ = apply_plans(items, plan_items(items, {"i": refusing}), Vectors())
-
-    assert [item.id for item in send] == ["2"]
-    assert json.loads(refused[0])["index"]["status"] == 400

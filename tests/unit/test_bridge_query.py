@@ -2,14 +2,17 @@
 
 import pytest
 
-from sidecar.bridge.intent import Mode, Reason
-from sidecar.bridge.query import NeuralSearch, TextSearch, Untouched, hide_fields, plan_search, rewrite
+from sidecar.bridge.searches.hiding import hide_fields
+from sidecar.bridge.searches.query import NeuralSearch, TextSearch, Untouched, plan_search, rewrite, with_pipeline
+from sidecar.bridge.searches.reasons import Mode, Reason
+from sidecar.bridge.targets import BoundIndex
 from sidecar.errors import InvalidInput
 from sidecar.model import Fusion, SearchBinding
 from tests.support.bindings import a_binding, an_index, an_unbound_index, bound
 
 MATCH = {"match": {"title": "dogs"}}
 PAPERS = (an_index(),)
+NEURAL = {"neural": {"embedding": {"query_text": "dogs", "k": 3, "method_parameters": {"ef_search": 9}}}}
 
 
 def lexical(reason: Reason) -> Untouched:
@@ -22,17 +25,44 @@ def lexical(reason: Reason) -> Untouched:
         pytest.param({"query": MATCH, "aggs": {}}, {}, Reason.AGGREGATIONS, id="aggs"),
         pytest.param({"query": MATCH, "aggregations": {}}, {}, Reason.AGGREGATIONS, id="aggregations"),
         pytest.param({"query": MATCH, "min_score": 1}, {}, Reason.MIN_SCORE, id="min_score"),
-        pytest.param({"query": MATCH, "search_pipeline": "p"}, {}, Reason.SEARCH_PIPELINE, id="pipeline in the body"),
-        pytest.param({"query": MATCH}, {"search_pipeline": "p"}, Reason.SEARCH_PIPELINE, id="pipeline in the URL"),
+        pytest.param(
+            {"query": MATCH, "search_pipeline": {}},
+            {"search_pipeline": "p"},
+            Reason.SEARCH_PIPELINE,
+            id="two pipelines, which the cluster refuses",
+        ),
+        pytest.param({"query": MATCH, "search_pipeline": 3}, {}, Reason.SEARCH_PIPELINE, id="not a pipeline"),
         pytest.param({"query": MATCH}, {"scroll": "1m"}, Reason.SCROLL, id="scroll"),
-        pytest.param({}, {"q": "dogs"}, Reason.QUERY_TYPE, id="query in the URL"),
+        pytest.param({"query": MATCH}, {"q": "title:dogs"}, Reason.EXACT_MATCH, id="exact query in the URL"),
+        pytest.param({}, {"q": "dogs", "default_operator": "AND"}, Reason.EXACT_MATCH, id="all words, in the URL"),
+        pytest.param({}, {"q": "dogs", "df": "other"}, Reason.UNBOUND_FIELDS, id="an unbound field in the URL"),
+        pytest.param({"query": MATCH}, {"df": "title"}, Reason.OPTION, id="a field for no query in the URL"),
         pytest.param({"query": MATCH, "sort": ["year"]}, {}, Reason.SORT, id="sort"),
         pytest.param({"query": MATCH}, {"sort": "year"}, Reason.SORT, id="sort in the URL"),
         pytest.param({"query": MATCH, "size": 0}, {}, Reason.SIZE_ZERO, id="size 0"),
         pytest.param({"query": MATCH}, {"size": "0"}, Reason.SIZE_ZERO, id="size 0 in the URL"),
         pytest.param({"query": MATCH, "track_total_hits": True}, {}, Reason.EXACT_TOTALS, id="exact totals"),
         pytest.param({"query": MATCH, "rescore": {}}, {}, Reason.OPTION, id="rescore"),
-        pytest.param({"query": MATCH, "post_filter": {}}, {}, Reason.OPTION, id="post_filter"),
+        pytest.param({"query": MATCH, "search_after": [1]}, {}, Reason.SORT, id="search_after"),
+        pytest.param(
+            {"query": {"bool": {"must": [MATCH], "should": [{"nested": {"path": "n", "inner_hits": {}}}]}}},
+            {},
+            Reason.OPTION,
+            id="inner_hits",
+        ),
+        *(
+            pytest.param({"query": MATCH, name: {}}, {}, Reason.OPTION, id=name)
+            for name in (
+                "explain",
+                "profile",
+                "indices_boost",
+                "pit",
+                "slice",
+                "ext",
+                "terminate_after",
+                "track_scores",
+            )
+        ),
         pytest.param({"query": MATCH, "collapse": {}}, {}, Reason.OPTION, id="collapse"),
         pytest.param({"query": MATCH, "anything_new": 1}, {}, Reason.OPTION, id="an option that we do not know"),
         pytest.param({"query": MATCH}, {"search_type": "dfs_query_then_fetch"}, Reason.OPTION, id="search type"),
@@ -55,7 +85,6 @@ def test_what_stays_lexical(body: dict[str, object], url: dict[str, str], reason
         pytest.param((an_index(), an_index("b", bound(a_binding(model="n@1", space="sha256:" + "b" * 64)))),
                      Reason.MIXED_INDICES, id="two spaces"),
         pytest.param((an_index(sees_all_sources=False),), Reason.HIDDEN_SOURCE, id="a source is hidden"),
-        pytest.param((an_index(search_pipeline="own"),), Reason.SEARCH_PIPELINE, id="the index has its own pipeline"),
         pytest.param((an_index(binding=bound(search=SearchBinding(field="embedding", mode="lexical"))),),
                      Reason.BINDING, id="bound to lexical search"),
         pytest.param((an_index(binding=bound(search=SearchBinding(field="embedding", where="bridge"))),),
@@ -120,6 +149,110 @@ def test_text_becomes_hybrid_with_the_filter_on_both_sides_and_a_normalising_pip
     }
 
 
+def test_a_query_in_the_url_becomes_the_lexical_leg() -> None:
+    url = {"q": "dogs", "df": "title", "lenient": "true", "size": "3", "search_pipeline": "_none"}
+
+    plan = plan_search({"query": {"match_all": {}}}, PAPERS, None, url)
+    assert isinstance(plan, TextSearch)
+    sent = rewrite({"query": {"match_all": {}}}, plan, ([1.0, 0.0],), PAPERS)
+
+    lexical_leg = sent["query"]["hybrid"]["queries"][0]  # type: ignore[index,call-overload]
+    assert lexical_leg == {"query_string": {"query": "dogs", "default_field": "title", "lenient": "true"}}
+    assert plan.consumed == ("q", "df", "lenient", "search_pipeline")
+
+
+def test_a_post_filter_holds_among_the_neighbours_too() -> None:
+    body = {"query": MATCH, "post_filter": {"term": {"year": 2020}}}
+
+    plan = plan_search(body, PAPERS, None, {})  # type: ignore[arg-type]
+
+    assert isinstance(plan, TextSearch)
+    assert plan.knn_filter == body["post_filter"]
+    assert rewrite(body, plan, ([1.0, 0.0],), PAPERS)["post_filter"] == body["post_filter"]  # type: ignore[arg-type]
+
+
+OWN = {"phase_results_processors": [{"score-ranker-processor": {}}], "response_processors": [{"rename_field": {}}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "url", "indices", "found"),
+    [
+        pytest.param({}, {}, PAPERS, None, id="none"),
+        pytest.param({"search_pipeline": "p"}, {}, PAPERS, "p", id="by name in the body"),
+        pytest.param({"search_pipeline": "p"}, {"search_pipeline": "q"}, PAPERS, "q", id="by name in the URL"),
+        pytest.param({"search_pipeline": OWN}, {}, PAPERS, OWN, id="inline"),
+        pytest.param({}, {}, (an_index(search_pipeline="own"),), "own", id="the index's own"),
+        pytest.param({"search_pipeline": "_none"}, {}, (an_index(search_pipeline="own"),), None, id="switched off"),
+        pytest.param({}, {}, (an_index(search_pipeline="a"), an_index("b")), "a", id="that of one index of two"),
+        pytest.param({}, {}, (an_index(search_pipeline="a"), an_index("b", search_pipeline="b")), None,
+                     id="two different: the cluster applies neither"),
+        pytest.param({}, {}, (an_index(search_pipeline="_none"),), None, id="none by name"),
+    ],
+)  # fmt: skip
+def test_the_pipeline_that_a_search_runs_through(
+    body: dict[str, object], url: dict[str, str], indices: tuple[BoundIndex, ...], found: object
+) -> None:
+    plan = plan_search({"query": MATCH, **body}, indices, None, url)  # type: ignore[arg-type]
+
+    assert isinstance(plan, TextSearch)
+    assert plan.pipeline == found
+
+
+def test_a_search_that_names_no_index_has_no_default_pipeline() -> None:
+    plan = plan_search({"query": MATCH}, (an_index(search_pipeline="own"),), None, {}, names_indices=False)
+
+    assert isinstance(plan, TextSearch)
+    assert plan.pipeline is None
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        pytest.param(None, id="not there, or not to be read"),
+        pytest.param({"request_processors": [{"filter_query": {}}]}, id="would put hybrid inside bool"),
+        pytest.param({"response_processors": "x"}, id="not a pipeline"),
+    ],
+)
+def test_a_pipeline_that_cannot_be_composed_keeps_the_search_lexical(definition: object) -> None:
+    plan = plan_search({"query": MATCH, "search_pipeline": "p"}, PAPERS, None, {})
+
+    assert isinstance(plan, TextSearch)
+    assert with_pipeline(plan, definition) == lexical(Reason.SEARCH_PIPELINE)  # type: ignore[arg-type]
+
+
+def test_a_pipeline_that_normalises_fuses_in_its_own_way() -> None:
+    plan = plan_search({"query": MATCH, "search_pipeline": "p"}, PAPERS, None, {})
+    assert isinstance(plan, TextSearch)
+
+    composed = with_pipeline(plan, OWN)  # type: ignore[arg-type]
+
+    assert isinstance(composed, TextSearch)
+    assert composed.note == "hybrid; model=m@1; fusion=own; where=cluster"
+    assert rewrite({"query": MATCH, "search_pipeline": "p"}, composed, ([1.0, 0.0],), PAPERS)["search_pipeline"] == OWN
+
+
+def test_a_pipeline_without_a_normaliser_gets_ours() -> None:
+    plan = plan_search({"query": MATCH, "search_pipeline": "p"}, PAPERS, None, {})
+    assert isinstance(plan, TextSearch)
+    own = {"description": "d", "version": 1, "request_processors": [{"neural_query_enricher": {}}]}
+
+    composed = with_pipeline(plan, own)  # type: ignore[arg-type]
+    assert isinstance(composed, TextSearch)
+    sent = rewrite({"query": MATCH, "search_pipeline": "p"}, composed, ([1.0, 0.0],), PAPERS)["search_pipeline"]
+
+    assert isinstance(sent, dict)
+    assert sent.keys() == {"request_processors", "phase_results_processors"}
+    assert sent["request_processors"] == own["request_processors"]
+
+
+def test_indices_of_two_templates_are_searched_together() -> None:
+    other = SearchBinding(field="embedding", companion="notes--companion")
+
+    assert isinstance(
+        plan_search({"query": MATCH}, (an_index(), an_index("b", bound(search=other))), None, {}), TextSearch
+    )
+
+
 def test_window_k_and_fusion_are_the_bindings() -> None:
     search = SearchBinding(field="embedding", window=50, k=70, fusion=Fusion(technique="l2", weights=(0.3, 0.7)))
     indices = (an_index(binding=bound(search=search)),)
@@ -173,6 +306,32 @@ def test_neural_clauses_get_their_vectors_in_order_at_any_depth() -> None:
     assert first["knn"]["embedding"]["vector"] == [1.0]
     assert first["knn"]["embedding"]["filter"]["knn"]["embedding"]["vector"] == [2.0]
     assert second["knn"]["embedding"]["vector"] == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        pytest.param({"query": {"nested": {"path": "n", "query": NEURAL}}}, ("query", "nested", "query"), id="nested"),
+        pytest.param({"query": {"script_score": {"query": NEURAL, "script": {}}}}, ("query", "script_score", "query"),
+                     id="script_score"),
+        pytest.param({"query": {"function_score": {"query": NEURAL}}}, ("query", "function_score", "query"),
+                     id="function_score"),
+        pytest.param({"query": {"constant_score": {"filter": NEURAL}}}, ("query", "constant_score", "filter"),
+                     id="constant_score"),
+        pytest.param({"rescore": {"query": {"rescore_query": NEURAL}}}, ("rescore", "query", "rescore_query"),
+                     id="rescore"),
+        pytest.param({"post_filter": NEURAL}, ("post_filter",), id="post_filter"),
+        pytest.param({"aggs": {"near": {"filter": NEURAL}}}, ("aggs", "near", "filter"), id="filter of an aggregation"),
+    ],
+)  # fmt: skip
+def test_neural_is_found_wherever_a_query_may_stand(body: dict[str, object], path: tuple[str, ...]) -> None:
+    plan = plan_search(body, PAPERS, None, {})  # type: ignore[arg-type]
+
+    assert isinstance(plan, NeuralSearch)
+    found: object = rewrite(body, plan, ([1.0],), PAPERS)  # type: ignore[arg-type]
+    for key in path:
+        found = found[key]  # type: ignore[index]
+    assert found == {"knn": {"embedding": {"vector": [1.0], "k": 3, "method_parameters": {"ef_search": 9}}}}
 
 
 @pytest.mark.parametrize(

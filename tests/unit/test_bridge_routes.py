@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.bridge.routes import Bulk, Document, PassThrough, Plugin, Read, Search, route
+from sidecar.bridge.routes import Bulk, Document, MultiSearch, PassThrough, Plugin, Read, Search, Update, route
 
 UNCHANGING = PassThrough(changes_bindings=False)
 CHANGING = PassThrough(changes_bindings=True)
@@ -25,7 +25,8 @@ CHANGING = PassThrough(changes_bindings=True)
         pytest.param("PUT", "/papers/_doc/1", Document("papers"), id="document"),
         pytest.param("POST", "/papers/_create/1", Document("papers"), id="create"),
         pytest.param("POST", "/papers/_create", UNCHANGING, id="create needs an id"),
-        pytest.param("POST", "/papers/_update/1", UNCHANGING, id="update: the guard sees the merged document"),
+        pytest.param("POST", "/papers/_update/a%2Fb", Update("papers", "a/b"), id="update"),
+        pytest.param("PUT", "/papers/_update/1", UNCHANGING, id="an update cannot be put"),
         pytest.param("DELETE", "/papers/_doc/1", UNCHANGING, id="delete of a document"),
         pytest.param("GET", "/papers/_doc/1", Read("papers"), id="read"),
         pytest.param("GET", "/papers/_source/1", Read("papers"), id="read of the source"),
@@ -33,9 +34,16 @@ CHANGING = PassThrough(changes_bindings=True)
         pytest.param("POST", "/_mget", UNCHANGING, id="several reads of any index"),
         pytest.param("POST", "/papers/_search", Search("papers"), id="search"),
         pytest.param("GET", "/papers,notes*/_search", Search("papers,notes*"), id="search of an expression"),
-        pytest.param("GET", "/_search", Search("_all"), id="search of everything"),
+        pytest.param("GET", "/_search", Search(None), id="search of everything"),
         pytest.param("DELETE", "/papers/_search", UNCHANGING, id="no such search"),
-        pytest.param("POST", "/papers/_search/template", UNCHANGING, id="template search"),
+        pytest.param("POST", "/papers/_search/template", Search("papers", is_template=True), id="template search"),
+        pytest.param("GET", "/_search/template", Search(None, is_template=True), id="template search of everything"),
+        pytest.param("POST", "/papers/_msearch", MultiSearch("papers"), id="several searches"),
+        pytest.param("GET", "/_msearch", MultiSearch(None), id="several searches, each of its own index"),
+        pytest.param("POST", "/_msearch/template", MultiSearch(None, is_template=True), id="several templates"),
+        pytest.param("POST", "/_search/scroll", UNCHANGING, id="next page of a scroll"),
+        pytest.param("POST", "/papers/_search/point_in_time", UNCHANGING, id="point in time"),
+        pytest.param("PUT", "/_search/pipeline/p", CHANGING, id="search pipeline put"),
         pytest.param("POST", "/papers/_count", UNCHANGING, id="count"),
         pytest.param("POST", "/papers/_delete_by_query", UNCHANGING, id="delete by query is never rewritten"),
         pytest.param("GET", "/_cat/indices", UNCHANGING, id="cat"),

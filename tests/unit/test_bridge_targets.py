@@ -71,3 +71,17 @@ def test_a_template_that_would_create_the_index() -> None:
     assert simulated.binding == bound()
     assert read_simulated("papers-1", {"overlapping": []}) is None
     assert read_simulated("papers-1", None) is None
+
+
+def test_shards_and_mapped_fields_are_read_for_the_companion() -> None:
+    properties = {
+        "title": {"type": "text"},
+        "parts": {"type": "nested", "properties": {"n": {"type": "long"}}},
+        "o": {},
+    }
+    settings = {"index": {"number_of_shards": "3"}}
+
+    (index,) = read_indices({"papers": {"mappings": {"_meta": META, "properties": properties}, "settings": settings}})
+
+    assert index.shards == 3
+    assert index.mapped == {("title", "text"), ("parts", "nested"), ("parts.n", "long"), ("o", "object")}

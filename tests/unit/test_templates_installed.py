@@ -46,6 +46,7 @@ def test_the_clusters_answers_are_parsed():
         ingest_pipelines={"c": {"processors": []}},
         search_pipelines={"d": {}},
         plugins={"nodes": {"1": {"plugins": [{"name": "opensearch-knn"}, {"name": "opensearch-neural-search"}]}}},
+        companions={"e--companion": {"mappings": {}}},
     )
 
     assert parsed == Installed(
@@ -54,6 +55,7 @@ def test_the_clusters_answers_are_parsed():
             "/_component_template/b": {"template": {}},
             "/_ingest/pipeline/c": {"processors": []},
             "/_search/pipeline/d": {},
+            "/e--companion": {"mappings": {}},
         },
         fuses=True,
     )
@@ -71,7 +73,12 @@ def test_the_clusters_answers_are_parsed():
 )
 def test_a_cluster_fuses_if_every_node_has_the_plugin(plugins):
     parsed = Installed.parse(
-        index_templates={}, component_templates={}, ingest_pipelines={}, search_pipelines={}, plugins=plugins
+        index_templates={},
+        component_templates={},
+        ingest_pipelines={},
+        search_pipelines={},
+        plugins=plugins,
+        companions={},
     )
 
     assert parsed == Installed({}, fuses=False)
@@ -83,11 +90,12 @@ def test_an_empty_cluster_gets_everything():
     assert plan(template, installed()) == tuple(Change(path, None, body) for path, body in template.documents.items())
 
 
-def test_a_cluster_that_cannot_fuse_gets_no_search_pipeline():
+def test_a_cluster_that_cannot_fuse_gets_no_search_pipeline_and_no_companion():
     template = compiled()
 
     paths = [change.path for change in plan(template, installed(fuses=False))]
-    assert paths == [path for path in template.documents if not path.startswith(naming.SEARCH_PIPELINE)]
+    left_out = (naming.SEARCH_PIPELINE, "/papers--companion")
+    assert paths == [path for path in template.documents if not path.startswith(left_out)]
 
 
 def test_what_is_installed_is_not_put_again():
@@ -99,6 +107,21 @@ def test_another_binding_leaves_the_old_guard_alone():
 
     assert changed.isdisjoint(path for path in compiled().documents if "pipeline" in path)
     assert "/_index_template/sidecar-papers" in changed
+
+
+def test_of_a_companion_only_the_identity_is_compared():
+    path = "/papers--companion"
+    ours, other = compiled().documents[path], compiled(join=" ").documents[path]
+    theirs = {"mappings": {"_meta": ours["mappings"]["_meta"]}}
+
+    assert comparable(path, ours) == comparable(path, theirs) != comparable(path, other)
+
+
+def test_an_index_in_the_companions_place_is_refused():
+    taken = installed(others={"/papers--companion": {"mappings": {"_meta": {"owner": "somebody"}}}})
+
+    with pytest.raises(Conflict, match=r"index \[papers--companion\] exists and is not a companion"):
+        refuse_conflicts(compiled(), taken)
 
 
 def test_how_opensearch_spells_settings_is_no_difference():
@@ -225,8 +248,17 @@ def test_templates_are_listed_with_their_indices():
     )
 
     assert summaries(there, pipelines) == (
-        Summary("books", NEXT.id, "vector", ("title",), ("books*",), 100, ()),
-        Summary("papers", MINILM.id, "embedding", ("title",), ("papers*",), 100, ("found", "papers-0", "papers-1")),
+        Summary("books", NEXT.id, "vector", ("title",), ("books*",), 100, (), "books--companion"),
+        Summary(
+            "papers",
+            MINILM.id,
+            "embedding",
+            ("title",),
+            ("papers*",),
+            100,
+            ("found", "papers-0", "papers-1"),
+            "papers--companion",
+        ),
     )
 
 

@@ -31,6 +31,7 @@ def test_names_carry_template_binding_and_model():
         guard=f"sidecar-papers-guard-{digest}",
         search=f"sidecar-papers-search-{digest}",
         first_index="papers--all-minilm-l6-v2-1-000001",
+        companion="papers--companion",
     )
 
 

@@ -1,18 +1,17 @@
-"""NDJSON of a bulk request <-> items; sub-bulks; the answers of several sub-bulks as one.
+"""NDJSON of a bulk request <-> items, and items <-> sub-bulks.
 
 What is not understood exactly as OpenSearch's BulkRequestParser would is not parsed at all (`parse_bulk` gives None):
 the original bytes then go to the cluster, whose own error is the answer.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 import orjson
 
-from sidecar.bridge.splice import elements, members
-from sidecar.jsontext import dumps
+from sidecar.jsontext import Json, loads
 
 
 class Action(StrEnum):
@@ -147,6 +146,13 @@ def _parse_action(line: bytes, path_index: str | None) -> Operation | None:
     return Operation(action, index, None if identifier is None else str(identifier))
 
 
+def action_parameters(item: Item) -> dict[str, Json]:
+    """The parameters of an item's action line."""
+    parsed = loads(item.action_line)
+    metadata = next(iter(parsed.values())) if isinstance(parsed, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
+
+
 @dataclass(frozen=True, slots=True)
 class SubBulk:
     """Consecutive operations that are sent together, and where their lines stand among all that are sent."""
@@ -191,69 +197,3 @@ class Outbox:
     def _close(self) -> None:
         self._full.append(SubBulk(tuple(self._operations), self._start, self._end))
         self._operations, self._start = [], self._end
-
-
-@dataclass(frozen=True, slots=True)
-class BulkAnswer:
-    """A bulk answer taken apart; items keep their bytes. What `filter_path` left out is None."""
-
-    took: int | None
-    ingest_took: int | None
-    errors: bool | None
-    items: bytes | None  # what stands between the brackets
-
-    @classmethod
-    def parse(cls, body: bytes) -> "BulkAnswer":
-        """Raises ValueError if it is not a bulk answer."""
-        parsed = orjson.loads(body)
-        if not isinstance(parsed, dict):
-            raise ValueError("a bulk answer is an object")  # noqa: TRY004
-        spans = {member.key: body[member.value_start : member.value_end] for member in members(body)}
-        items = spans.get("items")
-        return cls(
-            parsed.get("took"), parsed.get("ingest_took"), parsed.get("errors"), None if items is None else items[1:-1]
-        )
-
-    def render(self) -> bytes:
-        """Compact JSON, in the order that the cluster uses."""
-        parts = []
-        if self.took is not None:
-            parts.append(b'"took":%d' % self.took)
-        if self.ingest_took is not None:
-            parts.append(b'"ingest_took":%d' % self.ingest_took)
-        if self.errors is not None:
-            parts.append(b'"errors":true' if self.errors else b'"errors":false')
-        if self.items is not None:
-            parts.append(b'"items":[' + self.items + b"]")
-        return b"{" + b",".join(parts) + b"}"
-
-
-def merge_answers(answers: Sequence[BulkAnswer]) -> BulkAnswer:
-    """The answers of consecutive sub-bulks as the one answer of the whole bulk."""
-
-    def total(values: Sequence[int | None]) -> int | None:
-        known = [value for value in values if value is not None]
-        return sum(known) if known else None
-
-    errors = [answer.errors for answer in answers if answer.errors is not None]
-    items = [answer.items for answer in answers if answer.items is not None]
-    return BulkAnswer(
-        total([answer.took for answer in answers]),
-        total([answer.ingest_took for answer in answers]),
-        any(errors) if errors else None,
-        b",".join(part for part in items if part.strip()) if items else None,
-    )
-
-
-def failed_item(operation: Operation, status: int, error_type: str, reason: str) -> bytes:
-    """The answer to an item that failed in the bridge. 429: the client may retry; 400: it must not."""
-    error = {"type": error_type, "reason": reason}
-    return dumps({operation.action: {"_index": operation.index, "_id": operation.id, "status": status, "error": error}})
-
-
-def insert_failures(answer: BulkAnswer, failures: Mapping[int, bytes]) -> BulkAnswer:
-    """Put the answers to items that were never sent at their positions in the request."""
-    answered = list(elements(b"[" + (answer.items or b"") + b"]"))
-    sent, count = iter(answered), len(answered) + len(failures)
-    items = [failures[position] if position in failures else next(sent) for position in range(count)]
-    return BulkAnswer(answer.took, answer.ingest_took, True, b",".join(items))

@@ -1,0 +1,126 @@
+"""A search that the bridge fuses itself, to be read from top to bottom: legs, fusion, page, answer."""
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
+
+from sidecar.bridge.forward import Upstream, read_answer
+from sidecar.bridge.headers import Headers
+from sidecar.bridge.searches.fusion import fuse
+from sidecar.bridge.searches.hiding import hide_fields
+from sidecar.bridge.searches.joining import Failed, Found, compose, read_legs, read_page
+from sidecar.bridge.searches.legs import Document, Fusible, Shard, legs_request, page_request, plan_legs
+from sidecar.bridge.searches.planning import Planned
+from sidecar.bridge.searches.query import TextSearch, vector_leg
+from sidecar.bridge.searches.reasons import Object
+from sidecar.jsontext import Json, loads, loads_exact
+from sidecar.model import Fusion
+
+# The answers are read here: they come uncompressed, as JSON, and have bodies of their own.
+_NOT_OURS: Final = frozenset({"accept", "accept-encoding", "content-encoding", "content-length", "content-type"})
+_RELAYED: Final = frozenset({"warning", "x-opaque-id"})
+
+
+def fusible(planned: Planned, plan: TextSearch) -> Fusible:
+    """The planned search as `search_fused` takes it; our fields excluded from its hits."""
+    given = planned.asked.body or {}
+    url = {name: value for name, value in planned.asked.url.items() if name not in plan.consumed}
+    if not planned.asked.shows_source:
+        changed, excludes = hide_fields(given, url, planned.indices)
+        given = given if changed is None else changed
+        if excludes:
+            url["_source_excludes"] = ",".join([*filter(None, [url.get("_source_excludes")]), *excludes])
+    shards = (Shard(number, index.name) for index in planned.indices for number in range(index.shards))
+    knn = vector_leg(plan, planned.vectors[0])
+    return plan_legs({**given, "query": plan.query}, knn, plan.window, shards, url, token=f"s{secrets.token_hex(4)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to a fused search, or the cluster's error."""
+
+    status: int
+    body: Json
+    headers: Headers
+
+
+async def search_fused(upstream: Upstream, path: str, headers: Headers, search: Fusible, fusion: Fusion) -> Answered:
+    """Answer a search of `path` (`…/_search`, as the client wrote it) in the client's name.
+
+    A document that changes or goes between the phases is replaced by the next. Raises ClusterUnreachable.
+    """
+    started = time.perf_counter()
+    phases = _Phases(upstream, path, headers, search)
+    responses = await phases.ask(legs_request(search))
+    found = responses if isinstance(responses, Failed) else read_legs(search, responses)
+    if isinstance(found, Failed):
+        return Answered(found.status, found.body, phases.relayed)
+    ranked = fuse(found.shards, fusion)
+    page = await _page(phases, search, found, ranked)
+    if isinstance(page, Failed):
+        return Answered(page.status, page.body, phases.relayed)
+    hits, unmatched = page
+    took = round((time.perf_counter() - started) * 1_000)
+    max_score = ranked[0][1] if ranked else None
+    body = compose(search, found, hits, extra=found.extra + unmatched, max_score=max_score, took=took)
+    return Answered(200, body, phases.relayed)
+
+
+async def _page(
+    phases: "_Phases", search: Fusible, found: Found, ranked: list[tuple[Document, float]]
+) -> tuple[list[tuple[Object, float]], int] | Failed:
+    """The hits of the page and how many of the uncounted vector hits the lexical query misses."""
+    hits: list[tuple[Object, float]] = []
+    shown: set[Document | tuple[Json, Json]] = set()
+    candidates, uncounted, unmatched = ranked[search.start :], found.uncounted, 0
+    while uncounted or (candidates and len(hits) < search.size):
+        wanted = candidates[: search.size - len(hits)]
+        documents = [document for document, _ in wanted]
+        responses = await phases.ask(page_request(search, documents, uncounted), exact=True)
+        page = responses if isinstance(responses, Failed) else read_page(search, responses, documents, uncounted)
+        if isinstance(page, Failed):
+            return page
+        fetched, more = page
+        unmatched += more
+        for document, score in wanted:
+            hit = fetched.get(document)
+            if hit is None:
+                continue
+            identity = (hit["_index"], hit["_id"]) if "_id" in hit else document
+            if identity not in shown:  # a document that changed between two fetches is there under both numbers
+                shown.add(identity)
+                hits.append((hit, score))
+        candidates, uncounted = candidates[len(wanted) :], ()
+    return hits, unmatched
+
+
+class _Phases:
+    """Sends each phase's `_msearch` where the client's search was to go."""
+
+    def __init__(self, upstream: Upstream, path: str, headers: Headers, search: Fusible) -> None:
+        self._upstream = upstream
+        query = f"?{urlencode(search.parameters)}" if search.parameters else ""
+        self._target = path.rstrip("/").removesuffix("_search") + "_msearch" + query
+        sent = [(name, value) for name, value in headers if name.lower() not in _NOT_OURS]
+        self._headers = [*sent, ("Content-Type", "application/x-ndjson")]
+        self.relayed: Headers = []
+
+    async def ask(self, body: bytes, *, exact: bool = False) -> list[Object] | Failed:
+        """The cluster's answers, one for each search. `exact`: the client will read the numbers in them."""
+        async with self._upstream.send("POST", self._target, self._headers, body) as response:
+            self.relayed = [(name, value) for name, value in response.headers.items() if name.lower() in _RELAYED]
+            text = await read_answer(response)
+        parsed = _parse(text, exact=exact)
+        items = parsed.get("responses") if isinstance(parsed, dict) else None
+        if response.status != 200 or not isinstance(items, list):
+            return Failed(response.status, parsed)
+        return [item for item in items if isinstance(item, dict)]
+
+
+def _parse(text: bytes, *, exact: bool) -> Json:
+    try:
+        return loads_exact(text) if exact else loads(text)
+    except ValueError:  # not JSON that can be written again as it was
+        return loads(text)

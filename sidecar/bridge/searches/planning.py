@@ -1,0 +1,179 @@
+"""From a search as a client asks for it to what is sent: bind, plan, embed, rewrite; for `_search` and `_msearch`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
+
+from sidecar.bridge.bindings import Bindings, Credentials
+from sidecar.bridge.searches.companions import fits, wanted_companion
+from sidecar.bridge.searches.hiding import hide_fields
+from sidecar.bridge.searches.neural import Vector
+from sidecar.bridge.searches.query import (
+    SearchPlan,
+    TextSearch,
+    Untouched,
+    in_bridge,
+    plan_search,
+    rewrite,
+    with_pipeline,
+)
+from sidecar.bridge.searches.reasons import Mode, Object, Reason
+from sidecar.bridge.targets import BoundIndex
+from sidecar.errors import EmbedderMisbehaved, ErrorKind, SidecarError
+from sidecar.model import Binding, Role
+from sidecar.ports import Embedder, Lane
+from sidecar.provenance import well_formed
+from sidecar.telemetry import logger
+
+_log = logger("bridge")
+
+_EVERY_INDEX: Final = "_all"
+
+_FAILURES: Final = {
+    ErrorKind.OVERLOADED: Reason.EMBEDDER_BUSY,
+    ErrorKind.DEADLINE: Reason.EMBEDDER_DEADLINE,
+    ErrorKind.CONFLICT: Reason.SPACE,
+    ErrorKind.NOT_FOUND: Reason.SPACE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A search as a client asks for it."""
+
+    body: Object | None  # None: not JSON that we read exactly
+    expression: str | None  # None: the request names no index
+    url: Mapping[str, str]
+    shows_source: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What becomes of it."""
+
+    asked: Asked
+    indices: tuple[BoundIndex, ...]
+    plan: SearchPlan
+    vectors: tuple[Vector, ...] = ()
+
+    def rewritten(self) -> tuple[Object | None, tuple[str, ...]]:
+        """The body to send (None: as it came), and the fields to exclude by URL."""
+        body, excludes = self.asked.body, tuple[str, ...]()
+        changed = None
+        if not self.asked.shows_source:
+            changed, excludes = hide_fields(body, self.asked.url, self.indices)
+        if body is not None and not isinstance(self.plan, Untouched):
+            changed = rewrite(changed or body, self.plan, self.vectors, self.indices)
+        return changed, excludes
+
+    def without_companion(self) -> "Planned":
+        """The same search on its own indices alone."""
+        return replace(self, plan=replace(self.plan, companion=None)) if isinstance(self.plan, TextSearch) else self
+
+    def in_bridge(self) -> "Planned":
+        """The same search for a cluster that does not know `hybrid`."""
+        if not isinstance(self.plan, TextSearch) or self.plan.mode is not Mode.HYBRID or self.asked.body is None:
+            return self
+        return replace(self, plan=in_bridge(self.plan, self.asked.body, self.asked.url, self.indices))
+
+    def as_lexical(self, reason: Reason) -> "Planned":
+        """The search as it came."""
+        return replace(self, plan=Untouched(Mode.LEXICAL, reason), vectors=())
+
+
+class Planning:
+    """Plans searches with the client's own credentials."""
+
+    def __init__(self, bindings: Bindings, embedder: Embedder, *, embed_timeout_s: float) -> None:
+        self._bindings = bindings
+        self._embedder = embedder
+        self._embed_timeout_s = embed_timeout_s
+
+    async def plan(self, asked: Asked, wish: Mode | None, credentials: Credentials) -> Planned:
+        """Decide what becomes of one search. Raises InvalidInput, ClusterUnreachable."""
+        indices = await self._bindings.of_search(asked.expression or _EVERY_INDEX, asked.url, credentials)
+        plan = plan_search(asked.body, indices, wish, asked.url, names_indices=asked.expression is not None)
+        if isinstance(plan, TextSearch) and plan.mode is Mode.HYBRID:
+            plan = await self._with_own_pipeline(plan, credentials)
+        if (
+            isinstance(plan, TextSearch)
+            and plan.mode is Mode.HYBRID
+            and plan.where == "cluster"
+            and asked.expression is not None
+        ):
+            plan = replace(plan, companion=await self._companion(plan, asked, indices, credentials))
+        return Planned(asked, indices, plan)
+
+    async def embed(self, planned: Sequence[Planned]) -> tuple[Planned, ...]:
+        """The same searches with their vectors, asked for all at once; lexical, and said so, if they cannot be had.
+
+        Raises errors of the embedder where the binding, or a client's `neural` clause, allows no lexical answer.
+        """
+        texts = dict.fromkeys(text for search in planned for text in _texts(search))
+        if not texts:
+            return tuple(planned)
+        try:
+            found = await self._vectors(texts)
+        except SidecarError as error:
+            if not all(_may_be_lexical(search.plan) for search in planned):
+                raise
+            _log.warning("a search is lexical only", action="search_lexical", error=str(error))
+            reason = _FAILURES.get(error.kind, Reason.EMBEDDER_UNAVAILABLE)
+            return tuple(s if isinstance(s.plan, Untouched) else s.as_lexical(reason) for s in planned)
+        return tuple(replace(s, vectors=tuple(found[text] for text in _texts(s))) for s in planned)
+
+    def refuse_companion(self, planned: Planned, credentials: Credentials) -> None:
+        """Remember for a while that these credentials cannot search the companion."""
+        if isinstance(planned.plan, TextSearch) and planned.plan.companion is not None:
+            self._bindings.refuse(planned.plan.companion, credentials)
+
+    async def _with_own_pipeline(self, plan: TextSearch, credentials: Credentials) -> SearchPlan:
+        if plan.pipeline is None:
+            return plan
+        definition = plan.pipeline
+        if isinstance(definition, str):
+            return with_pipeline(plan, await self._bindings.search_pipeline(definition, credentials))
+        return with_pipeline(plan, definition)
+
+    async def _companion(
+        self, plan: TextSearch, asked: Asked, indices: tuple[BoundIndex, ...], credentials: Credentials
+    ) -> str | None:
+        companion = wanted_companion(indices, asked.url)
+        if companion is None or asked.expression == _EVERY_INDEX:
+            return None
+        found = await self._bindings.of_search(companion, {}, credentials)
+        return companion if fits(found, indices[0], (plan.query, plan.knn_filter)) else None
+
+    async def _vectors(self, texts: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], Vector]:
+        """A vector for each (model, space, text); one call for all texts of a model."""
+        by_model: dict[tuple[str, str], list[str]] = {}
+        for model, space, text in texts:
+            by_model.setdefault((model, space), []).append(text)
+        found: dict[tuple[str, str, str], Vector] = {}
+        for (model, space), wanted in by_model.items():
+            answer = await self._embedder.embed(
+                wanted,
+                Role.QUERY,
+                model=model,
+                expect_space=space,
+                lane=Lane.INTERACTIVE,
+                timeout_s=self._embed_timeout_s,
+            )
+            for position, text in enumerate(wanted):
+                vector = answer.vector(position)
+                if vector is None:
+                    raise EmbedderMisbehaved(answer.items[position].error or "a query has no vector")
+                # Through orjson: the shortest decimals of a float32, half as long as those of the same double.
+                found[model, space, text] = orjson.loads(orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY))
+        return found
+
+
+def _texts(planned: Planned) -> tuple[tuple[str, str, str], ...]:
+    pairs: tuple[tuple[Binding, str], ...] = () if isinstance(planned.plan, Untouched) else planned.plan.texts
+    return tuple((binding.model, binding.space, well_formed(text)) for binding, text in pairs)
+
+
+def _may_be_lexical(plan: SearchPlan) -> bool:
+    return isinstance(plan, Untouched) or (isinstance(plan, TextSearch) and plan.search.on_failure == "lexical")

@@ -1,0 +1,1 @@
+"""Writes: texts get their vectors, and every vector its provenance."""

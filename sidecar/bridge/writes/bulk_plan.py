@@ -1,0 +1,130 @@
+"""What the items of a bulk request need, in which order they may be sent, and what is then sent.
+
+Pure. A bulk is cut into waves: what is stored can be read for an update only after whatever the same request does to
+that document before, and an update that is tried again must not overtake what the request does to it after.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Final, TypeAlias
+
+from sidecar.bridge.targets import WriteTarget
+from sidecar.bridge.writes.bulk import Action, Item, action_parameters
+from sidecar.bridge.writes.bulk_answers import failed_item
+from sidecar.bridge.writes.plan import UNTOUCHED, Counts, DocumentPlan, Vectors, apply_plan, plan_document
+from sidecar.bridge.writes.update_body import has_more, parse_update
+from sidecar.bridge.writes.updates import (
+    Key,
+    Stored,
+    UpdatePlan,
+    apply_update,
+    guard_action,
+    needs_read,
+    plan_update,
+)
+
+Targets: TypeAlias = Mapping[str, WriteTarget]  # by the name that the client writes to
+
+_MAX_READS: Final = 500  # in one wave: each answer holds a vector
+
+
+class Kind(Enum):
+    """How an operation has to be sent."""
+
+    PLAIN = auto()
+    GUARDED = auto()  # an update that depends on what is stored
+    SCRIPTED = auto()  # only a single update shows the guard what a script makes
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation of a bulk, as far as order and reading are concerned."""
+
+    kind: Kind
+    key: Key
+    reads: bool = False  # whether what is stored is read for it
+    routing: str | None = None
+    retries: int = 0
+
+
+def plan_step(item: Item, target: WriteTarget, default_routing: str | None) -> Step | None:
+    """How one item has to be sent; None: the cluster would refuse the whole request."""
+    key = (target.index, item.id)
+    if item.action is not Action.UPDATE or item.source_line is None or target.binding is None:
+        return Step(Kind.PLAIN, key)
+    parameters = action_parameters(item)
+    update = parse_update(item.source_line, parameters)
+    if update is None:
+        # The cluster takes a line with more behind its object; what it makes of it, the guard has to see.
+        return Step(Kind.SCRIPTED, key) if has_more(item.source_line) else None
+    routing = parameters.get("routing", default_routing or target.routing)
+    reads = needs_read(update, target.binding)
+    kind = Kind.SCRIPTED if update.is_scripted else Kind.GUARDED if reads else Kind.PLAIN
+    return Step(kind, key, reads, None if routing is None else str(routing), update.retries)
+
+
+def waves(steps: Sequence[Step]) -> Iterator[range]:
+    """The runs of operations that may be sent together."""
+    start, reads = 0, 0
+    touched: dict[Key, bool] = {}  # whether by an update that depends on what is stored
+    for position, step in enumerate(steps):
+        depends = step.kind is not Kind.PLAIN
+        changes_way = position > start and (step.kind is Kind.SCRIPTED) != (steps[start].kind is Kind.SCRIPTED)
+        collides = step.key in touched and (depends or touched[step.key])
+        if changes_way or collides or (depends and reads == _MAX_READS):
+            yield range(start, position)
+            start, reads, touched = position, 0, {}
+        touched[step.key] = depends or touched.get(step.key, False)
+        reads += depends
+    if start < len(steps):
+        yield range(start, len(steps))
+
+
+def plan_items(
+    items: Sequence[Item], targets: Targets, stored: Mapping[Key, Stored]
+) -> tuple[DocumentPlan | UpdatePlan, ...]:
+    """The plans of bulk items, in order, given the documents that updates depend on."""
+
+    def plan(item: Item) -> DocumentPlan | UpdatePlan:
+        target = targets[item.index]
+        if item.source_line is None or target.binding is None:
+            return UNTOUCHED
+        if item.action is not Action.UPDATE:
+            return plan_document(item.source_line, target.binding)
+        update = parse_update(item.source_line, action_parameters(item))
+        if update is None or not needs_read(update, target.binding):
+            return UNTOUCHED
+        return plan_update(update, stored.get((target.index, item.id)), target.binding, target.unseen)
+
+    return tuple(plan(item) for item in items)
+
+
+def apply_plans(
+    items: Sequence[Item], plans: Sequence[DocumentPlan | UpdatePlan], vectors: Vectors
+) -> tuple[tuple[Item, ...], dict[int, bytes], Counts]:
+    """The items to send, the answers to those that are refused here (by position), and what was done."""
+    send: list[Item] = []
+    refused: dict[int, bytes] = {}
+    counts = Counts()
+    for position, (item, plan) in enumerate(zip(items, plans, strict=True)):
+        if plan.refused is not None:
+            refused[position] = failed_item(item, 400, "illegal_argument_exception", plan.refused)
+        elif isinstance(plan, DocumentPlan) and plan.is_malformed:
+            send.append(replace(item, is_malformed=True))
+        elif item.source_line is not None and plan.changes:
+            done, count = _apply(item, item.source_line, plan, vectors)
+            send.append(done)
+            counts += count
+        else:
+            send.append(item)
+    return tuple(send), refused, counts
+
+
+def _apply(item: Item, source: bytes, plan: DocumentPlan | UpdatePlan, vectors: Vectors) -> tuple[Item, Counts]:
+    if isinstance(plan, DocumentPlan):
+        line, counts = apply_plan(source, plan, vectors)
+        return replace(item, source_line=line), counts
+    line, counts = apply_update(source, plan, vectors)
+    action = item.action_line if plan.guard is None else guard_action(item.action_line, plan.guard)
+    return replace(item, action_line=action, source_line=line), counts

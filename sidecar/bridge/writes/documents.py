@@ -1,0 +1,99 @@
+"""Single writes, to be read from top to bottom: read, bind, plan, embed, splice, send."""
+
+from aiohttp import web
+
+from sidecar.bridge import headers as wire
+from sidecar.bridge.bindings import Bindings
+from sidecar.bridge.body import BodyReader
+from sidecar.bridge.forward import Upstream, raw_headers, relay
+from sidecar.bridge.routes import Document
+from sidecar.bridge.routes import Update as UpdateRoute
+from sidecar.bridge.targets import WriteTarget
+from sidecar.bridge.writes.passages import Passages, report
+from sidecar.bridge.writes.plan import apply_plan, plan_document
+from sidecar.bridge.writes.stored import Read, read_stored
+from sidecar.bridge.writes.update_body import parse_update
+from sidecar.bridge.writes.updates import (
+    OUR_RETRIES,
+    Stored,
+    apply_update,
+    fields_to_read,
+    guarded_query,
+    is_lost_race,
+    needs_read,
+    plan_update,
+)
+from sidecar.errors import InvalidInput
+from sidecar.model import IndexBinding
+
+
+class Writes:
+    """Handles `_doc`, `_create` and `_update`."""
+
+    def __init__(self, upstream: Upstream, bindings: Bindings, passages: Passages, bodies: BodyReader) -> None:
+        self._upstream = upstream
+        self._bindings = bindings
+        self._passages = passages
+        self._bodies = bodies
+
+    async def document(self, request: web.BaseRequest, route: Document, target: str) -> web.StreamResponse:
+        """`_doc` and `_create`."""
+        async with self._bodies.read(request) as body:
+            bound = (await self._bindings.of_write(route.index, wire.credentials(request.headers))).binding
+            document = body.decoded
+            plan = plan_document(document or b"", bound)
+            if plan.refused is not None:
+                raise InvalidInput("document", plan.refused)
+            if document is None or not plan.changes:
+                return await self._upstream.pass_on(request, target, body)
+            deadline = self._passages.deadline(wire.parameters(target.partition("?")[2]))
+            vectors = await self._passages.embed((plan,), deadline)
+            source, counts = apply_plan(document, plan, vectors)
+            report(counts)
+            headers = wire.to_upstream(raw_headers(request), request.remote, without=wire.CHANGED_BODY)
+            async with self._upstream.send(request.method, target, headers, source) as response:
+                return await relay(request, response, [(wire.INGEST, str(counts))])
+
+    async def update(self, request: web.BaseRequest, route: UpdateRoute, target: str) -> web.StreamResponse:
+        """`_update`: what the guard would mark is embedded here. A conflict that only we have caused is tried again."""
+        async with self._bodies.read(request) as body:
+            goal = await self._bindings.of_write(route.index, wire.credentials(request.headers))
+            source, query = body.decoded, target.partition("?")[2]
+            parameters = wire.parameters(query)
+            update = parse_update(source or b"", dict(parameters)) if goal.binding is not None else None
+            if goal.binding is None or source is None or update is None or not needs_read(update, goal.binding):
+                return await self._upstream.pass_on(request, target, body)
+            deadline = self._passages.deadline(parameters)
+            for left in range(update.retries + OUR_RETRIES, -1, -1):
+                stored = await self._read(request, route, goal, goal.binding, parameters) if left else None
+                plan = plan_update(update, stored, goal.binding, goal.unseen)
+                if plan.refused is not None:
+                    raise InvalidInput("document", plan.refused)
+                if not plan.changes:
+                    break
+                vectors = await self._passages.embed((plan,), deadline)
+                changed, counts = apply_update(source, plan, vectors)
+                to = target if plan.guard is None else _guarded(target, guarded_query(plan.guard))
+                headers = wire.to_upstream(raw_headers(request), request.remote, without=wire.CHANGED_BODY)
+                async with self._upstream.send(request.method, to, headers, changed) as response:
+                    if plan.guard is None or not is_lost_race(response.status):
+                        report(counts)
+                        return await relay(request, response, [(wire.INGEST, str(counts))])
+            return await self._upstream.pass_on(request, target, body)
+
+    async def _read(
+        self,
+        request: web.BaseRequest,
+        route: UpdateRoute,
+        goal: WriteTarget,
+        bound: IndexBinding,
+        parameters: dict[str, str],
+    ) -> Stored | None:
+        read = Read(goal.index, route.id, parameters.get("routing", goal.routing), fields_to_read(bound))
+        found = await read_stored(self._upstream, (read,), wire.credentials(request.headers))
+        return found.get(read.key)
+
+
+def _guarded(target: str, parameters: dict[str, int]) -> str:
+    path, _, query = target.partition("?")
+    return f"{path}?{wire.with_parameters(wire.without_parameter(query, 'retry_on_conflict'), parameters)}"

@@ -1,0 +1,98 @@
+"""The texts of a write become vectors, within the time that the write has."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, ParamSpec, TypeVar
+
+from sidecar.bridge.writes.budget import write_budget_s
+from sidecar.bridge.writes.plan import Counts, Plan, Space, Vectors, texts_by_space
+from sidecar.errors import EmbedderOverloaded, SidecarError
+from sidecar.model import Role
+from sidecar.ports import Embedder, Embeddings, Lane
+from sidecar.telemetry import BRIDGE_TEXTS, logger
+
+_log = logger("bridge")
+
+_SLICE_TEXTS: Final = 256  # what has been embedded when the time is up is kept, by so many texts
+_SLICES_AT_A_TIME: Final = 4  # enough to keep the embedder busy
+
+# What is heavier than this is done in a thread. Bytes weigh 1, documents and the items of answers more: each is parsed.
+_OFF_THE_LOOP: Final = 256 * 1024
+WEIGHT_OF_DOCUMENT: Final = 2 * 1024
+WEIGHT_OF_ANSWER: Final = 16  # a byte
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Passages:
+    """Embeds what writes want embedded."""
+
+    def __init__(self, embedder: Embedder, timeout_s: float) -> None:
+        self._embedder = embedder
+        self._timeout_s = timeout_s
+
+    def deadline(self, parameters: Mapping[str, str]) -> float:
+        """When embedding for a write that begins now must be done, in the loop's time; `parameters` of its URL."""
+        return asyncio.get_running_loop().time() + write_budget_s(parameters, self._timeout_s)
+
+    async def embed(self, plans: Sequence[Plan], deadline: float) -> Vectors:
+        """All texts of these plans until the deadline; one that is missing then makes its document `pending`.
+
+        Raises EmbedderOverloaded if a binding would rather have the write refused.
+        """
+        vectors = Vectors()
+        for space, texts in texts_by_space(plans).items():
+            slices = [texts[start : start + _SLICE_TEXTS] for start in range(0, len(texts), _SLICE_TEXTS)]
+            turn = asyncio.Semaphore(_SLICES_AT_A_TIME)
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(self._ask(space, some, deadline, turn), name="embed") for some in slices]
+            error, without = None, 0
+            for some, task in zip(slices, asked, strict=True):
+                answer = task.result()
+                if isinstance(answer, Embeddings):
+                    vectors.add(space, some, answer)
+                else:
+                    error, without = answer, without + len(some)
+            if error is not None:
+                _log.warning(
+                    "texts are indexed without vectors", action="ingest_pending", texts=without, error=str(error)
+                )
+                _refuse_if_bound_so(plans, space)
+        return vectors
+
+    async def _ask(
+        self, space: Space, texts: Sequence[str], deadline: float, turn: asyncio.Semaphore
+    ) -> Embeddings | SidecarError:
+        async with turn:
+            left_s = max(deadline - asyncio.get_running_loop().time(), 0.001)
+            try:
+                return await self._embedder.embed(
+                    texts,
+                    Role.PASSAGE,
+                    model=space.model,
+                    expect_space=space.fingerprint,
+                    lane=Lane.BULK,
+                    timeout_s=left_s,
+                )
+            except SidecarError as error:
+                return error
+
+
+def _refuse_if_bound_so(plans: Sequence[Plan], space: Space) -> None:
+    if any(w.space == space and w.binding.write.on_failure == "reject" for plan in plans for w in plan.wanted):
+        raise EmbedderOverloaded(retry_after_s=1.0)
+
+
+async def off_the_loop(weight: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a pure function here if it is quick, in a thread if it is not: other requests must go on."""
+    if weight <= _OFF_THE_LOOP:
+        return function(*args, **kwargs)
+    return await asyncio.to_thread(function, *args, **kwargs)
+
+
+def report(counts: Counts) -> None:
+    """Add what was done to the metrics."""
+    BRIDGE_TEXTS.labels("embedded").inc(counts.embedded)
+    BRIDGE_TEXTS.labels("cached").inc(counts.cached)
+    BRIDGE_TEXTS.labels("pending").inc(counts.pending)

@@ -1,0 +1,91 @@
+"""The body of an update as the cluster's own parser reads it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from json import JSONDecoder
+from typing import Final, TypeAlias
+
+from sidecar.jsontext import Json, loads
+
+Document: TypeAlias = dict[str, Json]
+
+_KNOWN: Final = frozenset(
+    {
+        "_source", "detect_noop", "doc", "doc_as_upsert", "if_primary_term", "if_seq_no", "script", "scripted_upsert",
+        "upsert",
+    }
+)  # fmt: skip
+_FLAGS: Final = {True: True, False: False, "true": True, "false": False}  # as the cluster's parser reads a boolean
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The state of a document that a write is meant for."""
+
+    seq_no: int
+    primary_term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The body of an update, with the parameters that guard it."""
+
+    doc: Document | None
+    created: Document | None  # what is stored where there is no document: `upsert`, or `doc` itself
+    is_doc_as_upsert: bool
+    is_scripted: bool
+    guard: Position | None  # the client's own
+    retries: int  # how many conflicts the client asks to be overcome
+
+
+def parse_update(source: bytes, parameters: Mapping[str, Json]) -> Update | None:
+    """An update and its parameters (of the action line or the query string); None if the cluster would refuse it.
+
+    A bulk request with such an update is refused whole.
+    """
+    try:
+        body = loads(source)
+    except ValueError:
+        return None
+    if not isinstance(body, dict) or not body.keys() <= _KNOWN:
+        return None
+    doc, upsert, flag = body.get("doc"), body.get("upsert"), body.get("doc_as_upsert", False)
+    if ("doc" in body) == ("script" in body) or not isinstance(flag, bool | str) or flag not in _FLAGS:
+        return None
+    if any(name in body and not isinstance(body[name], dict) for name in ("doc", "upsert")):
+        return None
+    guard = _position({**body, **parameters})
+    retries = _number(parameters.get("retry_on_conflict")) or 0
+    created = doc if _FLAGS[flag] else upsert
+    if guard is not None and (created is not None or retries > 0):
+        return None
+    return Update(
+        doc if isinstance(doc, dict) else None,
+        created if isinstance(created, dict) else None,
+        is_doc_as_upsert=_FLAGS[flag],
+        is_scripted="script" in body,
+        guard=guard,
+        retries=retries,
+    )
+
+
+def has_more(source: bytes) -> bool:
+    """Whether an object is followed by something else."""
+    try:
+        text = source.decode()
+        found, end = JSONDecoder().raw_decode(text.lstrip())
+    except ValueError:
+        return False
+    return isinstance(found, dict) and bool(text.lstrip()[end:].strip())
+
+
+def _position(values: Mapping[str, Json]) -> Position | None:
+    seq_no, primary_term = _number(values.get("if_seq_no")), _number(values.get("if_primary_term"))
+    return None if seq_no is None else Position(seq_no, primary_term or 0)
+
+
+def _number(value: Json) -> int | None:
+    """A number as the cluster reads it: from an action line, or as text from a query string."""
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return value if isinstance(value, int) else None
