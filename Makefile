@@ -41,6 +41,10 @@ unit: $(INSTALLED) ## only the pure tests: seconds
 test: check ## everything, on a real node with the real model
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
+.PHONY: soak
+soak: $(INSTALLED) ## 200 runs of writes under faults, with an audit after each: some ten minutes
+	$(BIN)/python -m tests.soak
+
 .PHONY: format
 format: $(INSTALLED) ## format the code and mend what ruff can
 	$(BIN)/ruff format .

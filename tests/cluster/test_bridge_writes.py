@@ -169,34 +169,6 @@ async def test_a_gzip_body_is_read_and_an_unknown_coding_is_left_to_the_cluster(
     assert (await papers.stored("1"))["embedding_meta"]["state"] == "ok"
 
 
-async def test_a_bulk_update_that_names_a_source_takes_the_vector_out(papers: Papers) -> None:
-    await papers.bridge("PUT", f"/{papers.index}/_doc/1", {"title": "Cats", "year": 1})
-
-    answer = await papers.bridge(
-        "POST",
-        f"/{papers.index}/_bulk?refresh=true",
-        ndjson({"update": {"_id": "1"}}, {"doc": {"title": "Dogs"}}),
-    )
-
-    assert answer.ingested == (0, 1)
-    stored = await papers.stored("1")
-    assert (stored["title"], stored["embedding"], stored["embedding_meta"]["state"]) == ("Dogs", None, "pending")
-    assert stored["embedding_meta"]["hash"] is None
-
-
-@pytest.mark.parametrize("exists", [True, False])
-async def test_a_bulk_upsert_of_a_source_ends_pending_without_a_vector(papers: Papers, exists: bool) -> None:
-    if exists:
-        await papers.bridge("PUT", f"/{papers.index}/_doc/1", {"title": "Cats", "year": 1})
-    body = ndjson({"update": {"_id": "1"}}, {"doc": {"title": "Dogs"}, "doc_as_upsert": True})
-
-    answer = await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true", body)
-
-    assert answer.json["items"][0]["update"]["result"] == ("updated" if exists else "created")
-    stored = await papers.stored("1")
-    assert (stored["title"], stored.get("embedding"), stored["embedding_meta"]["state"]) == ("Dogs", None, "pending")
-
-
 async def test_a_bulk_update_of_another_field_leaves_the_vector_and_a_noop_a_noop(papers: Papers) -> None:
     await papers.bridge("PUT", f"/{papers.index}/_doc/1", {"title": "Cats", "year": 1})
     before = await papers.stored("1")

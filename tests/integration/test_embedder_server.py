@@ -379,7 +379,7 @@ async def test_a_deadline_that_the_queue_cannot_meet_is_refused_at_once(minilm: 
         EmbedderClient(running.address) as client,
         asyncio.TaskGroup() as group,
     ):
-        await embed(client, ["now the rate is known"])
+        await embed(client, ["now the rate is known " * 60])
         await backend.busy()
         backend.may_go_on.clear()
         load = group.create_task(embed(client, [f"{number} " + "word " * 250 for number in range(64)]))
