@@ -54,6 +54,7 @@ IN_FLIGHT = 4
 ROUNDS = 3
 ROUND_TEXTS = 384  # of each kind and round: twelve requests, so that the last ones weigh little
 QUERIES = 150
+REST_S = 0.03  # before each query: the threads of torch go on spinning for a while after a call
 HITS = 100
 LOAD_S = 12.0
 QUERY_EVERY_S = 0.1  # beside a load: several people at once
@@ -291,11 +292,14 @@ async def idle(caller: Caller, bare: Bare | None, reference: Any, queries: Seque
     seconds, alone, single = [], [], []
     for number in range(QUERIES):
         text = queries[number % len(queries)]
+        await asyncio.sleep(REST_S)
         started = time.perf_counter()
         await caller.embed([text], query=True)
         seconds.append(time.perf_counter() - started)
         if bare:
+            await asyncio.sleep(REST_S)
             alone.append(await asyncio.to_thread(bare.query_s, text))
+        await asyncio.sleep(REST_S)
         single.append(await timed(lambda text=text: asyncio.to_thread(encode, reference, [text])))
     beside = f"encode: p50 {statistics.median(single) * 1e3:.1f} ms"
     table.add_row("one short query, idle", latencies(seconds), beside)

@@ -3,7 +3,7 @@
 import itertools
 import math
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.bridge.searches.fusion import ShardHits, fuse
@@ -49,6 +49,7 @@ def test_every_document_once_best_first(
 
 
 @given(SHARDS, st.sampled_from(["min_max", "l2"]))
+@example([([(1, 16.0), (0, 0.03125), (2, 0.015625)], [])], "min_max")
 def test_one_leg_alone_keeps_its_order(
     shards: list[tuple[list[tuple[int, float]], list[tuple[int, float]]]], technique: str
 ) -> None:
@@ -57,4 +58,9 @@ def test_one_leg_alone_keeps_its_order(
 
     order = [raw[key] for key, _ in fuse(hits, Fusion(technique=technique))]
 
-    assert all(first >= second or math.isclose(first, second, rel_tol=1e-4) for first, second in itertools.pairwise(order))  # fmt: skip
+    # min_max lifts the least hit to 0.001, past those that come to less; so does the cluster.
+    lifted = 0.001 * (max(order) - min(order)) * (1 + 1e-4) if technique == "min_max" and order else 0.0
+    assert all(
+        first >= second - lifted or math.isclose(first, second, rel_tol=1e-4)
+        for first, second in itertools.pairwise(order)
+    )
