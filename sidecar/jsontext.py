@@ -61,6 +61,13 @@ def loads_exact(data: bytes) -> Json:
     return parsed
 
 
+def at(value: Json, *keys: str) -> Json:
+    """What stands at the end of a path of keys; None where there is nothing."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
 def dumps(value: object) -> bytes:
     """Compact JSON in ASCII, so that lone surrogates survive.
 

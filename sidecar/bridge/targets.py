@@ -7,7 +7,7 @@ credentials: a source field that field-level security hides is missing there, an
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sidecar.jsontext import Json
+from sidecar.jsontext import Json, at
 from sidecar.model import Binding, IndexBinding
 
 
@@ -47,7 +47,7 @@ def read_indices(body: Json) -> tuple[BoundIndex, ...]:
 
 def read_simulated(name: str, body: Json) -> BoundIndex | None:
     """The answer to `_simulate_index`: the index as a template would create it; None if no template matches."""
-    template = _at(body, "template")
+    template = at(body, "template")
     return _read_index(name, template) if isinstance(template, dict) and template.get("mappings") else None
 
 
@@ -88,15 +88,15 @@ def bindings_of_field(indices: tuple[BoundIndex, ...], field: str) -> tuple[Bind
 
 def _read_index(name: str, described: dict[str, Json]) -> BoundIndex:
     mappings = described.get("mappings")
-    binding = IndexBinding.from_meta(_at(mappings, "_meta"))
-    visible = dict(_leaves(_at(mappings, "properties")))
+    binding = IndexBinding.from_meta(at(mappings, "_meta"))
+    visible = dict(_leaves(at(mappings, "properties")))
     fields = binding.fields if binding else {}
     text_fields = {name: frozenset(_fed_by(visible, bound)) for name, bound in fields.items()}
     unseen = frozenset(name for name, bound in fields.items() if not all(path in visible for path in bound.source))
     search = binding.search if binding else None
-    pipeline = _at(described, "settings", "index", "search", "default_pipeline")
+    pipeline = at(described, "settings", "index", "search", "default_pipeline")
     stream = described.get("data_stream")
-    shards = _at(described, "settings", "index", "number_of_shards")
+    shards = at(described, "settings", "index", "number_of_shards")
     return BoundIndex(
         name,
         binding,
@@ -112,7 +112,7 @@ def _read_index(name: str, described: dict[str, Json]) -> BoundIndex:
         routings=frozenset(
             (alias, routing)
             for alias, options in _items(described.get("aliases"))
-            if isinstance(routing := _at(options, "index_routing"), str)
+            if isinstance(routing := at(options, "index_routing"), str)
         ),
         unseen=unseen,
         shards=int(shards) if isinstance(shards, str) and shards.isdigit() else 0,
@@ -135,15 +135,9 @@ def _fed_by(visible: Mapping[str, Mapping[str, Json]], bound: Binding) -> Iterat
         targets = field.get("copy_to")
         yield from (str(target) for target in (targets if isinstance(targets, list) else [targets] if targets else []))
         for name, sub in _items(field.get("fields")):
-            if _at(sub, "type") in ("text", "match_only_text", "search_as_you_type"):
+            if at(sub, "type") in ("text", "match_only_text", "search_as_you_type"):
                 yield f"{path}.{name}"
 
 
 def _items(value: Json) -> Iterator[tuple[str, Json]]:
     return iter(value.items()) if isinstance(value, dict) else iter(())
-
-
-def _at(value: Json, *keys: str) -> Json:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sidecar.errors import InvalidInput
-from sidecar.jsontext import Json
+from sidecar.jsontext import Json, at
 from sidecar.model import IndexBinding
 
 
@@ -32,15 +32,15 @@ def read_targets(body: Json) -> tuple[Target | Refused, ...]:
 
 
 def _read(index: str, described: Json) -> Target | Refused | None:
-    mappings = _at(described, "mappings")
+    mappings = at(described, "mappings")
     try:
-        bound = IndexBinding.from_meta(_at(mappings, "_meta"))
+        bound = IndexBinding.from_meta(at(mappings, "_meta"))
     except InvalidInput as error:
         return Refused(index, str(error))
     if bound is None:
         return None
     problem = _problem(mappings, bound)
-    shards = _at(described, "settings", "index", "number_of_shards")
+    shards = at(described, "settings", "index", "number_of_shards")
     return Target(index, int(str(shards)), bound) if problem is None else Refused(index, problem)
 
 
@@ -50,9 +50,9 @@ def _problem(mappings: Json, bound: IndexBinding) -> str | None:
     A text that `_source` does not hold, or that our credentials may not see, would pass for a text that was removed;
     and an update would lose what `_source` leaves out.
     """
-    if _at(mappings, "_source"):
+    if at(mappings, "_source"):
         return "its mapping changes what is kept in _source, so texts cannot be read and documents not updated"
-    visible = dict(_fields(_at(mappings, "properties")))
+    visible = dict(_fields(at(mappings, "properties")))
     for binding in bound.fields.values():
         for name in (*binding.source, binding.field, binding.meta_field):
             if name not in visible:
@@ -68,9 +68,3 @@ def _fields(properties: Json, prefix: str = "") -> Iterator[tuple[str, Mapping[s
         if isinstance(field, dict):
             yield prefix + name, field
             yield from _fields(field.get("properties"), f"{prefix}{name}.")
-
-
-def _at(value: Json, *keys: str) -> Json:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value

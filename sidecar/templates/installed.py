@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from sidecar.errors import Conflict
-from sidecar.jsontext import Json
+from sidecar.jsontext import Json, at
 from sidecar.model import IndexBinding
 from sidecar.templates import naming
 from sidecar.templates.base import flatten_settings
@@ -44,11 +44,11 @@ class Installed:
         """Read the cluster's answers to the GETs of `apply.read_installed`."""
         documents: dict[str, Json] = {}
         for path, listed, key in (
-            (naming.INDEX_TEMPLATE, _member(index_templates, "index_templates"), "index_template"),
-            (naming.COMPONENT_TEMPLATE, _member(component_templates, "component_templates"), "component_template"),
+            (naming.INDEX_TEMPLATE, at(index_templates, "index_templates"), "index_template"),
+            (naming.COMPONENT_TEMPLATE, at(component_templates, "component_templates"), "component_template"),
         ):
             for entry in listed if isinstance(listed, list) else []:
-                documents[f"{path}{_member(entry, 'name')}"] = _member(entry, key)
+                documents[f"{path}{at(entry, 'name')}"] = at(entry, key)
         for path, named in ((naming.INGEST_PIPELINE, ingest_pipelines), (naming.SEARCH_PIPELINE, search_pipelines)):
             documents.update({f"{path}{name}": body for name, body in _members(named).items()})
         documents.update({f"/{name}": body for name, body in _members(companions).items()})
@@ -62,10 +62,10 @@ class Installed:
         """Name, index patterns and priority of every index template."""
         for path, document in self.documents.items():
             if path.startswith(naming.INDEX_TEMPLATE):
-                priority = _member(document, "priority")
+                priority = at(document, "priority")
                 yield (
                     path.removeprefix(naming.INDEX_TEMPLATE),
-                    _texts(_member(document, "index_patterns")),
+                    _texts(at(document, "index_patterns")),
                     priority if isinstance(priority, int) else 0,
                 )
 
@@ -165,12 +165,12 @@ def _refuse_changed_model(compiled: CompiledTemplate, installed: Installed) -> N
 
 def bound_by(document: Json) -> IndexBinding | None:
     """The binding in a component template or a simulated index. Raises InvalidInput if there is one, not valid."""
-    return IndexBinding.from_meta(_member(document, "template", "mappings", "_meta"))
+    return IndexBinding.from_meta(at(document, "template", "mappings", "_meta"))
 
 
 def template_of(index_template: Json) -> str | None:
     """The template that an index template of ours belongs to; None if it is somebody else's."""
-    name = _member(index_template, "_meta", "sidecar", "template")
+    name = at(index_template, "_meta", "sidecar", "template")
     return name if isinstance(name, str) else None
 
 
@@ -185,7 +185,7 @@ def summaries(installed: Installed, pipelines: Mapping[str, frozenset[str]]) -> 
         indices = indices_of(template, pipelines)
         named = naming.companion_of(template)
         companion = named if f"/{named}" in installed.documents else None
-        bindings = [installed.binding(component) for component in _texts(_member(document, "composed_of"))]
+        bindings = [installed.binding(component) for component in _texts(at(document, "composed_of"))]
         found += [
             Summary(template, bound.model, bound.field, bound.source, patterns, priority, indices, companion)
             for binding in bindings
@@ -199,7 +199,7 @@ def pipelines_of_indices(settings: Json) -> dict[str, frozenset[str]]:
     """The cluster paths of the pipelines that each index names, from the answer to GET _settings (flat)."""
     return {
         index: frozenset(
-            f"{path}{name}" for key, path in PIPELINE_SETTINGS.items() if (name := _member(body, "settings", key))
+            f"{path}{name}" for key, path in PIPELINE_SETTINGS.items() if (name := at(body, "settings", key))
         )
         for index, body in _members(settings).items()
     }
@@ -207,7 +207,7 @@ def pipelines_of_indices(settings: Json) -> dict[str, frozenset[str]]:
 
 def aliases_of_indices(answer: Json) -> dict[str, frozenset[str]]:
     """The aliases of each index, from the answer to GET _alias."""
-    return {index: frozenset(_members(_member(body, "aliases"))) for index, body in _members(answer).items()}
+    return {index: frozenset(_members(at(body, "aliases"))) for index, body in _members(answer).items()}
 
 
 def indices_of(template: str, pipelines: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
@@ -223,7 +223,7 @@ def comparable(path: str, document: Json) -> Json:
     """
     if naming.is_companion(path):
         return identity(document)
-    template = _member(document, "template")
+    template = at(document, "template")
     if not path.startswith(naming.COMPONENT_TEMPLATE) or not isinstance(template, dict):
         return document
     flat = flatten_settings(_members(template.get("settings")))
@@ -246,19 +246,13 @@ def _lines(path: str, document: Json) -> list[str]:
 
 
 def _every_node_has(plugin: str, nodes_info: Json) -> bool:
-    nodes = _members(_member(nodes_info, "nodes")).values()
+    nodes = _members(at(nodes_info, "nodes")).values()
     return bool(nodes) and all(
-        plugin in (_member(listed, "name") for listed in plugins)
-        if isinstance(plugins := _member(node, "plugins"), list)
+        plugin in (at(listed, "name") for listed in plugins)
+        if isinstance(plugins := at(node, "plugins"), list)
         else False
         for node in nodes
     )
-
-
-def _member(node: Json, *keys: str) -> Json:
-    for key in keys:
-        node = node.get(key) if isinstance(node, dict) else None
-    return node
 
 
 def _members(node: Json) -> Mapping[str, Json]:

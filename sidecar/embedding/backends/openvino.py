@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.embedding.backends import Backend
+from sidecar.embedding.batching import padded
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, InferRequest
@@ -107,7 +108,7 @@ class OpenVinoBackend:
 
 def padded_tokens(tokens: int, *, bucket_tokens: int, max_tokens: int) -> int:
     """How long a text of so many tokens is after padding: a model may have no positions beyond its limit."""
-    return min(-(-tokens // bucket_tokens) * bucket_tokens, max_tokens)
+    return min(padded(tokens, bucket_tokens), max_tokens)
 
 
 def padded_batch(
@@ -115,6 +116,6 @@ def padded_batch(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The token ids of the texts in rows of one length, and the mask that says which of them are padding (0)."""
     mask = np.arange(length) < np.array([len(ids) for ids in batch])[:, None]
-    padded = np.full(mask.shape, pad_id, dtype=np.int64)
-    padded[mask] = np.concatenate(batch)
-    return padded, mask.astype(np.int64)
+    rows = np.full(mask.shape, pad_id, dtype=np.int64)
+    rows[mask] = np.concatenate(batch)
+    return rows, mask.astype(np.int64)
