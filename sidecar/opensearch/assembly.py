@@ -27,10 +27,14 @@ OPENSEARCH_VERSION: Final = "2.19.1"
 
 KNN: Final = "opensearch-knn"
 NEURAL_SEARCH: Final = "neural-search"
-PLUGINS: Final = frozenset({KNN, NEURAL_SEARCH})
+SECURITY: Final = "opensearch-security"
+PLUGINS: Final = frozenset({KNN, NEURAL_SEARCH})  # of a node that is not said to have others
 
 # Zips that the repository serves without a checksum, so that Maven cannot check them -> SHA-256.
-PINNED: Final = {NEURAL_SEARCH: "b17ca1d774692902c58cbae102bf463970740c31d81446866e8eabd336e285aa"}
+PINNED: Final = {
+    NEURAL_SEARCH: "b17ca1d774692902c58cbae102bf463970740c31d81446866e8eabd336e285aa",
+    SECURITY: "94a04f12ac6033902209fac1e4e512618d45beee604bbf0e42c3ed79c55220cf",
+}
 
 
 @dataclass(frozen=True, slots=True)

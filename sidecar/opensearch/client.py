@@ -27,7 +27,10 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 class OpenSearchCluster:
     """`ports.Cluster` at one address; to be closed, or used as an async context manager."""
 
-    def __init__(self, url: str, *, user: str = "", password: str = "", timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, url: str, *, user: str = "", password: str = "", tls_ca: str = "", timeout_s: float = 30.0
+    ) -> None:
+        """`tls_ca` names a PEM file with the authorities of the cluster's certificate; "": those of opensearch-py."""
         parts = urlsplit(url)
         self.url = url
         self._timeout_s = timeout_s
@@ -37,6 +40,7 @@ class OpenSearchCluster:
             url_prefix=parts.path.rstrip("/"),
             use_ssl=parts.scheme == "https",
             http_auth=(user, password) if user else None,
+            ca_certs=tls_ca or None,
             maxsize=_MAX_CONNECTIONS,
         )
 

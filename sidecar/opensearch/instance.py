@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.errors import ErrorKind, SidecarError
-from sidecar.jsontext import dumps
+from sidecar.jsontext import Json, dumps
 
 _LOG4J: Final = """\
 status = error
@@ -42,11 +42,46 @@ class NodeFailed(SidecarError):
         return f"the local OpenSearch node did not start: {self.reason} (its log: {self.log})"
 
 
+_LAYERS: Final = ("http", "transport")
+_CERTIFIED: Final = {"pemcert_filepath": "node.pem", "pemkey_filepath": "node.key", "pemtrustedcas_filepath": "ca.pem"}
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What makes a node with the security plugin a secured one: its certificate, and how its administrator is known.
+
+    The plugin brings the users of its demonstration along, of whom `user` is one.
+    """
+
+    authority: Path
+    certificate: Path
+    key: Path
+    user: str = "admin"
+    password: str = "admin"  # noqa: S105 - known to everybody, like everything on a local node
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """What lies in `conf`, and where it comes from."""
+        return {"ca.pem": self.authority, "node.pem": self.certificate, "node.key": self.key}
+
+    @property
+    def settings(self) -> Mapping[str, Json]:
+        """What the node's configuration says of it; names of files are those in `conf`."""
+        return {
+            **{f"plugins.security.ssl.{layer}.{key}": name for layer in _LAYERS for key, name in _CERTIFIED.items()},
+            "plugins.security.ssl.transport.enforce_hostname_verification": False,
+            "plugins.security.ssl.http.enabled": True,
+            "plugins.security.allow_default_init_securityindex": True,
+            "plugins.security.restapi.roles_enabled": ["all_access"],
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """The files of one node; the home with the jars is shared and read-only."""
 
     directory: Path
+    security: Security | None = None
 
     @property
     def conf(self) -> Path:
@@ -72,7 +107,7 @@ class Instance:
 
     def configuration(self, port: int) -> Mapping[str, str]:
         """The files of `conf`, by name. JSON is YAML too, and needs no rules of quoting."""
-        settings = {
+        settings: dict[str, Json] = {
             "cluster.name": "sidecar-local",
             "node.name": "local",
             "node.portsfile": True,
@@ -84,6 +119,7 @@ class Instance:
             "transport.port": 0,
             # A developer's full disk must not make indices read-only.
             "cluster.routing.allocation.disk.threshold_enabled": False,
+            **(self.security.settings if self.security else {}),
         }
         return {"opensearch.yml": dumps(settings).decode("ascii") + "\n", "log4j2.properties": _LOG4J}
 

@@ -7,16 +7,16 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from sidecar.config import NodeSettings
 from sidecar.errors import ConfigurationError
-from sidecar.opensearch.assembly import assemble
+from sidecar.opensearch.assembly import PLUGINS, SECURITY, assemble
 from sidecar.opensearch.client import OpenSearchCluster
-from sidecar.opensearch.instance import Instance, NodeFailed, failure_reason
+from sidecar.opensearch.instance import Instance, NodeFailed, Security, failure_reason
 from sidecar.opensearch.java import find_java
 
 _HOST: Final = "127.0.0.1"
@@ -81,17 +81,24 @@ async def process_ended(pid: int) -> None:
 
 
 async def start_node(
-    settings: NodeSettings, *, port: int, data: Path, detached: bool = False, report: Callable[[str], None]
+    settings: NodeSettings,
+    *,
+    port: int,
+    data: Path,
+    plugins: Collection[str] = PLUGINS,
+    security: Security | None = None,
+    detached: bool = False,
+    report: Callable[[str], None],
 ) -> LocalNode:
-    """Start a node with its files under `data` and wait until it answers.
+    """Start a node with its files under `data` and wait until it answers; `security` needs its plugin.
 
     It listens on `port`, or on a free one if that is taken or 0. It ends when the process that started it does, unless
     `detached`. Raises ConfigurationError if the machine cannot run it, NodeFailed if it does not come up.
     """
-    home = await asyncio.to_thread(assemble, settings.dir, report=report)
+    home = await asyncio.to_thread(assemble, settings.dir, plugins=plugins, report=report)
     java = await asyncio.to_thread(find_java)
-    instance = Instance(data)
-    _prepare(instance, _free_or_any(port))
+    instance = Instance(data, security)
+    _prepare(instance, home, _free_or_any(port))
     command = [*_as_whom(detached=detached), str(java.executable), *instance.arguments(home, settings.heap)]
     report("the local OpenSearch node starts")
     started = time.monotonic()
@@ -105,13 +112,17 @@ async def start_node(
     return node
 
 
-def _prepare(instance: Instance, port: int) -> None:
+def _prepare(instance: Instance, home: Path, port: int) -> None:
     """Write the configuration and give the folders to the node's user."""
     for path in instance.folders:
         path.mkdir(parents=True, exist_ok=True)
     instance.ports_file.unlink(missing_ok=True)
     for name, text in instance.configuration(port).items():
         (instance.conf / name).write_text(text)
+    if instance.security is not None:
+        for name, source in instance.security.files.items():
+            shutil.copyfile(source, instance.conf / name)
+        shutil.copytree(home / "plugins" / SECURITY / "config", instance.conf / SECURITY, dirs_exist_ok=True)
     if os.geteuid() != 0:
         return
     closed = [path for path in instance.directory.resolve().parents if not path.stat().st_mode & 0o001]
@@ -121,7 +132,7 @@ def _prepare(instance: Instance, port: int) -> None:
             "use a folder that every user can reach"
         )
     instance.directory.chmod(0o755)
-    for path in (*instance.folders, *instance.conf.iterdir()):
+    for path in (*instance.folders, *instance.conf.rglob("*")):
         shutil.chown(path, user=_UNPRIVILEGED_USER)
 
 
@@ -175,14 +186,25 @@ async def _become_ready(node: LocalNode, instance: Instance) -> None:
                 if _is_over(node.pid):
                     raise NodeFailed(failure_reason(instance.log.read_text(errors="replace")), str(instance.log))
                 await asyncio.sleep(_READY_CHECK_S)  # the node offers no event to wait for
-            node.url = f"http://{address}"
-            async with OpenSearchCluster(node.url) as cluster:
-                greeting = await cluster.call("GET", "/")
+            async with _administrator(address, instance.security) as cluster:
+                node.url = cluster.url
+                # 503 until a secured node has its users.
+                while (greeting := await cluster.call("GET", "/")).status == 503:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(_READY_CHECK_S)
                 if not greeting.ok:
                     raise NodeFailed(f"GET / is answered with {greeting.status}: {greeting.reason}", str(instance.log))
                 await cluster.call("GET", "/_cluster/health", params={"wait_for_status": "yellow"})
     except TimeoutError:
         raise NodeFailed(f"it did not answer within {_READY_TIMEOUT_S:g} s", str(instance.log)) from None
+
+
+def _administrator(address: str, security: Security | None) -> OpenSearchCluster:
+    """The node as its administrator reaches it."""
+    if security is None:
+        return OpenSearchCluster(f"http://{address}")
+    return OpenSearchCluster(
+        f"https://{address}", user=security.user, password=security.password, tls_ca=str(security.authority)
+    )
 
 
 def _is_over(child: int) -> bool:

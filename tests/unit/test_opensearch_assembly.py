@@ -10,6 +10,7 @@ from sidecar.opensearch.assembly import (
     MODULES,
     OPENSEARCH_VERSION,
     PLUGINS,
+    SECURITY,
     assemble,
     descriptor,
     downloaded_file,
@@ -33,7 +34,9 @@ def test_pom_and_descriptors_name_the_same_modules() -> None:
 
 def test_pom_has_the_version_and_a_profile_for_each_plugin() -> None:
     assert _pom().findtext("m:properties/m:opensearch.version", namespaces=_NAMESPACE) == OPENSEARCH_VERSION
-    assert {element.text for element in _pom().iterfind("m:profiles/m:profile/m:id", _NAMESPACE)} == PLUGINS
+    assert {element.text for element in _pom().iterfind("m:profiles/m:profile/m:id", _NAMESPACE)} == PLUGINS | {
+        SECURITY
+    }
 
 
 def test_pom_names_no_repository() -> None:

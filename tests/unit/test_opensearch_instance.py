@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.opensearch.instance import Instance, NodeFailed, failure_reason
+from sidecar.opensearch.instance import Instance, NodeFailed, Security, failure_reason
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,18 @@ def test_configuration_listens_on_this_machine_only_and_ignores_a_full_disk(tmp_
     assert settings["network.host"] == "127.0.0.1"
     assert settings["discovery.type"] == "single-node"
     assert settings["cluster.routing.allocation.disk.threshold_enabled"] is False
+
+
+def test_a_secured_node_names_its_certificates_on_both_layers_and_no_others(tmp_path: Path) -> None:
+    security = Security(tmp_path / "a.pem", tmp_path / "c.pem", tmp_path / "c.key")
+    settings = json.loads(Instance(tmp_path, security).configuration(0)["opensearch.yml"])
+    plain = json.loads(Instance(tmp_path).configuration(0)["opensearch.yml"])
+
+    files = {value for name, value in settings.items() if name.endswith("_filepath")}
+    assert files == security.files.keys()
+    assert sum(name.endswith("_filepath") for name in settings) == 2 * len(files)
+    assert settings["plugins.security.ssl.http.enabled"] is True
+    assert not any(name.startswith("plugins.security") for name in plain)
 
 
 def test_arguments_carry_the_heap_and_the_two_folders(tmp_path: Path) -> None:
