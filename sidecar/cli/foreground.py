@@ -1,7 +1,6 @@
 """What commands that stay in the foreground share: stopping on a signal, and children that never outlive them."""
 
 import asyncio
-import ctypes
 import json
 import os
 import signal
@@ -13,7 +12,6 @@ from typing import Any, Final
 
 from sidecar.errors import ErrorKind, SidecarError
 
-_PR_SET_PDEATHSIG: Final = 1
 _STOP_TIMEOUT_S: Final = 40.0  # longer than any drain
 _SAME_SIGNAL_S: Final = 1.0  # timeout(1) signals the process and then its group: that is one wish, not two
 
@@ -93,10 +91,9 @@ async def child(name: str, arguments: Sequence[str]) -> AsyncIterator[Child]:
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "sidecar.cli.main", name, *arguments, "--json"),
+        *("-m", "sidecar.cli.dependent", str(os.getpid()), name, *arguments, "--json"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        preexec_fn=_die_with_parent,
     )
     running = Child(name, process, {})
     try:
@@ -107,8 +104,3 @@ async def child(name: str, arguments: Sequence[str]) -> AsyncIterator[Child]:
         yield running
     finally:
         await running.stop()
-
-
-def _die_with_parent() -> None:
-    """In the child, before exec: the kernel sends SIGTERM when the parent dies, however it dies."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -6,7 +6,7 @@ encoding share it; a hit gives exactly the bits that were computed first.
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -34,9 +34,16 @@ class Entry:
     dropped: int  # tokens cut off at the end
 
 
-def cache_key(space: str, computed_by: str, prompted: str) -> bytes:
-    """The key of a text: of the space of the model version, what computes it, and the text with its prompt."""
-    return sha256(f"{space}\0{computed_by}\0{prompted}".encode()).digest()
+def keys_of(space: str, computed_by: str) -> Callable[[str], bytes]:
+    """What gives the key of a text with its prompt, for the space of a model version and what computes it."""
+    of_all = sha256(f"{space}\0{computed_by}\0".encode())
+
+    def key(prompted: str) -> bytes:
+        of_text = of_all.copy()
+        of_text.update(prompted.encode())
+        return of_text.digest()
+
+    return key
 
 
 def pack(entry: Entry) -> bytes:
@@ -67,7 +74,10 @@ class VectorCache:
 
     def get(self, key: bytes) -> Entry | None:
         """What is in memory, in microseconds."""
-        return self._memory.get(key)
+        try:
+            return self._memory[key]  # its `get` looks twice
+        except KeyError:
+            return None
 
     def read_file(self, keys: Sequence[bytes], dimension: int) -> dict[bytes, Entry]:
         """What is on disk, blocking. A damaged entry is not there."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.embedding.tokenizing import TokenSpans
+from sidecar.embedding.tokenizing import TokenSpans, most_characters, window
 
 _FIRST_WINDOW: Final = 8_192  # characters: most texts are seen whole; after it the last part tells what is enough
 
@@ -32,11 +32,6 @@ class Parts:
     of: tuple[tuple[Part, ...], ...]
 
 
-def whole(texts: Sequence[str]) -> Parts:
-    """Distinct texts of which none is cut."""
-    return Parts(tuple(texts), tuple((Part(number, 0, len(text)),) for number, text in enumerate(texts)))
-
-
 def joined(texts: Sequence[str], spans: Iterable[tuple[int, int, int]]) -> Parts:
     """The parts of texts by what `cut` says; equal ones are one, whichever text they are of."""
     numbers: dict[str, int] = {}
@@ -51,7 +46,8 @@ def cut(texts: Sequence[str], look: Look, max_tokens: int) -> Iterator[tuple[int
     """Position of the text, start and end of each part, in order; a text that fits is one part, and so is "".
 
     A part begins with a word where one begins in reach, else with a token. It does not fit only if it is a single
-    character, or if the prompt leaves no room for any.
+    character, or if the prompt leaves no room for any. What has few tokens, such as spaces without end, is cut by
+    characters: no look takes longer than others can wait for.
     """
     for position, text in enumerate(texts):
         start, size = 0, _FIRST_WINDOW
@@ -65,34 +61,27 @@ def cut(texts: Sequence[str], look: Look, max_tokens: int) -> Iterator[tuple[int
 
 def _end(text: str, start: int, size: int, look: Look, max_tokens: int) -> int:
     """Where the part that begins at `start` ends; `size`: of the first window that is tried."""
-    window = _window(text, start, size)
-    seen = look(window)
+    most = most_characters(max_tokens) // 2  # so that a part with its prompt is embedded whole
+    size = min(size, most)
+    found = window(text, start, size)
+    seen = look(found)
     while seen.tokens <= max_tokens:
-        if start + len(window) == len(text):
-            return len(text)
-        size *= 2
-        window = _window(text, start, size)
-        seen = look(window)
+        if start + len(found) == len(text) or size == most:
+            return start + len(found)
+        size = min(2 * size, most)
+        found = window(text, start, size)
+        seen = look(found)
     if seen.tokens - len(seen.spans) >= max_tokens:  # the prompt alone fills the model: cut off, as without parts
         return len(text)
-    while seen.tokens > max_tokens and len(window) > 1:
-        window = window[: _boundary(window, seen, max_tokens)]
-        seen = look(window)  # alone, half a word may have other tokens than in its word, and more
-    return start + len(window)
+    while seen.tokens > max_tokens and len(found) > 1:
+        found = found[: _boundary(found, seen, max_tokens)]
+        seen = look(found)  # alone, half a word may have other tokens than in its word, and more
+    return start + len(found)
 
 
-def _window(text: str, start: int, size: int) -> str:
-    """The next characters, up to the end of a word if one ends in their second half: half a word has other tokens."""
-    end = start + size
-    if end >= len(text):
-        return text[start:]
-    after_word = (place for place in range(end, end - size // 2, -1) if text[place - 1].isspace())
-    return text[start : next(after_word, end)]
-
-
-def _boundary(window: str, seen: TokenSpans, max_tokens: int) -> int:
+def _boundary(found: str, seen: TokenSpans, max_tokens: int) -> int:
     """Where to cut a window that does not fit: before a word, else before a token, else in the middle."""
     room = max(max_tokens - (seen.tokens - len(seen.spans)), 0)
-    starts = [start for start, _ in seen.spans[: room + 1] if 0 < start < len(window)]
-    words = (start for start in reversed(starts) if window[start - 1].isspace() or window[start].isspace())
-    return next(words, max(starts, default=len(window) // 2))
+    starts = [start for start, _ in seen.spans[: room + 1] if 0 < start < len(found)]
+    words = (start for start in reversed(starts) if found[start - 1].isspace() or found[start].isspace())
+    return next(words, max(starts, default=len(found) // 2))

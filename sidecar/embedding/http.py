@@ -29,12 +29,14 @@ from sidecar.embedding.openai import (
     timeout_s,
     token_texts,
 )
+from sidecar.embedding.requestids import HEADER, from_headers
 from sidecar.embedding.service import EmbeddingService, State
-from sidecar.embedding.statuses import NotServing
+from sidecar.embedding.statuses import Fault, NotServing
 from sidecar.errors import ConfigurationError, ErrorKind, SidecarError
 from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, exposition, logger
 
 _API: Final = "/v1/"
+_REQUEST_ID: Final = web.RequestKey("request_id", str)
 _SMALL_BYTES: Final = 64 * 1024  # what is parsed or written in less than the hand-over to a thread and back costs
 
 T = TypeVar("T")
@@ -50,7 +52,7 @@ async def serve_http(
 
     The probes and /metrics ask for no token. Raises ConfigurationError if the port cannot be bound.
     """
-    app = web.Application(middlewares=[_counting, _answering(gate)])
+    app = web.Application(middlewares=[_identified, _counting, _answering(gate)])
     app.add_routes([*_probes(service), *_api(service, settings.max_message_bytes)])
     # A caller that hangs up is cancelled: what nobody waits for leaves the queue.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
@@ -160,7 +162,13 @@ def _answering(gate: Gate | None) -> Middleware:
             return await handler(request)
         except SidecarError as error:
             EMBEDDER_ERRORS.labels("request", error.kind).inc()
-            _log.debug("refused a request", action="request_refused", kind=error.kind, reason=str(error))
+            _log.info(
+                "refused a request",
+                action="request_refused",
+                kind=error.kind,
+                reason=str(error),
+                request_id=request[_REQUEST_ID],
+            )
             return _error(error_answer(error))
         except web.HTTPException as error:
             headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
@@ -168,10 +176,21 @@ def _answering(gate: Gate | None) -> Middleware:
             return _error(plain_error(error.status, problem, headers=headers))
         except Exception:  # noqa: BLE001 - the edge: the log gets the traceback, the caller an answer
             EMBEDDER_ERRORS.labels("request", ErrorKind.INTERNAL).inc()
-            _log.exception("a request failed", action="request_failed", path=request.path)
-            return _error(plain_error(500, "this is a fault of the server; its log says more"))
+            _log.exception(
+                "a request failed", action="request_failed", path=request.path, request_id=request[_REQUEST_ID]
+            )
+            return _error(error_answer(Fault()))
 
     return answering
+
+
+@web.middleware
+async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request the id that it came with, or one of its own, and tell it with the answer."""
+    request[_REQUEST_ID] = from_headers(request.headers.items())
+    response = await handler(request)
+    response.headers[HEADER] = request[_REQUEST_ID]
+    return response
 
 
 @web.middleware

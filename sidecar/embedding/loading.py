@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -48,7 +49,7 @@ class OpenedModel:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoadedModel:
     """A model version, ready to compute."""
 
@@ -56,6 +57,11 @@ class LoadedModel:
     backend: Computing
     tokenizer: TextTokenizer
     build: str = ""
+
+    @cached_property
+    def space(self) -> str:
+        """The space fingerprint, asked for by every request."""
+        return self.version.space
 
     @property
     def computed_by(self) -> str:

@@ -1,7 +1,7 @@
 """What is known of each text of a request: from the cache, from the disk, else tokenised and ready to be computed."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
@@ -9,12 +9,12 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from sidecar.embedding.batcher import Text
-from sidecar.embedding.cache import Entry, VectorCache, cache_key
-from sidecar.embedding.chunking import Parts, cut, joined, whole
+from sidecar.embedding.cache import Entry, VectorCache, keys_of
+from sidecar.embedding.chunking import Parts, cut, joined
 from sidecar.embedding.loading import LoadedModel
-from sidecar.embedding.replies import EMPTY, Answer, Distinct, too_long
+from sidecar.embedding.replies import EMPTY, Answer, Distinct, tokenized, too_long
 from sidecar.embedding.requests import ReplyLimit, Wanted
-from sidecar.embedding.tokenizing import TokenizedText, TokenSpans
+from sidecar.embedding.tokenizing import TokenizedText
 from sidecar.ports import Lane
 from sidecar.rpc.pb import embedding_pb2 as pb
 from sidecar.telemetry import EMBEDDER_CACHE
@@ -37,13 +37,10 @@ class Lookup:
         self._bulk_turn = asyncio.Lock()  # one slice of one load at a time, however many loads there are
 
     async def parts(self, loaded: LoadedModel, unique: Distinct, wanted: Wanted, limit: ReplyLimit) -> Parts:
-        """What is embedded for each text; long ones are cut a few parts at a time, so that others have their turn.
+        """What is embedded for each text; they are cut a few parts at a time, so that others have their turn.
 
         Raises InvalidRequest if the reply would have too many rows.
         """
-        limit.check(len(unique.texts))
-        if not wanted.chunk:
-            return whole(unique.texts)
         cutting = cut(unique.texts, partial(loaded.tokenizer.seen, wanted.prompt), loaded.version.max_tokens)
         spans: list[tuple[int, int, int]] = []
         while True:
@@ -61,11 +58,10 @@ class Lookup:
         self, loaded: LoadedModel, texts: Sequence[str], wanted: Wanted, policy: int
     ) -> list[Answer | Text]:
         """What the cache knows of each text; what it does not know, ready to be computed."""
-        if policy == pb.CACHE_POLICY_BYPASS:
-            keys: list[bytes | None] = [None] * len(texts)
-        else:
-            space, computed_by = loaded.version.space, loaded.computed_by
-            keys = [cache_key(space, computed_by, wanted.prompt + text) for text in texts]
+        keys: list[bytes | None] = [None] * len(texts)
+        if policy != pb.CACHE_POLICY_BYPASS:
+            key_of = keys_of(loaded.space, loaded.computed_by)
+            keys = [key_of(wanted.prompt + text) for text in texts]
         found: dict[int, Answer | Text] = {}
         for number, (text, key) in enumerate(zip(texts, keys, strict=True)):
             if not text:
@@ -91,13 +87,18 @@ class Lookup:
             _measure_cache(loaded.version.id, in_memory, on_disk, not_in_memory - on_disk)
         return [found[number] for number in range(len(texts))]
 
-    async def spans(self, loaded: LoadedModel, prompt: str, texts: Sequence[str]) -> list[TokenSpans]:
-        """Where the tokens of each text stand."""
-        found: list[TokenSpans] = []
+    async def tokenized(
+        self, loaded: LoadedModel, prompt: str, texts: Sequence[str], *, offsets: bool
+    ) -> AsyncGenerator[pb.TokenizeReply, None]:
+        """How many tokens the texts have and where those stand, some texts at a time, in order."""
+
+        def look(some: Sequence[str]) -> pb.TokenizeReply:
+            return tokenized(loaded.tokenizer.spans(prompt, some), offsets=offsets)
+
         for some in _slices(texts):
             async with self._bulk_turn:
-                found += await self.in_tokenizer(partial(loaded.tokenizer.spans, prompt, some))
-        return found
+                found = await self.in_tokenizer(partial(look, some))
+            yield found
 
     async def in_tokenizer(self, work: Callable[[], T]) -> T:
         """Do something in the tokenizer's thread."""
@@ -139,7 +140,7 @@ def _slices(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 def _cached(entry: Entry, wanted: Wanted) -> Answer:
     if wanted.refuse_long and entry.dropped:
         return Answer(failure=too_long(entry.tokens, entry.dropped), cached=True)
-    return Answer(entry.pooled, tokens=entry.tokens, dropped=entry.dropped, cached=True)
+    return Answer(entry.pooled, None, entry.tokens, entry.dropped, cached=True)
 
 
 def _tokenized(text: TokenizedText, key: bytes | None, wanted: Wanted) -> Answer | Text:
@@ -150,4 +151,5 @@ def _tokenized(text: TokenizedText, key: bytes | None, wanted: Wanted) -> Answer
 
 def _measure_cache(model: str, in_memory: int, on_disk: int, misses: int) -> None:
     for outcome, texts in (("memory", in_memory), ("disk", on_disk), ("miss", misses)):
-        EMBEDDER_CACHE.labels(model, outcome).inc(texts)
+        if texts:
+            EMBEDDER_CACHE.labels(model, outcome).inc(texts)

@@ -33,6 +33,7 @@ _LANES: Final = {"interactive": pb.LANE_INTERACTIVE, "bulk": pb.LANE_BULK}
 _PARAMS: Final = {"texts": "input", "role": "input_type", "dimension": "dimensions"}
 _MILLISECONDS: Final = re.compile("[0-9]{1,9}")
 _LARGEST_UINT32: Final = 2**32 - 1
+_MOST_IDS: Final = 65_536  # more than any model takes, and few enough to find their text while others wait
 
 _STATUSES: Final = {
     ErrorKind.BAD_INPUT: 400,
@@ -278,6 +279,8 @@ def _text(value: Json, position: int) -> str:
 def _ids(value: Json, name: str) -> tuple[int, ...]:
     if not isinstance(value, list):
         raise InvalidInput(name, "must be a list of token ids, as input[0] is")
+    if len(value) > _MOST_IDS:
+        raise InvalidInput(name, f"must hold at most {_MOST_IDS} token ids, not {len(value)}")
     ids = tuple(one for one in value if type(one) is int and 0 <= one <= _LARGEST_UINT32)
     if len(ids) != len(value):
         raise InvalidInput(name, "must hold nothing but token ids")

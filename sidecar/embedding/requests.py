@@ -1,12 +1,14 @@
 """What a request asks for, checked before any text is tokenised: pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
 
 from sidecar.embedding.statuses import InvalidRequest
+from sidecar.embedding.tokenizing import most_characters
 from sidecar.embedding.vectors import DTYPES
 from sidecar.errors import InvalidInput, SpaceMismatch
 from sidecar.model import ModelVersion, Role
@@ -44,8 +46,8 @@ class Wanted:
     lane: Lane
 
 
-def check_embed(request: pb.EmbedRequest, version: ModelVersion, max_texts: int) -> Wanted:
-    """Check a request against the model version that it names.
+def check_embed(request: pb.EmbedRequest, version: ModelVersion, own_space: str, max_texts: int) -> Wanted:
+    """Check a request against the model version that it names, and that version's own space.
 
     Raises InvalidRequest with every bad field, SpaceMismatch.
     """
@@ -58,7 +60,9 @@ def check_embed(request: pb.EmbedRequest, version: ModelVersion, max_texts: int)
         raise InvalidRequest(violations)
     dimension = request.dimension or version.dimension
     normalize = request.normalize if request.HasField("normalize") else version.normalized
-    space = version.model_copy(update={"dimension": dimension, "normalized": normalize}).space
+    space = own_space  # a hash over the whole version: not made anew for each request
+    if (dimension, normalize) != (version.dimension, version.normalized):
+        space = version.model_copy(update={"dimension": dimension, "normalized": normalize}).space
     if request.expect_space not in {"", space}:
         raise SpaceMismatch(version.id, request.expect_space, space)
     return Wanted(
@@ -98,10 +102,24 @@ def reply_limit(request: pb.EmbedRequest, wanted: Wanted, max_message_bytes: int
 
 
 def check_tokenize(request: pb.TokenizeRequest, version: ModelVersion, max_texts: int) -> None:
-    """Check the fields that TokenizeRequest shares with EmbedRequest. Raises InvalidRequest."""
-    violations = (*_texts(len(request.texts), max_texts), *_role(request.role, version))
+    """Check a request to count tokens; nothing is cut off there, so a text may be too long. Raises InvalidRequest."""
+    violations = (
+        *_texts(len(request.texts), max_texts),
+        *_role(request.role, version),
+        *islice(_lengths(request.texts, most_characters(version.max_tokens)), 1),
+    )
     if violations:
         raise InvalidRequest(violations)
+
+
+def check_reply_bytes(reply_bytes: int, max_message_bytes: int) -> None:
+    """Stop counting tokens when a message has no room for what is to be told of them. Raises InvalidRequest."""
+    if reply_bytes > max_message_bytes:
+        problem = (
+            f"have more tokens than can be told in a reply of at most {max_message_bytes} bytes"
+            " (embedder.max_message_bytes): send fewer texts at once"
+        )
+        raise InvalidRequest((InvalidInput("texts", problem),))
 
 
 def prompt_of(role: int, version: ModelVersion) -> str:
@@ -114,6 +132,12 @@ def _texts(texts: int, limit: int) -> Iterator[InvalidInput]:
         yield InvalidInput("texts", "must hold at least one text")
     if texts > limit:
         yield InvalidInput("texts", f"must hold at most {limit} texts, not {texts}")
+
+
+def _lengths(texts: Iterable[str], limit: int) -> Iterator[InvalidInput]:
+    for position, text in enumerate(texts):
+        if len(text) > limit:
+            yield InvalidInput(f"texts[{position}]", f"must have at most {limit} characters, not {len(text)}")
 
 
 def _role(role: int, version: ModelVersion) -> Iterator[InvalidInput]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -15,8 +15,8 @@ from sidecar.embedding.cache import VectorCache
 from sidecar.embedding.inflight import Inflight
 from sidecar.embedding.loading import LoadedModel
 from sidecar.embedding.lookup import Lookup
-from sidecar.embedding.replies import ITEM_KINDS, Answer, broken, distinct, items, matrix
-from sidecar.embedding.requests import Wanted, check_embed, check_tokenize, prompt_of, reply_limit
+from sidecar.embedding.replies import ITEM_KINDS, Answer, broken, distinct, items, items_of_parts, matrix
+from sidecar.embedding.requests import Wanted, check_embed, check_reply_bytes, check_tokenize, prompt_of, reply_limit
 from sidecar.embedding.statuses import NotServing
 from sidecar.embedding.vectors import finish
 from sidecar.errors import ModelNotFound
@@ -96,10 +96,14 @@ class EmbeddingService:
             loaded = self._find(request.model).loaded
             check_tokenize(request, loaded.version, self._max_texts)
             prompt = prompt_of(request.role, loaded.version)
-            reply = pb.TokenizeReply()
-            for found in await self._lookup.spans(loaded, prompt, request.texts):
-                spans = found.spans if request.offsets else ()
-                reply.items.add(tokens=found.tokens, char_starts=[s for s, _ in spans], char_ends=[e for _, e in spans])
+            reply, reply_bytes = pb.TokenizeReply(), 0
+            async with aclosing(
+                self._lookup.tokenized(loaded, prompt, request.texts, offsets=request.offsets)
+            ) as parts:
+                async for part in parts:
+                    reply_bytes += part.ByteSize()
+                    check_reply_bytes(reply_bytes, self._max_message_bytes)
+                    reply.MergeFrom(part)
             return reply
 
     async def texts_of(self, model: str, ids: Sequence[Sequence[int]]) -> list[str | None]:
@@ -121,18 +125,20 @@ class EmbeddingService:
     async def _embed(self, request: pb.EmbedRequest, remaining_s: float | None) -> pb.EmbedReply:
         with self._working():
             served = self._find(request.model)
-            wanted = check_embed(request, served.loaded.version, self._max_texts)
+            wanted = check_embed(request, served.loaded.version, served.loaded.space, self._max_texts)
             unique = distinct(request.texts)
             started = perf_counter()
             limit = reply_limit(request, wanted, self._max_message_bytes)
-            parts = await self._lookup.parts(served.loaded, unique, wanted, limit)
-            found = await self._lookup.known(served.loaded, parts.texts, wanted, request.cache)
+            limit.check(len(unique.texts))
+            parts = await self._lookup.parts(served.loaded, unique, wanted, limit) if wanted.chunk else None
+            texts = parts.texts if parts else unique.texts
+            found = await self._lookup.known(served.loaded, texts, wanted, request.cache)
             tokenize_s = perf_counter() - started
-            texts = [one for one in found if isinstance(one, Text)]
+            unknown = [one for one in found if isinstance(one, Text)]
             computed = NOTHING
-            if texts:
+            if unknown:
                 left_s = None if remaining_s is None else remaining_s - tokenize_s
-                computed = await served.batcher.compute(texts, wanted.lane, left_s)
+                computed = await served.batcher.compute(unknown, wanted.lane, left_s)
             answers = _answers(found, computed)
             encoded, usable = finish(
                 matrix(answers, served.loaded.version.dimension),
@@ -140,15 +146,18 @@ class EmbeddingService:
                 normalize=wanted.normalize,
                 encoding=wanted.encoding,
             )
-            made, kept = items(answers, usable, parts.of, unique.index, chunked=wanted.chunk)
+            if parts:
+                made, leaving = items_of_parts(answers, usable, parts.of, unique.index)
+            else:
+                made, leaving = items(answers, usable, unique.index), usable
             reply = _heading(request, served.loaded, wanted)
-            reply.matrix = encoded[kept].tobytes()
+            reply.matrix = (encoded if leaving.all() else encoded[leaving]).tobytes()
             reply.items.extend(made)
             reply.padding_tokens = computed.padding_tokens
             reply.timing.queue_us = round(computed.queue_s * 1e6)
             reply.timing.tokenize_us = round(tokenize_s * 1e6)
             reply.timing.compute_us = round(computed.compute_s * 1e6)
-            _measure(reply, wanted.lane, tokenize_s)
+            _measure(reply.model, made, wanted.lane, tokenize_s)
             return reply
 
     @contextmanager
@@ -176,7 +185,7 @@ class EmbeddingService:
         version = served.loaded.version
         return pb.ModelInfo(
             model=version.id,
-            space=version.space,
+            space=served.loaded.space,
             backend=served.loaded.backend.name,
             dimension=version.dimension,
             max_tokens=version.max_tokens,
@@ -219,13 +228,15 @@ def _heading(request: pb.EmbedRequest, loaded: LoadedModel, wanted: Wanted) -> p
     )
 
 
-def _measure(reply: pb.EmbedReply, lane: Lane, tokenize_s: float) -> None:
-    failed = 0
-    for item in reply.items:
+def _measure(model: str, made: Sequence[pb.Item], lane: Lane, tokenize_s: float) -> None:
+    failed = dropped = 0
+    for item in made:
+        dropped += item.tokens_dropped
         if item.row < 0:
             failed += 1
             EMBEDDER_ERRORS.labels("text", ITEM_KINDS[item.error.code]).inc()
-    EMBEDDER_TEXTS.labels(reply.model, lane, "error").inc(failed)
-    EMBEDDER_TEXTS.labels(reply.model, lane, "ok").inc(len(reply.items) - failed)
-    EMBEDDER_TOKENS.labels(reply.model, "dropped").inc(sum(item.tokens_dropped for item in reply.items))
-    EMBEDDER_SECONDS.labels(reply.model, lane, "tokenize").observe(tokenize_s)
+    if failed:
+        EMBEDDER_TEXTS.labels(model, lane, "error").inc(failed)
+    EMBEDDER_TEXTS.labels(model, lane, "ok").inc(len(made) - failed)
+    EMBEDDER_TOKENS.labels(model, "dropped").inc(dropped)
+    EMBEDDER_SECONDS.labels(model, lane, "tokenize").observe(tokenize_s)

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from typing import Any, Final, NoReturn
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
 
 import grpc
 from google.rpc import code_pb2
 from grpc_status import rpc_status
 
+from sidecar.embedding.requestids import from_headers, shortened
 from sidecar.embedding.service import EmbeddingService
-from sidecar.embedding.statuses import retry_after_s, status_of
+from sidecar.embedding.statuses import Fault, retry_after_s, status_of
 from sidecar.errors import ErrorKind, SidecarError
 from sidecar.rpc.pb import embedding_pb2 as pb
 from sidecar.rpc.pb import embedding_pb2_grpc
@@ -32,11 +33,8 @@ class EmbedderServicer(embedding_pb2_grpc.EmbedderServicer):
     async def Embed(  # noqa: N802 - the name in the contract
         self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.EmbedReply]
     ) -> pb.EmbedReply:
-        try:
-            with _counted():
-                return await self._embed(request, context)
-        except SidecarError as error:
-            await _abort(context, error)
+        async with _aborting(context, request.request_id) as request.request_id:
+            return await self._embed(request, context)
 
     async def EmbedStream(  # noqa: N802
         self,
@@ -53,11 +51,9 @@ class EmbedderServicer(embedding_pb2_grpc.EmbedderServicer):
     async def Tokenize(  # noqa: N802
         self, request: pb.TokenizeRequest, context: grpc.aio.ServicerContext[pb.TokenizeRequest, pb.TokenizeReply]
     ) -> pb.TokenizeReply:
-        try:
-            with _counted(), self._service.inflight.hold(request.ByteSize()):
+        async with _aborting(context):
+            with self._service.inflight.hold(request.ByteSize()):
                 return await self._service.tokenize(request)
-        except SidecarError as error:
-            await _abort(context, error)
 
     async def _embed(
         self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[pb.EmbedRequest, Any]
@@ -69,18 +65,20 @@ class EmbedderServicer(embedding_pb2_grpc.EmbedderServicer):
     async def _stream_reply(
         self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.StreamReply]
     ) -> pb.StreamReply:
+        request.request_id = _request_id(context, request.request_id)
         try:
             with _counted():
                 reply = await self._embed(request, context)
             return pb.StreamReply(reply=reply, credit_tokens=_STREAM_CREDIT_TOKENS)
-        except SidecarError as error:
-            status = status_of(error)
+        except Exception as error:  # noqa: BLE001 - the edge: one request of the stream has failed, not the others
+            refusal = _logged(error, request.request_id)
+            status = status_of(refusal)
             return pb.StreamReply(
                 error=pb.StreamError(
                     code=status.code,
                     message=status.message,
                     request_id=request.request_id,
-                    retry_after_ms=round(retry_after_s(error) * 1000),
+                    retry_after_ms=round(retry_after_s(refusal) * 1000),
                 ),
                 credit_tokens=_STREAM_CREDIT_TOKENS,
             )
@@ -95,19 +93,16 @@ class ModelsServicer(embedding_pb2_grpc.ModelsServicer):
     async def List(  # noqa: N802
         self,
         request: pb.ListModelsRequest,  # noqa: ARG002 - it has no fields
-        context: grpc.aio.ServicerContext[pb.ListModelsRequest, pb.ListModelsReply],  # noqa: ARG002
+        context: grpc.aio.ServicerContext[pb.ListModelsRequest, pb.ListModelsReply],
     ) -> pb.ListModelsReply:
-        with _counted():
+        async with _aborting(context):
             return self._service.models()
 
     async def Get(  # noqa: N802
         self, request: pb.GetModelRequest, context: grpc.aio.ServicerContext[pb.GetModelRequest, pb.ModelInfo]
     ) -> pb.ModelInfo:
-        try:
-            with _counted():
-                return self._service.model(request.model)
-        except SidecarError as error:
-            await _abort(context, error)
+        async with _aborting(context):
+            return self._service.model(request.model)
 
 
 async def _write_in_order(
@@ -137,7 +132,27 @@ def _counted() -> Iterator[None]:
             EMBEDDER_ERRORS.labels("request", kind).inc()
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: SidecarError) -> NoReturn:
-    status = rpc_status.to_status(status_of(error))
-    _log.debug("refused a call", action="call_refused", kind=error.kind, reason=str(error))
-    await context.abort(status.code, status.details, status.trailing_metadata)
+@asynccontextmanager
+async def _aborting(context: grpc.aio.ServicerContext[Any, Any], given: str = "") -> AsyncIterator[str]:
+    """Answer every error of a call with its status; the value is the id of the call, which may be given."""
+    request_id = _request_id(context, given)
+    try:
+        with _counted():
+            yield request_id
+    except Exception as error:  # noqa: BLE001 - the edge: the log gets the traceback, the caller an answer
+        status = rpc_status.to_status(status_of(_logged(error, request_id), shortened(request_id)))
+        await context.abort(status.code, status.details, status.trailing_metadata)
+
+
+def _request_id(context: grpc.aio.ServicerContext[Any, Any], given: str) -> str:
+    return given or from_headers(context.invocation_metadata() or ())
+
+
+def _logged(error: Exception, request_id: str) -> SidecarError:
+    """Write a line about a call that is refused or has failed; the value is what its caller is told."""
+    name = shortened(request_id)
+    if isinstance(error, SidecarError):
+        _log.info("refused a call", action="call_refused", kind=error.kind, reason=str(error), request_id=name)
+        return error
+    _log.error("a call failed", action="call_failed", request_id=name, exc_info=error)
+    return Fault()

@@ -51,10 +51,21 @@ class NotServing(SidecarError):
         return f"the embedder is {self.state}"
 
 
-def status_of(error: SidecarError) -> status_pb2.Status:
-    """The status that a caller gets for an error of ours."""
+@dataclass(eq=False)
+class Fault(SidecarError):
+    """What the caller is told of an exception that nobody expected; the log has the rest."""
+
+    kind = ErrorKind.INTERNAL
+
+    def __str__(self) -> str:
+        return "this is a fault of the server; its log says more"
+
+
+def status_of(error: SidecarError, request_id: str = "") -> status_pb2.Status:
+    """The status that a caller gets for an error of ours, with the id that the log knows the call by."""
+    details = [*_details(error), *([error_details_pb2.RequestInfo(request_id=request_id)] if request_id else [])]
     code = _CODES.get(error.kind, code_pb2.INTERNAL)
-    return status_pb2.Status(code=code, message=str(error), details=[_packed(detail) for detail in _details(error)])
+    return status_pb2.Status(code=code, message=str(error), details=[_packed(detail) for detail in details])
 
 
 def retry_after_s(error: SidecarError) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,30 @@ from sidecar.errors import ConfigurationError
 from sidecar.jsontext import dumps
 from sidecar.models.fingerprint import tokenizer_document
 
+_MOST_CHARACTERS: Final = 65_536  # tokenised in some 50 ms: all of 32 MB would hold a thread for half a minute
+_CHARACTERS_PER_TOKEN: Final = 16  # more than any language has on average
+
+
+def most_characters(max_tokens: int) -> int:
+    """How much of a text is tokenised at once: enough to fill the model, and not more than others can wait for."""
+    return max(_MOST_CHARACTERS, _CHARACTERS_PER_TOKEN * max_tokens)
+
+
+def window(text: str, start: int, size: int) -> str:
+    """The next characters, up to the end of a word if one ends in their second half: half a word has other tokens."""
+    end = start + size
+    if end >= len(text):
+        return text[start:]
+    after_word = (place for place in range(end, end - size // 2, -1) if text[place - 1].isspace())
+    return text[start : next(after_word, end)]
+
 
 @dataclass(frozen=True, slots=True)
 class TokenizedText:
     """A text as the model sees it."""
 
     ids: NDArray[np.int32]  # special tokens included, at most as many as the model takes
-    dropped: int  # tokens cut off at the end
+    dropped: int  # tokens cut off at the end; at least so many if the text has more than `most_characters`
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +51,7 @@ class TextTokenizer:
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         self._tokenizer = tokenizer
+        self._most_characters = most_characters(max_tokens)
         self._content_limit = max_tokens - tokenizer.num_special_tokens_to_add(is_pair=False)
 
     @classmethod
@@ -46,9 +64,16 @@ class TextTokenizer:
             raise ConfigurationError(f"tokenizer.json cannot be read: {error}") from error
 
     def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
-        """The token ids of each text; what is beyond the limit is cut off at the end and counted."""
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [self._finish(encoding) for encoding in encodings]
+        """The token ids of each text; what is beyond the limit is cut off at the end and counted.
+
+        Of a text of more than `most_characters` only so many are looked at, to the end of a word.
+        """
+        seen = [window(text, 0, self._most_characters) for text in texts]
+        encodings = self._tokenizer.encode_batch(seen, add_special_tokens=False)
+        return [
+            self._finish(encoding, unseen=len(part) < len(text))
+            for encoding, part, text in zip(encodings, seen, texts, strict=True)
+        ]
 
     def text_of(self, ids: Sequence[int]) -> str | None:
         """The text that has exactly these token ids, special tokens included; None if none has.
@@ -68,12 +93,12 @@ class TextTokenizer:
         """`spans` of one text."""
         return self.spans(prompt, [text])[0]
 
-    def _finish(self, encoding: Encoding) -> TokenizedText:
-        dropped = max(len(encoding) - self._content_limit, 0)
-        if dropped:
+    def _finish(self, encoding: Encoding, *, unseen: bool) -> TokenizedText:
+        beyond = max(len(encoding) - self._content_limit, 0)
+        if beyond:
             encoding.truncate(self._content_limit)
         ids = self._tokenizer.post_process(encoding, add_special_tokens=True).ids
-        return TokenizedText(np.array(ids, dtype=np.int32), dropped)
+        return TokenizedText(np.array(ids, dtype=np.int32), max(beyond, int(unseen)))
 
 
 def _spans(encoding: Encoding, prompt_length: int) -> TokenSpans:

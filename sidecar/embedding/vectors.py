@@ -22,6 +22,6 @@ def finish(
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         if normalize:
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        encoded = vectors.astype(DTYPES[encoding])
+        encoded = vectors.astype(DTYPES[encoding], copy=False)
     usable = np.isfinite(encoded).all(axis=1) & encoded.any(axis=1)
     return encoded, usable

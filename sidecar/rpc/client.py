@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from sidecar.errors import EmbedderMisbehaved
+from sidecar.errors import EmbedderMisbehaved, InvalidInput
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Embeddings, Lane, ServedModel
 from sidecar.provenance import well_formed
@@ -20,7 +20,7 @@ from sidecar.rpc.addresses import parse
 from sidecar.rpc.connections import Connection, Connector, watched_credentials
 from sidecar.rpc.pb import embedding_pb2 as pb
 from sidecar.rpc.replicas import Replicas
-from sidecar.rpc.replies import Limits, Part, join, rows, split
+from sidecar.rpc.replies import Limits, Part, join, rows, split, within
 from sidecar.rpc.streaming import BulkStream, async_batches
 
 _MAX_PART_TEXTS: Final = 256
@@ -61,6 +61,7 @@ class EmbedderClient:
         self._tls = (tls_ca, tls_certificate, tls_key)
         self._max_message_bytes = max_message_bytes
         self._limits = Limits(_MAX_PART_TEXTS, _MAX_PART_BYTES, max_message_bytes - _MESSAGE_OVERHEAD_BYTES)
+        self._limits_of: dict[str, Limits] = {}  # by model, of servers that take less than that
 
     async def __aenter__(self) -> Self:
         """Get ready to connect. Raises ConfigurationError for a certificate or key that cannot be read."""
@@ -85,14 +86,17 @@ class EmbedderClient:
         options = pb.EmbedRequest(
             model=model, expect_space=expect_space, role=_ROLES[role], lane=_LANES[lane], encoding=pb.ENCODING_FLOAT32
         )
-        answered = await self._send(tuple(split(sendable, self._limits)), options, timeout_s)
-        return join(
-            sendable,
-            answered,
-            model=model,
-            expect_space=expect_space,
-            max_text_bytes=self._limits.max_text_bytes,
-        )
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        limits = self._limits_of.get(model, self._limits)
+        try:
+            answered = await self._send(tuple(split(sendable, limits)), options, timeout_s, deadline)
+        except InvalidInput as refusal:
+            limits_there = await self._limits_there(model, deadline) if refusal.field == "texts" else limits
+            if limits_there == limits:
+                raise
+            limits = limits_there
+            answered = await self._send(tuple(split(sendable, limits)), options, timeout_s, deadline)
+        return join(sendable, answered, model=model, expect_space=expect_space, max_text_bytes=limits.max_text_bytes)
 
     async def encode(
         self,
@@ -156,7 +160,7 @@ class EmbedderClient:
             ask_alone=ask_alone,
             version=_served(info).version,
             role=role,
-            limits=replace(self._limits, max_texts=min(_STREAM_BATCH_TEXTS, info.max_texts)),
+            limits=within(replace(self._limits, max_texts=_STREAM_BATCH_TEXTS), info, self._max_message_bytes),
             timeout_s=timeout_s,
         )
 
@@ -193,10 +197,16 @@ class EmbedderClient:
 
         return await self._replicas.ask(call, timeout_s=timeout_s, model=model)
 
+    async def _limits_there(self, model: str, deadline: float) -> Limits:
+        """What the server takes, which is asked for only when it has refused what we take for granted."""
+        left_s = max(deadline - asyncio.get_running_loop().time(), 0.0)
+        info = await self._info(model, min(left_s, _LOOKUP_TIMEOUT_S))
+        self._limits_of[model] = within(self._limits, info, self._max_message_bytes)
+        return self._limits_of[model]
+
     async def _send(
-        self, parts: Sequence[Part], options: pb.EmbedRequest, timeout_s: float
+        self, parts: Sequence[Part], options: pb.EmbedRequest, timeout_s: float, deadline: float
     ) -> list[tuple[Part, pb.EmbedReply]]:
-        deadline = asyncio.get_running_loop().time() + timeout_s
         if len(parts) == 1:  # a query: spare it the task
             return [(parts[0], await self._call(parts[0], options, timeout_s, deadline))]
         turn = asyncio.Semaphore(_MAX_PARTS_IN_FLIGHT)

@@ -16,6 +16,11 @@ from sidecar.rpc.pb import embedding_pb2 as pb
 
 _SPECIAL_TOKENS: Final = 8  # more than any model puts around a text
 
+# What stands beside texts and vectors in a message, at most.
+_HEADING_BYTES: Final = 2_048
+_TEXT_BYTES: Final = 8  # tag and length
+_ITEM_BYTES: Final = 280  # as the server reckons
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -32,6 +37,15 @@ class Limits:
     max_texts: int
     max_part_bytes: int
     max_text_bytes: int
+
+
+def within(limits: Limits, info: pb.ModelInfo, max_message_bytes: int) -> Limits:
+    """The same limits, but no more than the server takes and no more vectors than a message to us holds."""
+    answer_bytes = min(info.max_message_bytes, max_message_bytes) - _HEADING_BYTES
+    rows = max(answer_bytes // (4 * info.dimension + _ITEM_BYTES), 1)
+    max_texts = min(limits.max_texts, info.max_texts, rows)
+    room = max(info.max_message_bytes - _HEADING_BYTES - _TEXT_BYTES * max_texts, 0)
+    return Limits(max_texts, min(limits.max_part_bytes, room), min(limits.max_text_bytes, room))
 
 
 def split(texts: Sequence[str], limits: Limits) -> Iterator[Part]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sidecar.config import EmbedderSettings
 from sidecar.embedding.loading import LoadedModel
 from sidecar.embedding.server import serving
+from sidecar.embedding.service import EmbeddingService
 from sidecar.errors import DeadlineExceeded, EmbedderUnavailable, InvalidInput, ModelNotFound, SpaceMismatch
 from sidecar.model import Role
 from sidecar.models.store import ModelStore
@@ -153,6 +154,48 @@ async def test_a_server_that_hangs_or_goes_ends_a_stream_in_time(minilm: LoadedM
     with pytest.raises(EmbedderUnavailable):
         await once_more()
     await client.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("limits", "texts", "most"),
+    [
+        pytest.param({"max_texts": 7}, [f"text {n}" for n in range(20)], 7, id="texts of a request"),
+        pytest.param(
+            {"max_message_bytes": 20_000}, [f"{n} " + "word " * 800 for n in range(8)], 4, id="bytes of a request"
+        ),
+        pytest.param({"max_message_bytes": 20_000}, [f"text {n}" for n in range(20)], 9, id="bytes of the reply"),
+    ],
+)
+async def test_what_a_server_with_small_limits_refuses_is_sent_again_in_parts(
+    limits: dict[str, int], texts: list[str], most: int, minilm: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    embed = EmbeddingService.embed
+
+    async def counting(self: EmbeddingService, request: Any, remaining_s: float | None = None) -> Any:
+        asked.append(len(request.texts))
+        return await embed(self, request, remaining_s)
+
+    monkeypatch.setattr(EmbeddingService, "embed", counting)
+    loaded = replace(minilm, backend=InThread(CountedBackend()))
+    settings = EmbedderSettings(**{"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0", **limits})
+    async with serving(settings, ready(loaded)) as running, EmbedderClient(running.address) as client:
+        found = await client.embed(texts, Role.PASSAGE, model=MINILM, lane=Lane.BULK, timeout_s=20)
+        assert [item.row for item in found.items] == list(range(len(texts)))
+        asked.clear()
+        await client.encode(texts, Role.PASSAGE, model=MINILM)
+        assert (max(asked), sum(asked)) == (most, len(texts))  # what it has learnt
+        asked.clear()
+        rows = sum([len(batch.matrix) async for batch in client.embed_many(texts, Role.PASSAGE, model=MINILM)])
+        assert (max(asked), sum(asked), rows) == (most, len(texts), len(texts))
+
+
+async def test_a_text_that_the_server_never_takes_fails_alone(minilm: LoadedModel) -> None:
+    settings = EmbedderSettings(listen="127.0.0.1:0", http_listen="127.0.0.1:0", max_message_bytes=10_000)
+    async with serving(settings, ready(minilm)) as running, EmbedderClient(running.address) as client:
+        found = await client.embed(["a", "b" * 20_000], Role.PASSAGE, model=MINILM, lane=Lane.BULK, timeout_s=20)
+        assert found.items[0].row == 0
+        assert re.fullmatch(r"the text has 20000 bytes; a message takes at most 7\d{3}", found.items[1].error or "")
 
 
 async def test_encode_gives_one_row_per_text_or_raises(minilm: LoadedModel) -> None:

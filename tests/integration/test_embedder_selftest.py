@@ -63,13 +63,23 @@ def no_mask(backend: Any) -> None:
     backend.compute = without
 
 
+def short_floats(backend: Any) -> None:
+    import torch
+
+    for weight in backend._modules[0].auto_model.parameters():
+        weight.data = weight.data.to(torch.float8_e4m3fn).float()
+
+
 def not_a_number(backend: Any) -> None:
     backend._modules[0].auto_model.embeddings.LayerNorm.weight.data[0] = float("nan")
 
 
 @pytest.mark.parametrize(
     "spoil",
-    [pytest.param(spoil, id=spoil.__name__) for spoil in (cls_pooling, dead_layer, normalised, no_mask, not_a_number)],
+    [
+        pytest.param(spoil, id=spoil.__name__)
+        for spoil in (cls_pooling, dead_layer, normalised, no_mask, short_floats, not_a_number)
+    ],
 )
 async def test_a_spoilt_model_is_refused(spoil: Callable[[Any], None], minilm: LoadedModel, backend: Any) -> None:
     spoil(backend)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sidecar.embedding.cache import Entry, VectorCache, cache_key, pack, unpack
+from sidecar.embedding.cache import Entry, VectorCache, keys_of, pack, unpack
 from sidecar.embedding.vectorfile import VectorFile
 
 DISK_BYTES = 16_777_216
@@ -40,7 +40,10 @@ def test_a_damaged_entry_is_none(damage, dimension: int) -> None:  # type: ignor
 
 
 def test_the_key_tells_space_back_end_and_text() -> None:
-    keys = {cache_key(*parts) for parts in [("s", "b", "t"), ("s2", "b", "t"), ("s", "b2", "t"), ("s", "b", "t2")]}
+    keys = {
+        keys_of(space, by)(text)
+        for space, by, text in [("s", "b", "t"), ("s2", "b", "t"), ("s", "b2", "t"), ("s", "b", "t2")]
+    }
     assert (len(keys), {len(key) for key in keys}) == (4, {32})
 
 

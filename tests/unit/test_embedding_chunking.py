@@ -2,7 +2,7 @@ from functools import partial
 
 import pytest
 
-from sidecar.embedding.chunking import Part, Parts, cut, joined, whole
+from sidecar.embedding.chunking import Part, Parts, cut, joined
 from sidecar.embedding.tokenizing import TextTokenizer, TokenSpans
 from sidecar.models.sources import package_folder
 
@@ -40,6 +40,9 @@ def parts(text: str, prompt: str = "", max_tokens: int = 8) -> list[str]:
             id="a window of almost nothing",
         ),
         pytest.param("a " + "x" * 5_000, "", ["a " + "x" * 5_000], id="a long word that is one token"),
+        pytest.param(
+            " " * 40_000 + "one", "", [" " * 32_768, " " * (40_000 - 32_768) + "one"], id="spaces almost without end"
+        ),
     ],
 )
 def test_where_a_text_is_cut(text: str, prompt: str, expected: list[str]) -> None:
@@ -87,4 +90,3 @@ def test_equal_parts_are_one() -> None:
     assert joined(texts, spans) == Parts(
         ("one ", "two"), ((Part(0, 0, 4), Part(1, 4, 7)), (Part(1, 0, 3),), (Part(0, 0, 4),))
     )
-    assert whole(["one", ""]) == Parts(("one", ""), ((Part(0, 0, 3),), (Part(1, 0, 0),)))

@@ -43,6 +43,7 @@ def test_the_four_shapes_of_input(given: object, texts: tuple[str, ...], ids: tu
         pytest.param(body(input=[1, True]), "input", id="a boolean is no token id"),
         pytest.param(body(input=[-1]), "input", id="a negative id"),
         pytest.param(body(input=[[1], [2**32]]), "input[1]", id="an id beyond 32 bits"),
+        pytest.param(body(input=[[1], [1] * 65_537]), "input[1]", id="more ids than any model takes"),
         pytest.param(body(dimensions=0), "dimensions", id="no dimensions"),
         pytest.param(body(dimensions=True), "dimensions", id="a boolean is no number"),
         pytest.param(body(dimensions=1.5), "dimensions", id="half a dimension"),

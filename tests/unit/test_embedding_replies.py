@@ -1,7 +1,7 @@
 import numpy as np
 
-from sidecar.embedding.chunking import Part, whole
-from sidecar.embedding.replies import EMPTY, Answer, broken, distinct, items, matrix, too_long
+from sidecar.embedding.chunking import Part
+from sidecar.embedding.replies import EMPTY, Answer, broken, distinct, items, items_of_parts, matrix, too_long
 
 
 def vector(*values: float) -> np.ndarray:
@@ -24,9 +24,7 @@ def test_every_kind_of_answer_in_one_reply() -> None:
         Answer(vector(5, 6), tokens=5, shared=True),
     ]
     assert matrix(answers, 2).tolist() == [[1, 2], [0, 0], [3, 4], [5, 6]]
-    parts = whole(["text"] * len(answers)).of
-    made, kept = items(answers, np.array([True, False, True, True]), parts, [0, 1, 2, 3, 4, 5, 4, 0])
-    assert kept.tolist() == [0, 2, 3]
+    made = items(answers, np.array([True, False, True, True]), [0, 1, 2, 3, 4, 5, 4, 0])
     assert [item.row for item in made] == [0, -1, -1, -1, 1, 2, 1, 0]
     assert [item.tokens for item in made] == [3, 0, 6, 4, 5, 5, 5, 3]
     assert [item.deduplicated for item in made] == [False] * 5 + [True] * 3
@@ -42,13 +40,13 @@ def test_every_kind_of_answer_in_one_reply() -> None:
 def test_a_reply_without_any_vector() -> None:
     answers = [Answer(failure=EMPTY)]
     pooled = matrix(answers, 4)
-    made, kept = items(answers, np.zeros(0, dtype=np.bool_), whole([""]).of, [0])
-    assert (pooled.shape, [item.row for item in made], kept.tolist()) == ((0, 4), [-1], [])
+    made = items(answers, np.zeros(0, dtype=np.bool_), [0])
+    assert (pooled.shape, [item.row for item in made]) == ((0, 4), [-1])
 
 
 def test_a_refused_long_text_tells_its_length_and_the_limit() -> None:
     failure = too_long(16, dropped=4)
-    assert (failure.code, failure.message) == (11, "the text has 20 tokens; the model takes 16")
+    assert (failure.code, failure.message) == (11, "the text has at least 20 tokens; the model takes 16")
 
 
 def test_the_parts_of_a_text_have_rows_of_their_own() -> None:
@@ -63,8 +61,8 @@ def test_the_parts_of_a_text_have_rows_of_their_own() -> None:
         (Part(0, 0, 30), Part(2, 30, 50), Part(3, 50, 60)),
         (Part(0, 0, 30),),
     ]
-    made, kept = items(answers, np.array([True, True, False, True]), of, [0, 1, 2, 0], chunked=True)
-    assert kept.tolist() == [0, 1]  # nobody gets the last part of the text that has failed
+    made, kept = items_of_parts(answers, np.array([True, True, False, True]), of, [0, 1, 2, 0])
+    assert kept.tolist() == [True, True, False, False]  # nobody gets the last part of the text that has failed
     assert [item.row for item in made] == [1, -1, 0, 1]
     assert [[(c.row, c.char_start, c.char_end) for c in item.chunks] for item in made] == [
         [(1, 0, 40), (0, 40, 70), (1, 70, 110)],
@@ -82,5 +80,5 @@ def test_the_parts_of_a_text_have_rows_of_their_own() -> None:
 
 
 def test_without_chunks_none_are_told() -> None:
-    made, _ = items([Answer(vector(1, 2))], np.array([True]), whole(["a"]).of, [0])
-    assert not made[0].chunks
+    (made,) = items([Answer(vector(1, 2))], np.array([True]), [0])
+    assert not made.chunks

@@ -24,7 +24,7 @@ def request(**fields: object) -> pb.EmbedRequest:
 
 
 def test_defaults_are_the_model_versions() -> None:
-    wanted = check_embed(request(), VERSION, 4)
+    wanted = check_embed(request(), VERSION, VERSION.space, 4)
     assert (wanted.space, wanted.normalize, wanted.dimension) == (VERSION.space, True, 8)
     assert (wanted.encoding, wanted.lane, wanted.refuse_long) == (pb.ENCODING_FLOAT32, Lane.BULK, False)
 
@@ -45,7 +45,7 @@ def test_defaults_are_the_model_versions() -> None:
 )
 def test_bad_fields_are_named(fields: dict[str, object], bad: list[str]) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        check_embed(request(**fields), VERSION, 4)
+        check_embed(request(**fields), VERSION, VERSION.space, 4)
     assert [violation.field for violation in refused.value.violations] == bad
 
 
@@ -53,12 +53,19 @@ def test_a_role_is_needed_only_where_the_prompts_differ() -> None:
     assert prompt_of(pb.ROLE_UNSPECIFIED, VERSION) == ""
     check_tokenize(pb.TokenizeRequest(texts=["a"]), VERSION, 4)
     for check in (
-        lambda: check_embed(request(), ASYMMETRIC, 4),
+        lambda: check_embed(request(), ASYMMETRIC, ASYMMETRIC.space, 4),
         lambda: check_tokenize(pb.TokenizeRequest(texts=["a"]), ASYMMETRIC, 4),
     ):
         with pytest.raises(InvalidRequest, match="role: must be given"):
             check()
-    assert check_embed(request(role=pb.ROLE_QUERY), ASYMMETRIC, 4).prompt == "query: "
+    assert check_embed(request(role=pb.ROLE_QUERY), ASYMMETRIC, ASYMMETRIC.space, 4).prompt == "query: "
+
+
+def test_a_text_that_is_counted_whole_may_not_be_huge() -> None:
+    check_tokenize(pb.TokenizeRequest(texts=["a" * 65_536]), VERSION, 4)
+    with pytest.raises(InvalidRequest) as refused:
+        check_tokenize(pb.TokenizeRequest(texts=["a", "b" * 65_537, "c" * 99_999]), VERSION, 4)
+    assert str(refused.value) == "texts[1]: must have at most 65536 characters, not 65537"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,7 @@ def test_a_role_is_needed_only_where_the_prompts_differ() -> None:
     ],
 )
 def test_what_becomes_of_a_long_text(on_too_long: int, *, refuse_long: bool, chunk: bool) -> None:
-    wanted = check_embed(request(on_too_long=on_too_long), VERSION, 4)
+    wanted = check_embed(request(on_too_long=on_too_long), VERSION, VERSION.space, 4)
     assert (wanted.refuse_long, wanted.chunk) == (refuse_long, chunk)
 
 
@@ -88,7 +95,7 @@ def test_what_becomes_of_a_long_text(on_too_long: int, *, refuse_long: bool, chu
 )
 def test_how_many_vectors_a_reply_has_room_for(fields: dict[str, object], rows: int) -> None:
     asked = request(**fields)
-    limit = reply_limit(asked, check_embed(asked, VERSION, 4), 10_000)
+    limit = reply_limit(asked, check_embed(asked, VERSION, VERSION.space, 4), 10_000)
     assert limit.rows == rows
     limit.check(rows)
     with pytest.raises(
@@ -99,7 +106,7 @@ def test_how_many_vectors_a_reply_has_room_for(fields: dict[str, object], rows: 
 
 def test_another_space_is_refused_and_the_actual_one_is_told() -> None:
     with pytest.raises(SpaceMismatch) as refused:
-        check_embed(request(expect_space="sha256:" + "0" * 64), VERSION, 4)
+        check_embed(request(expect_space="sha256:" + "0" * 64), VERSION, VERSION.space, 4)
     assert refused.value.actual == VERSION.space
 
 
@@ -108,12 +115,17 @@ def test_another_space_is_refused_and_the_actual_one_is_told() -> None:
     [pytest.param({"dimension": 4}, id="fewer components"), pytest.param({"normalize": False}, id="not scaled")],
 )
 def test_what_changes_the_numbers_changes_the_space(fields: dict[str, object]) -> None:
-    wanted = check_embed(request(**fields), VERSION, 4)
+    wanted = check_embed(request(**fields), VERSION, VERSION.space, 4)
     assert wanted.space != VERSION.space
     with pytest.raises(SpaceMismatch):
-        check_embed(request(expect_space=VERSION.space, **fields), VERSION, 4)
-    assert check_embed(request(expect_space=wanted.space, **fields), VERSION, 4) == wanted
+        check_embed(request(expect_space=VERSION.space, **fields), VERSION, VERSION.space, 4)
+    assert check_embed(request(expect_space=wanted.space, **fields), VERSION, VERSION.space, 4) == wanted
 
 
 def test_the_whole_dimension_named_is_the_same_space() -> None:
-    assert check_embed(request(dimension=8, normalize=True, expect_space=VERSION.space), VERSION, 4).dimension == 8
+    assert (
+        check_embed(
+            request(dimension=8, normalize=True, expect_space=VERSION.space), VERSION, VERSION.space, 4
+        ).dimension
+        == 8
+    )

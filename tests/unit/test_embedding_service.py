@@ -156,7 +156,7 @@ async def test_a_cached_long_text_is_refused_where_it_must_not_be_cut(loaded: Lo
         await service.embed(request("word " * 300))
         refused = await service.embed(request("word " * 300, on_too_long=pb.ON_TOO_LONG_ERROR))
     assert backend.texts == 1
-    assert refused.items[0].error.message == "the text has 302 tokens; the model takes 256"
+    assert refused.items[0].error.message == "the text has at least 302 tokens; the model takes 256"
 
 
 async def test_the_same_bytes_after_a_restart(loaded: LoadedModel, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from sidecar.embedding.tokenizing import TextTokenizer
+from sidecar.embedding.tokenizing import TextTokenizer, most_characters, window
 from sidecar.errors import ConfigurationError, InvalidInput
 from sidecar.models.sources import package_folder
 
@@ -33,6 +33,40 @@ def test_ids_equal_the_librarys_own_truncation(texts: list[str]) -> None:
         expected = LIBRARY.encode(text)
         assert found.ids.tolist() == expected.ids
         assert found.dropped == sum(part.special_tokens_mask.count(0) for part in expected.overflowing)
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "most"),
+    [
+        pytest.param(256, 65_536, id="a short model"),
+        pytest.param(8_192, 131_072, id="a long model"),
+    ],
+)
+def test_how_much_of_a_text_is_looked_at(max_tokens: int, most: int) -> None:
+    assert most_characters(max_tokens) == most
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        pytest.param("one two", "one two", id="all of it"),
+        pytest.param("one two three", "one two ", id="to the end of a word"),
+        pytest.param("abcdefghijkl", "abcdefghij", id="no word ends"),
+        pytest.param("one abcdefghijkl", "one abcdef", id="a word ends in the first half"),
+    ],
+)
+def test_a_window_ends_with_a_word_if_it_can(text: str, found: str) -> None:
+    assert window(text, 0, 10) == found
+
+
+def test_a_huge_text_is_that_of_which_enough_is_seen() -> None:
+    words = "unladen swallow, " * 5_000  # 85,000 characters
+    seen = window(words, 0, 65_536)
+    (whole,), (part,) = TOKENIZER.encode([words]), TOKENIZER.encode([seen])
+    assert whole.ids.tolist() == part.ids.tolist() == LIBRARY.encode(words).ids
+    assert whole.dropped == part.dropped > 1_000
+    (blank,) = TOKENIZER.encode([" " * 65_536 + "word"])
+    assert (blank.ids.tolist(), blank.dropped) == ([101, 102], 1)
 
 
 @pytest.mark.parametrize(

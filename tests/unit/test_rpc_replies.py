@@ -4,7 +4,7 @@ import pytest
 from sidecar.errors import EmbedderMisbehaved, SpaceMismatch
 from sidecar.ports import Embeddings
 from sidecar.rpc.pb import embedding_pb2 as pb
-from sidecar.rpc.replies import Limits, Part, join, split
+from sidecar.rpc.replies import Limits, Part, join, split, within
 
 LIMITS = Limits(max_texts=3, max_part_bytes=10, max_text_bytes=20)
 
@@ -27,6 +27,21 @@ def test_split(texts: list[str], parts: list[list[str]]) -> None:
     assert all(
         texts[position] == text for part in found for position, text in zip(part.positions, part.texts, strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    ("server", "ours", "expected"),
+    [
+        pytest.param({}, 10**6, Limits(100, 50_000, 900_000), id="the server takes more"),
+        pytest.param({"max_texts": 7}, 10**6, Limits(7, 50_000, 900_000), id="fewer texts"),
+        pytest.param({"max_message_bytes": 20_000}, 10**6, Limits(9, 17_880, 17_880), id="shorter messages"),
+        pytest.param({}, 20_000, Limits(9, 50_000, 900_000), id="shorter messages to us"),
+        pytest.param({"max_message_bytes": 100}, 10**6, Limits(1, 0, 0), id="no message at all"),
+    ],
+)
+def test_limits_that_hold_for_the_server_too(server: dict[str, int], ours: int, expected: Limits) -> None:
+    info = pb.ModelInfo(**{"dimension": 384, "max_texts": 1_024, "max_message_bytes": 10**6, **server})  # type: ignore[arg-type]
+    assert within(Limits(100, 50_000, 900_000), info, ours) == expected
 
 
 def reply(rows: list[list[float]], items: list[pb.Item], **fields: object) -> pb.EmbedReply:
