@@ -105,6 +105,13 @@ class ClusterUnreachable(SidecarError):
 
 
 @dataclass(eq=False)
+class ClusterTimedOut(ClusterUnreachable):
+    """The cluster has taken a request and not answered it in time: whether it was carried out is not known."""
+
+    kind = ErrorKind.DEADLINE
+
+
+@dataclass(eq=False)
 class ClusterRefused(SidecarError):
     """The cluster answered a call of ours with an error that the caller cannot go on without."""
 

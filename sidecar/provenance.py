@@ -46,7 +46,7 @@ def _leaves(node: Json) -> Iterator[str]:
 
 def well_formed(text: str) -> str:
     """The text with each lone surrogate as "?", as Java's UTF-8 encoder writes it (and as protobuf needs it)."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def hash_prefix(binding: Binding) -> str:

@@ -45,8 +45,9 @@ class Bridge:
         self._bindings = Bindings(upstream, settings.binding_ttl_s)
         bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
         passages = Passages(embedder, settings.write_embed_timeout_s)
-        self._writes = Writes(upstream, self._bindings, passages, bodies)
-        self._bulks = Bulks(upstream, self._bindings, passages, bodies)
+        for_writes = upstream.limited(settings.write_answer_timeout_s)
+        self._writes = Writes(for_writes, self._bindings, passages, bodies)
+        self._bulks = Bulks(for_writes, self._bindings, passages, bodies)
         planning = Planning(self._bindings, embedder, embed_timeout_s=settings.search_embed_timeout_s)
         self._searches = Searches(upstream, self._bindings, planning, bodies)
         self._msearches = MultiSearches(upstream, planning, bodies)
@@ -156,7 +157,7 @@ async def serving(settings: BridgeSettings, embedder: Embedder) -> AsyncIterator
     draining = False
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(
-            Upstream(settings.upstream, connect_timeout_s=settings.connect_timeout_s)
+            Upstream(settings.upstream, connect_timeout_s=settings.connect_timeout_s, tls_ca=settings.upstream_tls_ca)
         )
         bridge = Bridge(settings, upstream, embedder)
         server = _Server(

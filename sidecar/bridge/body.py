@@ -66,7 +66,10 @@ class BodyReader:
 
     @asynccontextmanager
     async def read(self, request: web.BaseRequest) -> AsyncIterator[Body]:
-        """The body; its bytes count as in work until the context ends. Raises BodyTooLarge, BridgeOverloaded."""
+        """The body; its bytes count as in work until the context ends.
+
+        Raises BodyTooLarge, BridgeOverloaded, SpoolFull, and InvalidInput for a body that is not in its coding.
+        """
         held = 0
         with Spool() as sent, Spool() as text:
             try:

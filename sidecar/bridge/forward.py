@@ -1,7 +1,9 @@
 """The way to the cluster: one connection pool, streaming both ways, nothing sent twice that might change something."""
 
 import asyncio
+import copy
 import io
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -14,7 +16,7 @@ from yarl import URL
 
 from sidecar.bridge.body import Body, continue_if_expected
 from sidecar.bridge.headers import Headers, to_client, to_upstream
-from sidecar.errors import ClusterUnreachable
+from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ConfigurationError
 from sidecar.jsontext import Json, dumps, loads
 from sidecar.ports import Reply
 from sidecar.telemetry import logger
@@ -27,16 +29,25 @@ _CALL_TIMEOUT_S = 30.0
 class Upstream:
     """The cluster behind the bridge; an async context manager, and `ports.Cluster` for the bridge's own calls."""
 
-    def __init__(self, url: str, *, connect_timeout_s: float) -> None:
+    def __init__(self, url: str, *, connect_timeout_s: float, tls_ca: str = "") -> None:
+        """`tls_ca` names a file with the authorities to trust; "": the system's. Raises ConfigurationError."""
         self._url = url
+        self._tls = trusting(tls_ca) if tls_ca else True
         # No total: a client waits for _reindex or _forcemerge as long as it likes.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
 
+    def limited(self, answer_timeout_s: float) -> Self:
+        """The same cluster over the same connections, silent for no longer than this once it is asked; 0: no limit."""
+        limited = copy.copy(self)
+        limited._timeout = aiohttp.ClientTimeout(  # noqa: SLF001 - a copy of this very object
+            total=None, sock_connect=self._timeout.sock_connect, sock_read=answer_timeout_s or None
+        )
+        return limited
+
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15, ssl=self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),  # one client's Set-Cookie must never reach another
-            timeout=self._timeout,
             auto_decompress=False,
             trust_env=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
@@ -55,8 +66,9 @@ class Upstream:
     async def send(
         self, method: str, target: str, headers: Headers, body: bytes | BinaryIO | AsyncIterator[bytes] | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One request; `target` is the raw path and query. Raises ClusterUnreachable if no answer begins.
+        """One request; `target` is the raw path and query.
 
+        Raises ClusterUnreachable if no answer begins, ClusterTimedOut if none does in time.
         A GET or HEAD without a streamed body is sent once more if the connection dies before the answer.
         """
         url = URL(self._url + target, encoded=True)
@@ -66,12 +78,14 @@ class Upstream:
             try:
                 # Bytes are sent in pieces, so that a large body does not hold up the loop.
                 data = io.BytesIO(body) if isinstance(body, bytes) else body
-                response = await self._session.request(method, url, headers=headers, data=data, allow_redirects=False)
+                response = await self._session.request(
+                    method, url, headers=headers, data=data, allow_redirects=False, timeout=self._timeout
+                )
                 break
             except (aiohttp.ClientError, TimeoutError) as error:
                 if tries and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
                     continue
-                raise ClusterUnreachable(self._url, str(error) or type(error).__name__) from error
+                raise _no_answer(self._url, error) from error
         try:
             yield response
         finally:
@@ -117,12 +131,25 @@ class Upstream:
             return await relay(request, response)
 
 
+def trusting(authorities: str) -> ssl.SSLContext:
+    """What checks a certificate against the authorities in a PEM file. Raises ConfigurationError."""
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except OSError as error:  # also what ssl raises if there is no certificate in it
+        raise ConfigurationError(f"{authorities}: {error.strerror or error}") from error
+
+
 async def read_answer(response: aiohttp.ClientResponse) -> bytes:
     """The whole body of an answer that is for the bridge itself. Raises ClusterUnreachable if it breaks off."""
     try:
         return await response.read()
     except aiohttp.ClientError as error:
-        raise ClusterUnreachable(str(response.url.origin()), str(error) or type(error).__name__) from error
+        raise _no_answer(str(response.url.origin()), error) from error
+
+
+def _no_answer(url: str, error: aiohttp.ClientError | TimeoutError) -> ClusterUnreachable:
+    kind = ClusterTimedOut if isinstance(error, aiohttp.SocketTimeoutError) else ClusterUnreachable
+    return kind(url, str(error) or type(error).__name__)
 
 
 def raw_headers(request: web.BaseRequest) -> list[tuple[str, str]]:

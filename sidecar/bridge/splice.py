@@ -7,6 +7,7 @@ been parsed as JSON before come here.
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from sidecar.jsontext import dumps, loads
@@ -70,8 +71,11 @@ def splice(document: bytes, additions: Mapping[str, bytes], drop: Collection[str
         document = _without(document, drop)
     end = document.rindex(b"}")
     is_empty = document[:end].rstrip().endswith(b"{") and next(members(document), None) is None
-    added = b",".join(dumps(name) + b":" + value for name, value in additions.items())
-    return document[:end] + (b"" if is_empty or not added else b",") + added + document[end:]
+    parts = [document[:end]]
+    for name, value in additions.items():
+        parts += (b"" if is_empty and len(parts) == 1 else b",", _key(name), value)
+    parts.append(document[end:])
+    return b"".join(parts)
 
 
 def splice_member(document: bytes, key: str, additions: Mapping[str, bytes], drop: Collection[str] = ()) -> bytes:
@@ -83,6 +87,11 @@ def splice_member(document: bytes, key: str, additions: Mapping[str, bytes], dro
 def replace_member(document: bytes, key: str, value: bytes) -> bytes:
     """The object with another value of `key`."""
     return _replace(document, _last(document, key), value)
+
+
+@lru_cache(maxsize=1_024)  # the names of bound fields come again with every document
+def _key(name: str) -> bytes:
+    return dumps(name) + b":"
 
 
 def _last(document: bytes, key: str) -> Member:

@@ -1,13 +1,28 @@
 """Bytes that are kept in memory while they are few, and in a nameless file after that."""
 
+import contextlib
 import io
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
+from sidecar.errors import ErrorKind, SidecarError
+
 _IN_MEMORY_BYTES: Final = 1024 * 1024  # most bodies are smaller; a hundred of this size are no burden either
 _PIECE_BYTES: Final = 256 * 1024
+
+
+@dataclass(eq=False)
+class SpoolFull(SidecarError):
+    """The disk takes no more of a request body."""
+
+    cause: str
+    kind = ErrorKind.OVERLOADED
+
+    def __str__(self) -> str:
+        return f"the bridge has no room in TMPDIR for the request body: {self.cause}"
 
 
 class Spool:
@@ -23,15 +38,20 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.file.close()
+        with contextlib.suppress(OSError):  # what found no room is tried once more then, and is not wanted any more
+            self.file.close()
 
     def write(self, piece: bytes) -> None:
-        """Append. Raises OSError if the disk is full."""
-        if self.size <= _IN_MEMORY_BYTES < self.size + len(piece):
-            memory, self.file = self.file, tempfile.TemporaryFile()  # noqa: SIM115 - closed with this
-            memory.seek(0)
-            self.file.write(memory.read())
-        self.file.write(piece)
+        """Append. Raises SpoolFull."""
+        try:
+            if self.size <= _IN_MEMORY_BYTES < self.size + len(piece):
+                memory, self.file = self.file, tempfile.TemporaryFile()  # noqa: SIM115 - closed with this
+                memory.seek(0)
+                self.file.write(memory.read())
+            self.file.write(piece)
+            self.file.flush()  # so that a full disk is noticed here, and not when something is read
+        except OSError as error:
+            raise SpoolFull(error.strerror or str(error)) from error
         self.size += len(piece)
 
     def read(self, start: int = 0, end: int | None = None) -> bytes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
-from sidecar.errors import ClusterRefused, ModelNotFound, SpaceMismatch
+from sidecar.errors import ClusterRefused, EmbedderMisbehaved, ModelNotFound, SpaceMismatch
 from sidecar.model import IndexBinding, Role
 from sidecar.ports import Embedder, Embeddings, Lane, ServedModel
 from sidecar.repair.documents import Finding, Kind, StoredDocument, findings
@@ -21,6 +21,7 @@ Failed: TypeAlias = MutableMapping[Key, str]  # why it could not be mended
 _LOOKS: Final = 3  # at a document that changes whenever we write to it; then it is left to whoever does that
 _EMBED_TIMEOUT_S: Final = 300.0
 _TOO_MANY_REQUESTS: Final = 429
+_HARMLESS: Final = "text"
 
 
 @dataclass(slots=True)
@@ -70,8 +71,22 @@ class Mending:
     async def _embed(self, found: Sequence[Finding]) -> dict[tuple[Space, str], Vector | str]:
         embedded: dict[tuple[Space, str], Vector | str] = {}
         for space, texts in texts_by_space(found).items():
-            embedded |= read_vectors(space, texts, await self._ask_embedder(space, texts))
+            try:
+                embedded |= read_vectors(space, texts, await self._ask_embedder(space, texts))
+            except EmbedderMisbehaved:
+                await self._ask_embedder(space, (_HARMLESS,))  # raises, if it is not these texts that are to blame
+                embedded |= await self._isolate(space, texts)
         return embedded
+
+    async def _isolate(self, space: Space, texts: Sequence[str]) -> dict[tuple[Space, str], Vector | str]:
+        """By halves: the vectors of all texts but those for which the embedder gives none that can be used."""
+        try:
+            return read_vectors(space, texts, await self._ask_embedder(space, texts))
+        except EmbedderMisbehaved as error:
+            if len(texts) == 1:
+                return {(space, texts[0]): str(error)}
+        middle = len(texts) // 2
+        return await self._isolate(space, texts[:middle]) | await self._isolate(space, texts[middle:])
 
     async def _ask_embedder(self, space: Space, texts: Sequence[str]) -> Embeddings:
         async def attempt() -> Embeddings:

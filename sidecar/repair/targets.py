@@ -37,11 +37,16 @@ def _read(index: str, described: Json) -> Target | Refused | None:
         bound = IndexBinding.from_meta(at(mappings, "_meta"))
     except InvalidInput as error:
         return Refused(index, str(error))
-    if bound is None:
+    if bound is None or _is_companion(index, bound):
         return None
     problem = _problem(mappings, bound)
     shards = at(described, "settings", "index", "number_of_shards")
     return Target(index, int(str(shards)), bound) if problem is None else Refused(index, problem)
+
+
+def _is_companion(index: str, bound: IndexBinding) -> bool:
+    """Whether it is its template's own companion, which holds no documents."""
+    return bound.search is not None and bound.search.companion == index
 
 
 def _problem(mappings: Json, bound: IndexBinding) -> str | None:

@@ -104,6 +104,34 @@ async def test_or_refused_with_429_and_nothing_written_if_bound_so(
     assert await stored(papers.direct, papers.index) == {}
 
 
+async def test_a_later_part_is_refused_item_by_item_if_bound_so(papers: Papers) -> None:
+    await rather_refused(papers)
+    async with between(papers.direct.url, MINILM) as at:
+        killed(at)
+        lines = ndjson({"index": {"_id": "1"}}, {"year": 1}, {"update": {"_id": "1"}}, {"doc": {"title": "Cats"}})
+        answer = await at.bridge("POST", f"/{papers.index}/_bulk", lines)
+
+    items = [next(iter(item.values())) for item in answer.json["items"]]
+    assert (answer.status, answer.json["errors"], [item["status"] for item in items]) == (200, True, [201, 429])
+    assert items[1]["error"]["type"] == "rejected_execution_exception"
+    assert answer.ingested == (0, 0)
+    assert await stored(papers.direct, papers.index) == {"1": {"year": 1}}
+
+
+async def test_a_text_that_the_embedder_refuses_is_refused_for_good_if_bound_so(papers: Papers) -> None:
+    await rather_refused(papers)
+    async with between(papers.direct.url, MINILM) as at:
+        at.stub.reply = lambda request: first_fails(at, request)
+        bulk = await write(at, papers)
+        single = await at.bridge("PUT", f"/{papers.index}/_doc/9", {"title": "poison"})
+
+    assert [item["index"]["status"] for item in bulk.json["items"]] == [400, 201, 201]
+    assert bulk.ingested == (2, 0)
+    assert (single.status, single.json["error"]["type"]) == (400, "illegal_argument_exception")
+    assert single.json["error"]["reason"].endswith("the embedder refuses the text of [embedding]: too odd")
+    assert len(await stored(papers.direct, papers.index)) == 2
+
+
 async def test_case_02_an_embedder_killed_within_a_bulk_leaves_no_document_unmarked(papers: Papers) -> None:
     async with between(papers.direct.url, MINILM) as at:
 
@@ -219,6 +247,12 @@ async def test_case_04_beside_writes_that_wait_for_a_slow_embedder_the_rest_is_s
         assert [task.result().ingested for task in waiting] == [(10, 0), (10, 0)]
 
 
+def first_fails(at: Between, request: pb.EmbedRequest) -> pb.EmbedReply:
+    reply = at.stub.honest(request)
+    reply.items[0].CopyFrom(pb.Item(row=-1, error=pb.ItemError(code=13, message="too odd")))
+    return reply
+
+
 def one_item_less(reply: pb.EmbedReply) -> None:
     del reply.items[-1]
 
@@ -283,13 +317,7 @@ async def test_a_reply_that_breaks_the_contract_is_never_stored(
 
 async def test_case_06_an_error_of_one_text_is_of_its_document_alone(papers: Papers) -> None:
     async with between(papers.direct.url, MINILM) as at:
-
-        def first_fails(request: pb.EmbedRequest) -> pb.EmbedReply:
-            reply = at.stub.honest(request)
-            reply.items[0].CopyFrom(pb.Item(row=-1, error=pb.ItemError(code=13, message="poison")))
-            return reply
-
-        at.stub.reply = first_fails
+        at.stub.reply = lambda request: first_fails(at, request)
         answer = await write(at, papers)
 
         assert answer.ingested == (2, 1)

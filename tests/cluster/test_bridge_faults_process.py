@@ -35,7 +35,6 @@ class Running:
 async def running(papers: Papers) -> AsyncIterator[Running]:
     stub = StubServer(MINILM)
     async with serving_stub(stub) as embedder:
-        # Not `cli.foreground.child`: what that does after the fork is not safe beside threads of gRPC.
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sidecar.cli.main", "bridge", "--json", "--listen", ANY, "--admin-listen", ANY),
             *("--upstream", papers.direct.url, "--embedder", embedder),
@@ -133,3 +132,20 @@ async def test_case_25_a_bridge_without_free_descriptors_recovers_when_connectio
             answer = await write(at, papers, 1)
 
         assert (answer.status, answer.ingested) == (200, (10, 0))
+
+
+async def test_case_24_without_room_for_a_body_or_its_vectors_nothing_is_written(papers: Papers) -> None:
+    async with running(papers) as at:
+        resource.prlimit(at.process.pid, resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))
+        large = ndjson({"index": {"_id": "a"}}, {"title": "Cats"}, {"index": {"_id": "b"}}, {"blob": "x" * 2_000_000})
+        grows = ndjson(*(line for n in range(500) for line in ({"index": {"_id": str(n)}}, {"title": f"Passage {n}"})))
+        refused = [await at.bridge("POST", f"/{papers.index}/_bulk", body) for body in (large, grows)]
+        small = await write(at, papers, 1)
+
+        assert [(answer.status, answer.json["error"]["type"]) for answer in refused] == [
+            (429, "rejected_execution_exception"),
+            (429, "rejected_execution_exception"),
+        ]
+        assert all("TMPDIR" in answer.json["error"]["reason"] for answer in refused)
+        assert small.ingested == (10, 0)
+        assert len(await stored(papers.direct, papers.index)) == 10

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 
 from sidecar.bridge.app import serving
-from sidecar.bridge.writes.updates import merge
 from sidecar.config import BridgeSettings
 from sidecar.errors import EmbedderUnavailable
 from sidecar.model import IndexBinding, Role, SearchBinding, WritePolicy
@@ -176,6 +174,147 @@ async def _shown(bridged: Bridged, index: str) -> dict[str, object]:
     return {hit["_id"]: hit["_source"] for hit in found.json["hits"]["hits"]}
 
 
+PIPED: dict[str, tuple[str, dict]] = {  # type: ignore[type-arg]
+    "doc": ("1", {"doc": NEW}),
+    "script": ("1", {"script": "ctx._source.year = 7"}),
+    "script, missing document": ("9", {"script": "ctx._source.year = 7"}),
+    "script and upsert, exists": ("1", {"script": "ctx._source.year = 7", "upsert": NEW}),
+    "script of the text and upsert, exists": ("1", {"script": "ctx._source.title = 'x'", "upsert": NEW}),
+    "script and upsert, new": ("9", {"script": "ctx._source.year = 7", "upsert": NEW, "_source": ["ran"]}),
+    "script and upsert without text, new": ("9", {"script": "ctx._source.year = 7", "upsert": {"year": 1}}),
+    "doc and upsert, exists": ("1", {"doc": NEW, "upsert": {"title": "Bees"}}),
+    "doc and upsert, new": ("9", {"doc": NEW, "upsert": {"title": "Bees"}}),
+    "doc_as_upsert, exists": ("1", {"doc": NEW, "doc_as_upsert": True}),
+    "doc_as_upsert, new": ("9", {"doc": NEW, "doc_as_upsert": True}),
+    "scripted_upsert, exists": ("1", {"script": "ctx._source.year = 7", "upsert": NEW, "scripted_upsert": True}),
+}
+
+
+@pytest.mark.parametrize(
+    ("of_line", "of_url"),
+    [
+        pytest.param("-pipe", None, id="action line"),
+        pytest.param(None, "-pipe", id="URL"),
+        pytest.param("_none", "-pipe", id="none by wish"),
+        pytest.param(None, "-nowhere", id="unknown"),
+    ],
+)
+async def test_a_pipeline_of_bulk_updates_runs_on_what_the_cluster_runs_it_on(
+    bridged: Bridged, of_line: str | None, of_url: str | None
+) -> None:
+    base = bridged.papers.index
+    sets = {"processors": [{"set": {"field": "ran", "value": "yes"}}]}
+    assert (await bridged.papers.direct("PUT", f"/_ingest/pipeline/{base}-pipe", sets)).status == 200
+    named = f"{base}{of_line}" if of_line == "-pipe" else of_line
+    # An unknown pipeline is the cluster's error wherever there is an `upsert`; ours only where it is needed.
+    lenient = ("doc and upsert, exists", "scripted_upsert, exists") if of_url == "-nowhere" else ()
+    shapes = {name: one for name, one in PIPED.items() if name not in lenient}
+    lines: list[object] = []
+    for name, (identifier, body) in shapes.items():
+        action = {"_id": f"{name}-{identifier}", **({} if named is None else {"pipeline": named})}
+        lines += [{"update": action}, body]
+    query = "" if of_url is None else f"?pipeline={base}{of_url}"
+    answers = []
+    for ask, index in ((bridged.bridge, base), (bridged.papers.direct, f"{base}-direct")):
+        seeds = [line for name in shapes for line in ({"index": {"_id": f"{name}-1"}}, DOCUMENTS["1"])]
+        assert not (await bridged.bridge("POST", f"/{index}/_bulk", ndjson(*seeds))).json["errors"]
+        answers.append(plain(await ask("POST", f"/{index}/_bulk{query}", ndjson(*lines)), index))
+    await bridged.papers.direct("DELETE", f"/_ingest/pipeline/{base}-pipe")
+
+    assert answers[0] == answers[1]
+    assert await _shown(bridged, base) == await _shown(bridged, f"{base}-direct")
+    states = await bridged.states()
+    assert states.pop("script of the text and upsert, exists-1") == ("ok" if lenient else "pending")
+    assert set(states.values()) <= {"ok", "none"}
+
+
+async def test_a_scripted_upsert_through_a_pipeline_is_refused_where_no_guard_would_see_it(bridged: Bridged) -> None:
+    body = {"script": "ctx._source.title = 'x'", "upsert": {}, "scripted_upsert": True}
+
+    answer = await bridged.bridge(
+        "POST", f"/{bridged.papers.index}/_bulk", ndjson({"update": {"_id": "9", "pipeline": "_none"}}, body)
+    )
+
+    (item,) = answer.json["items"]
+    assert (answer.json["errors"], item["update"]["status"]) == (True, 400)
+    assert "leave the pipeline out" in item["update"]["error"]["reason"]
+    assert await bridged.states() == {}
+
+
+SHOWN: dict[str, tuple[str, object, object]] = {  # the `_source` of the URL, the action line and the body
+    "nothing": ("", None, None),
+    "all, by body": ("", None, True),
+    "names, by body": ("", None, ["title", "y*"]),
+    "all but, by body": ("", None, {"excludes": ["title"]}),
+    "nothing, by body": ("", None, False),
+    "all, by URL": ("_source=true", None, ["title"]),
+    "names, by URL": ("_source=title,y*", None, None),
+    "kinds of names, by URL": ("_source_includes=t*,embedding*&_source_excludes=year", None, None),
+    "nothing, by URL": ("_source=false", None, True),
+    "all, by action line": ("_source=title", True, None),
+    "names, by action line": ("_source=true", {"include": ["title", "e*"]}, True),
+    "nothing, by action line": ("_source=true", False, True),
+}
+
+
+@pytest.mark.parametrize("change", [NEW, {"year": 9}], ids=["of a text", "of something else"])
+async def test_an_update_shows_of_its_document_what_it_would_without_our_fields(
+    bridged: Bridged, change: dict[str, object]
+) -> None:
+    base = bridged.papers.index
+    for name, (query, of_line, of_body) in SHOWN.items():
+        asked = {} if of_body is None else {"_source": of_body}
+        action = {"_id": "1"} | ({} if of_line is None else {"_source": of_line})
+        set_all = {"script": {"source": "ctx._source.putAll(params)", "params": change}}
+        requests = [
+            (f"_bulk?{query}", ndjson({"update": action}, {"doc": change, **asked})),
+            (f"_bulk?{query}", ndjson({"update": action}, {**set_all, **asked})),
+            (
+                f"_bulk?{query}",
+                ndjson({"index": {"_id": "2"}}, {"year": 1}, {"update": action}, {"doc": change} | asked),
+            ),
+        ]
+        if of_line is None:
+            requests.append((f"_update/1?{query}", {"doc": change, **asked}))
+        for path, body in requests:
+            answers = []
+            for ask, index in ((bridged.bridge, base), (bridged.papers.direct, f"{base}-direct")):
+                await bridged.bridge("PUT", f"/{index}/_doc/1", DOCUMENTS["1"])
+                answers.append(await ask("POST", f"/{index}/{path}", body))
+
+            through, direct = (plain(answer, base) for answer in answers)
+            assert through == plain(answers[1], f"{base}-direct"), (name, path, direct)
+            assert not any(field in answers[0].body.decode() for field in OURS), (name, path)
+
+
+async def test_our_fields_are_shown_to_those_who_ask(bridged: Bridged) -> None:
+    await bridged.bridge("PUT", f"/{bridged.papers.index}/_doc/1", DOCUMENTS["1"])
+
+    single = await bridged.bridge("POST", f"/{bridged.papers.index}/_update/1?_source=embedding_meta", {"doc": NEW})
+    lines = ndjson({"update": {"_id": "1"}}, {"doc": {"title": "Bees"}, "_source": True})
+    bulk = await bridged.bridge("POST", f"/{bridged.papers.index}/_bulk", lines, X_Sidecar_Source="1")
+
+    assert single.json["get"]["_source"].keys() == {"embedding_meta"}
+    assert bulk.json["items"][0]["update"]["get"]["_source"].keys() == {*DOCUMENTS["1"], *OURS}
+
+
+async def test_an_update_that_is_tried_again_counts_once(bridged: Bridged, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, rivals, embed = bridged.papers.index, iter(range(2)), bridged.embedder.embed
+    await bridged.bridge("PUT", f"/{index}/_doc/1", DOCUMENTS["1"])
+
+    async def beside_a_rival(*args: object, **options: object) -> object:
+        if (rival := next(rivals, None)) is not None:
+            await bridged.papers.direct("POST", f"/{index}/_update/1", {"doc": {"year": 100 + rival}})
+        return await embed(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bridged.embedder, "embed", beside_a_rival)
+    lines = ndjson({"update": {"_id": "1"}}, {"doc": NEW}, {"index": {"_id": "2"}}, NEW)
+    answer = await bridged.bridge("POST", f"/{index}/_bulk", lines)
+
+    assert (answer.json["errors"], answer.ingested) == (False, (2, 0))
+    assert (await bridged.papers.stored("1"))["year"] == 101
+
+
 async def test_a_clients_own_guard_that_is_right_lets_the_update_happen(bridged: Bridged) -> None:
     path = f"/{bridged.papers.index}/_doc/1"
     written = (await bridged.bridge("PUT", path, DOCUMENTS["1"])).json
@@ -206,7 +345,7 @@ async def test_updates_of_one_document_in_one_bulk_happen_in_order(bridged: Brid
     path = "_bulk?refresh=true&filter_path=items.*.status,errors&format=json&pretty"
 
     answer = await bridged.bridge("POST", f"/{bridged.papers.index}/{path}", ndjson(*lines))
-    direct = await bridged.papers.direct("POST", f"/{bridged.papers.index}-direct/_bulk?refresh=true", ndjson(*lines))
+    direct = await bridged.papers.direct("POST", f"/{bridged.papers.index}-direct/{path}", ndjson(*lines))
 
     assert plain(answer, bridged.papers.index) == plain(direct, f"{bridged.papers.index}-direct")
     assert [item[next(iter(item))]["status"] for item in answer.json["items"]] == [
@@ -269,76 +408,6 @@ async def test_without_the_embedder_an_update_is_marked_or_refused(bridged: Brid
     refused = [await bridged.bridge("POST", f"/{index}/{path}", body) for path, body in requests]
     assert [answer.status for answer in refused] == [429, 429]
     assert await _shown(bridged, index) == before
-
-
-@pytest.mark.parametrize("seed", range(3))
-async def test_whatever_is_written_in_whatever_order_each_text_has_its_vector_or_a_mark(
-    bridged: Bridged, seed: int
-) -> None:
-    """Against a model: what is stored is what a cluster without a bridge would hold, and only scripts end pending."""
-    draw, index = random.Random(seed), bridged.papers.index
-    model: dict[str, dict] = {}  # type: ignore[type-arg]
-    scripted: set[str] = set()
-    for _ in range(12):
-        operations = [_operation(draw) for _ in range(draw.choice((1, 1, 3, 8)))]
-        if len(operations) == 1:
-            await bridged.bridge(*_as_single(index, *operations[0]))
-        else:
-            lines = [line for one in operations for line in _as_lines(*one)]
-            await bridged.bridge("POST", f"/{index}/_bulk", ndjson(*lines))
-        for action, identifier, body in operations:
-            _play(model, scripted, action, identifier, body)
-        states = await bridged.states()
-        assert states.keys() == model.keys()
-        assert {key for key, state in states.items() if state == "pending"} <= scripted
-        assert await _shown(bridged, index) == model
-
-
-def _operation(draw: random.Random) -> tuple[str, str, dict]:  # type: ignore[type-arg]
-    fields = {
-        "title": draw.choice(("Cats", "Dogs", ["Owls", "hoot"], "", None)),
-        "abstract": draw.choice(("purr", "bark", None)),
-        "year": draw.randrange(3),
-    }
-    document = {name: fields[name] for name in draw.sample(sorted(fields), draw.randrange(1, 4))}
-    identifier = draw.choice("123")
-    action = draw.choice(("index", "create", "delete", "update", "update", "update", "update"))
-    if action != "update":
-        return action, identifier, document
-    shape = draw.choice(("doc", "doc", "doc_as_upsert", "upsert", "script"))
-    body: dict[str, object] = {"doc": document}
-    if shape == "script":
-        body = {"script": {"source": "ctx._source.putAll(params)", "params": document}}
-    elif shape != "doc":
-        body[shape] = True if shape == "doc_as_upsert" else {"title": "Bees"}
-    return action, identifier, body
-
-
-def _as_lines(action: str, identifier: str, body: object) -> list[object]:
-    return [{action: {"_id": identifier}}, *([] if action == "delete" else [body])]
-
-
-def _as_single(index: str, action: str, identifier: str, body: object) -> tuple[str, str, object]:
-    if action == "delete":
-        return "DELETE", f"/{index}/_doc/{identifier}", None
-    return "POST", f"/{index}/_{'doc' if action == 'index' else action}/{identifier}", body
-
-
-def _play(model: dict, scripted: set[str], action: str, identifier: str, body: dict) -> None:  # type: ignore[type-arg]
-    """What the operation does to a cluster."""
-    exists = identifier in model
-    if action == "delete":
-        model.pop(identifier, None)
-    elif action == "index" or (action == "create" and not exists):
-        model[identifier] = body
-        scripted.discard(identifier)
-    elif action == "update" and exists:
-        if "script" in body:
-            scripted.add(identifier)
-        model[identifier] = merge(model[identifier], body["doc"] if "doc" in body else body["script"]["params"])
-    elif action == "update" and ("upsert" in body or body.get("doc_as_upsert")):
-        model[identifier] = body.get("upsert", body["doc"])
-        scripted.discard(identifier)
 
 
 async def test_beside_rivals_that_write_directly_no_vector_is_of_another_text(bridged: Bridged) -> None:

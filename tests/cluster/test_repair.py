@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.errors import ClusterRefused, EmbedderUnavailable
+from sidecar.bridge.app import serving
+from sidecar.errors import ClusterRefused, EmbedderMisbehaved, EmbedderUnavailable
 from sidecar.model import Binding, ModelVersion, Role
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.ports import Embeddings, Lane, Reply
@@ -21,8 +22,9 @@ from sidecar.repair.scanning import Scan, check
 from sidecar.repair.watching import watch
 from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template
+from tests.support.between import bridge_settings
 from tests.support.embedders import HashEmbedder
-from tests.support.http import ndjson
+from tests.support.http import Http, http, ndjson
 
 TINY = ModelVersion(
     id="tiny@1",
@@ -66,6 +68,7 @@ class Notes:
     """A bound index with two shards, and what repairs it."""
 
     cluster: OpenSearchCluster
+    url: str
     index: str
     binding: Binding
     embedder: Meddler = field(default_factory=lambda: Meddler(TINY))
@@ -128,11 +131,11 @@ def outcomes(report: Report) -> dict[str, int]:
 
 
 @pytest.fixture
-async def notes(cluster: OpenSearchCluster, unique: str) -> AsyncIterator[Notes]:
+async def notes(cluster: OpenSearchCluster, node_url: str, unique: str) -> AsyncIterator[Notes]:
     compiled = compile_template(unique, TINY, BASE, index_patterns=(f"{unique}-*",), source=("title", "abstract"))
     await apply(cluster, compiled)
     assert (await cluster.call("PUT", f"/{unique}-notes")).ok
-    yield Notes(cluster, f"{unique}-notes", compiled.binding.fields["embedding"])
+    yield Notes(cluster, node_url, f"{unique}-notes", compiled.binding.fields["embedding"])
     await cluster.call("DELETE", f"/{unique}-*", params={"expand_wildcards": "all"})
 
 
@@ -311,6 +314,43 @@ async def test_a_text_that_is_refused_loses_its_false_vector_and_is_reported_not
     assert outcomes(await notes.mended()) == {"failed": 1}  # said again by each run, and once
 
 
+@dataclass
+class Odd(Meddler):
+    """An embedder whose replies cannot be used if a certain text is among those that it is asked for."""
+
+    odd: str = ""
+
+    async def embed(
+        self, texts: Sequence[str], role: Role, *, model: str, expect_space: str = "", lane: Lane, timeout_s: float
+    ) -> Embeddings:
+        if self.odd in texts:
+            raise EmbedderMisbehaved("a vector holds NaN or infinity")
+        return await super().embed(texts, role, model=model, expect_space=expect_space, lane=lane, timeout_s=timeout_s)
+
+
+async def test_a_text_that_the_embedder_fails_on_is_told_and_all_others_are_mended(notes: Notes) -> None:
+    notes.embedder = Odd(TINY, odd="text 7")
+    await notes.put(**{f"d{number}": {"title": f"text {number}"} for number in range(30)})
+
+    report = await notes.mended()
+
+    assert outcomes(report) == {"mended": 29, "failed": 1}
+    assert report.indices[0].problem is None
+    (failure,) = report.indices[0].failures
+    assert (failure.id, failure.reason) == ("d7", "the embedder's reply is not usable: a vector holds NaN or infinity")
+
+
+async def test_an_embedder_that_fails_on_every_text_stops_the_index_and_changes_nothing(notes: Notes) -> None:
+    notes.embedder = Odd(TINY, odd="text")
+    await notes.put(**{f"d{number}": {"title": "text"} for number in range(3)})
+    before = await notes.stored()
+
+    report = await notes.mended()
+
+    assert report.indices[0].problem == "the embedder's reply is not usable: a vector holds NaN or infinity"
+    assert await notes.stored() == before
+
+
 async def test_what_a_writer_changes_meanwhile_is_looked_at_again(notes: Notes) -> None:
     await notes.put(changed={"title": "a"}, deleted={"title": "b"}, kept={"title": "c"})
 
@@ -341,16 +381,56 @@ async def test_a_document_that_never_rests_is_left_to_its_writer(notes: Notes) -
     assert (await notes.stored())["busy"]["_source"]["embedding_meta"]["state"] == "pending"
 
 
-async def test_two_repairs_at_once_do_the_work_once(notes: Notes) -> None:
+async def test_case_27_two_repairs_at_once_do_the_work_once(notes: Notes) -> None:
     await notes.put(**{f"d{number}": {"title": f"text {number}"} for number in range(60)})
 
     first, second = await asyncio.gather(notes.mended(), notes.mended())
 
     assert first.is_right
     assert second.is_right
+    # Texts that are embedded: each by one of them, or by both; and after that no repair finds anything.
+    assert 60 <= sum(len(texts) for texts in notes.embedder.asked) <= 120
+    before = await notes.stored()
+    assert outcomes(await notes.mended()) == {}
+    assert await notes.stored() == before
     stored = await notes.stored()
     assert {hit["_source"]["embedding_meta"]["state"] for hit in stored.values()} == {"ok"}
     assert outcomes(first).get("mended", 0) + outcomes(second).get("mended", 0) == 60
+    await notes.assert_right()
+
+
+async def test_case_29_beside_clients_that_update_the_same_documents_no_update_is_lost(notes: Notes) -> None:
+    ids, rounds = [f"d{number}" for number in range(10)], 12
+    unsteady = HashEmbedder(TINY)
+    await notes.put(**{name: {"title": "before"} for name in ids})
+
+    async def write(bridge: Http, own: list[str]) -> None:
+        for round_ in range(rounds):
+            # Of every other round the texts are left to the repair.
+            unsteady.failure = EmbedderUnavailable("nowhere", "gone") if round_ % 2 else None
+            lines = [
+                line for name in own for line in ({"update": {"_id": name}}, {"doc": {"title": f"{name} {round_}"}})
+            ]
+            answer = await bridge("POST", f"/{notes.index}/_bulk", ndjson(*lines))
+            assert answer.json["errors"] is False
+
+    async def repair_until(writing: Sequence[asyncio.Task[None]]) -> None:
+        while not all(task.done() for task in writing):
+            await notes.mended()
+
+    settings = bridge_settings(notes.url)
+    async with (
+        serving(settings, unsteady) as at,
+        http(f"http://{at.address}") as (bridge,),
+        asyncio.TaskGroup() as tasks,
+    ):
+        writing = [tasks.create_task(write(bridge, own)) for own in (ids[:5], ids[5:])]
+        tasks.create_task(repair_until(writing))
+
+    assert (await notes.mended()).is_right
+    assert {name: hit["_source"]["title"] for name, hit in (await notes.stored()).items()} == {
+        name: f"{name} {rounds - 1}" for name in ids
+    }
     await notes.assert_right()
 
 

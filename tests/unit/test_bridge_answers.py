@@ -6,7 +6,9 @@ import pytest
 
 from sidecar.bridge.answers import error_answer, error_status, json_answer
 from sidecar.bridge.body import BodyTooLarge, BridgeOverloaded
+from sidecar.bridge.spool import SpoolFull
 from sidecar.errors import (
+    ClusterTimedOut,
     ClusterUnreachable,
     DeadlineExceeded,
     EmbedderMisbehaved,
@@ -33,6 +35,8 @@ from sidecar.errors import (
         (DeadlineExceeded("h:1", 1), 503, "embedder_timeout_exception"),
         (EmbedderMisbehaved("x"), 500, "exception"),
         (ClusterUnreachable("http://secret:9200", "x"), 503, "cluster_unreachable_exception"),
+        (ClusterTimedOut("http://secret:9200", "x"), 504, "cluster_timeout_exception"),
+        (SpoolFull("No space left on device"), 429, "rejected_execution_exception"),
     ],
 )
 def test_status_and_shape(error: SidecarError, status: int, error_type: str) -> None:
@@ -51,13 +55,14 @@ def test_every_kind_has_a_status() -> None:
         assert error_status(error)[0] >= 400
 
 
-def test_an_answer_does_not_tell_where_the_cluster_is() -> None:
-    assert b"secret" not in error_answer(ClusterUnreachable("http://secret:9200", "x")).body  # type: ignore[operator]
+@pytest.mark.parametrize("kind", [ClusterUnreachable, ClusterTimedOut])
+def test_an_answer_does_not_tell_where_the_cluster_is(kind: type[ClusterUnreachable]) -> None:
+    assert b"secret" not in error_answer(kind("http://secret:9200", "x")).body  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
     ("parameters", "body"),
-    [({}, b'{"a":1}'), ({"pretty": ""}, b'{\n  "a": 1\n}\n'), ({"pretty": "false"}, b'{"a":1}')],
+    [({}, b'{"a":1}'), ({"pretty": ""}, b'{\n  "a" : 1\n}\n'), ({"pretty": "false"}, b'{"a":1}')],
 )
 def test_pretty(parameters: dict[str, str], body: bytes) -> None:
     assert json_answer({"a": 1}, parameters=parameters).body == body

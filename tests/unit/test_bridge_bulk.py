@@ -54,6 +54,7 @@ def test_parse_bulk(body: bytes, expected: tuple[Item, ...]) -> None:
         pytest.param(b'{"index":1}\n{}\n', id="action is no object"),
         pytest.param(b'{"index":{"_idd":"1"}}\n{}\n', id="unknown parameter"),
         pytest.param(b'{"index":{"_id":[1]}}\n{}\n', id="array as a parameter"),
+        pytest.param(b'{"update":{"_id":"1","_source":["a"]}}\n{"doc":{}}\n', id="a list of fields to show"),
         pytest.param(b'{"delete":{}}\n', id="delete without id"),
         pytest.param(b'{"update":{}}\n{}\n', id="update without id"),
         pytest.param(b"nonsense\n", id="no JSON"),
@@ -107,15 +108,6 @@ def test_merged_answers_are_one_compact_answer() -> None:
         b'{"took":7,"ingest_took":0,"errors":true,"items":[{"index":{"_id":"1","status":201}},'
         b' {"index":{"_id":"2","status":400}} ]}'
     )
-
-
-def test_merging_filtered_answers_gives_what_the_filter_leaves() -> None:
-    answers = [
-        BulkAnswer.parse(b'{"errors":false}'),
-        BulkAnswer.parse(b'{"errors":true,"items":[{"index":{"status":400}}]}'),
-    ]
-
-    assert merge_answers(answers).render() == b'{"errors":true,"items":[{"index":{"status":400}}]}'
 
 
 def test_merging_keeps_the_bytes_of_items() -> None:

@@ -2,15 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from sidecar.bridge.targets import WriteTarget
 from sidecar.bridge.writes.bulk_plan import Kind, Step, apply_plans, plan_items, plan_step, waves
-from sidecar.bridge.writes.plan import Vectors
+from sidecar.bridge.writes.plan import Counts, Space, Vectors
 from sidecar.bridge.writes.update_body import Position
 from sidecar.bridge.writes.updates import Key, Stored
 from sidecar.model import WritePolicy
-from tests.support.bindings import a_binding, bound
+from sidecar.ports import EmbeddedText, Embeddings
+from tests.support.bindings import SPACE, a_binding, bound
 from tests.support.bulks import items_of
 
 TARGET = WriteTarget("papers-1", bound(), routing="r")
@@ -98,4 +100,38 @@ def test_an_update_is_guarded_by_what_was_read() -> None:
     assert json.loads(sent.action_line) == {"update": {"_id": "1", "if_seq_no": 7, "if_primary_term": 2}}
     assert sent.source_line is not None
     assert json.loads(sent.source_line).keys() == {"doc"}
-    assert counts.pending == 1
+    assert counts == {0: Counts(pending=1)}
+
+
+@pytest.mark.parametrize(
+    ("of_url", "sent_with"),
+    [pytest.param(None, {}, id="of the action line"), pytest.param("q", {"pipeline": "_none"}, id="of the URL")],
+)
+def test_a_pipeline_that_the_cluster_would_not_run_on_doc_as_upsert_is_left_out(
+    of_url: str | None, sent_with: dict[str, str]
+) -> None:
+    items = items_of(b'{"update":{"_id":"1","pipeline":"p"}}\n{"doc":{"title":"a"},"doc_as_upsert":true}\n')
+    assert items is not None
+
+    (sent,), _, _ = apply_plans(items, plan_items(items, {"i": TARGET}, {}), Vectors(), of_url)
+
+    assert json.loads(sent.action_line) == {"update": {"_id": "1", **sent_with}}
+    assert json.loads(sent.source_line or b"").keys() == {"doc", "upsert"}
+
+
+def test_a_text_that_the_embedder_refuses_is_refused_where_the_binding_wants_no_document_without_a_vector() -> None:
+    refusing = WriteTarget("i", bound(a_binding(write=WritePolicy(on_failure="reject"))))
+    items = items_of(b'{"index":{"_id":"1"}}\n{"title":"a"}\n{"index":{"_id":"2"}}\n{"title":"b"}\n')
+    assert items is not None
+    plans = plan_items(items, {"i": refusing}, {})
+    matrix = np.ones((1, 2), np.float32)
+    answer = Embeddings("m@1", SPACE, "hash", matrix, (EmbeddedText(-1, error="too odd"), EmbeddedText(0)))
+    vectors = Vectors()
+    vectors.add(Space("m@1", SPACE), ("a", "b"), answer)
+
+    send, refused, counts = apply_plans(items, plans, vectors)
+
+    assert [item.id for item in send] == ["2"]
+    error = json.loads(refused[0])["index"]["error"]
+    assert error["reason"] == "the embedder refuses the text of [embedding]: too odd"
+    assert counts == {1: Counts(embedded=1)}

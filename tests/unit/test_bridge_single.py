@@ -5,8 +5,16 @@ import json
 import pytest
 
 from sidecar.bridge.writes.bulk import Action, Operation
-from sidecar.bridge.writes.single import as_bulk_item, single_update
+from sidecar.bridge.writes.single import (
+    Upsert,
+    as_bulk_item,
+    creation,
+    piped_upsert,
+    single_update,
+    without_upsert,
+)
 from tests.support.bulks import items_of
+from tests.support.http import ndjson
 
 
 @pytest.mark.parametrize(
@@ -18,10 +26,7 @@ from tests.support.bulks import items_of
         pytest.param({"routing": 7}, {"routing": "a"}, "?routing=7", id="the item's own goes first"),
         pytest.param({"if_seq_no": 3, "if_primary_term": 1, "require_alias": True}, {},
                      "?require_alias=true&if_seq_no=3&if_primary_term=1", id="guarded"),
-        pytest.param({"_source": ["a", "b"]}, {"_source": "c"}, "?_source=a%2Cb", id="fields to show"),
-        pytest.param({"_source": {"includes": ["a"], "excludes": "b"}}, {}, "?_source_includes=a&_source_excludes=b",
-                     id="fields to show and not to show"),
-        pytest.param({"_source": False}, {}, "?_source=false", id="nothing to show"),
+        pytest.param({}, {"_source": "c", "_source_excludes": "d"}, "?_source=c&_source_excludes=d", id="fields to show"),
         pytest.param({"pipeline": "p"}, {"pipeline": "q"}, "", id="a single update takes no pipeline"),
     ],
 )  # fmt: skip
@@ -33,6 +38,49 @@ def test_the_single_update(metadata: dict[str, object], bulk_parameters: dict[st
 
     assert target == f"/%3Ci-%7Bnow%7D%3E/_update/a%2Fb{query}"
     assert json.loads(body) == {"script": "x"} | ({} if "_source" in query else {"_source": True})
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        pytest.param(False, id="nothing"),
+        pytest.param("a", id="one field"),
+        pytest.param({"include": ["a"], "excludes": "b"}, id="some but for others"),
+    ],
+)
+def test_what_the_action_line_shows_wins_over_url_and_body(wanted: object) -> None:
+    action = json.dumps({"update": {"_id": "1", "_source": wanted}})
+    (item,) = items_of(f'{action}\n{{"script":"x", "_source":true}}\n'.encode()) or ()
+
+    target, body = single_update(item, {"_source": "c"})
+
+    assert (target, json.loads(body)) == ("/i/_update/1", {"script": "x", "_source": wanted})
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "url", "upsert"),
+    [
+        pytest.param({"pipeline": "p"}, {"upsert": {}}, {}, Upsert.PLAIN, id="of the action line"),
+        pytest.param({}, {"upsert": {}}, {"pipeline": "p"}, Upsert.PLAIN, id="of the URL"),
+        pytest.param({"pipeline": "p"}, {"upsert": {}, "scripted_upsert": True}, {}, Upsert.OF_SCRIPT, id="scripted"),
+        pytest.param({"pipeline": "p"}, {"upsert": {}, "scripted_upsert": False}, {}, Upsert.PLAIN, id="not scripted"),
+        pytest.param({"pipeline": "p"}, {}, {"pipeline": "p"}, None, id="nothing is created"),
+        pytest.param({}, {"upsert": {}}, {}, None, id="no pipeline"),
+    ],
+)
+def test_an_upsert_through_a_pipeline(action: object, body: dict, url: dict[str, str], upsert: Upsert | None) -> None:  # type: ignore[type-arg]
+    (item,) = items_of(ndjson({"update": {"_id": "1", **action}}, {"script": "x", **body})) or ()  # type: ignore[dict-item]
+
+    assert piped_upsert(item, url) is upsert
+
+
+def test_an_upsert_through_a_pipeline_is_taken_apart() -> None:
+    source = {"script": "x", "upsert": {"a": 1}, "detect_noop": False, "_source": True}
+    (item,) = items_of(ndjson({"update": {"_id": "1", "pipeline": "p"}}, source)) or ()
+
+    assert json.loads(creation(item).source_line or b"") == {"upsert": {"a": 1}, "_source": True, "doc": {}}
+    assert json.loads(without_upsert(item).source_line or b"") == {"script": "x", "detect_noop": False, "_source": True}
+    assert creation(item).action_line == without_upsert(item).action_line == item.action_line
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sidecar.model import SearchBinding
 from sidecar.repair.targets import Refused, Target, read_targets
 from tests.support.bindings import bound
 
@@ -28,6 +29,13 @@ def test_bound_indices_by_name() -> None:
 
     assert read_targets(answer) == (Target("a", 3, bound()), Target("b", 3, bound()))
     assert read_targets({}) == ()
+
+
+def test_a_templates_companion_is_not_listed() -> None:
+    own = bound(search=SearchBinding(field="embedding", companion="papers--companion"))
+    index = described(meta={"sidecar": own.to_meta()})
+
+    assert read_targets({"papers--companion": index, "papers": index}) == (Target("papers", 3, own),)
 
 
 def test_a_binding_of_a_schema_that_we_do_not_know_is_left_alone() -> None:

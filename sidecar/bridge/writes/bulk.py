@@ -59,6 +59,10 @@ class Item(Operation):
     source_line: bytes | None
     is_malformed: bool = False  # the source of a document that a pipeline will see is not a JSON object
 
+    def with_lines(self, action_line: bytes, source_line: bytes) -> "Item":
+        """The same operation in other words."""
+        return Item(self.action, self.index, self.id, action_line, source_line, self.is_malformed)
+
     def render(self) -> bytes:
         lines = (self.action_line,) if self.source_line is None else (self.action_line, self.source_line)
         return b"\n".join(lines) + b"\n"
@@ -133,7 +137,9 @@ def _parse_action(line: bytes, path_index: str | None) -> Operation | None:
     name, metadata = next(iter(parsed.items()))
     if name not in _ACTIONS or not isinstance(metadata, dict) or not metadata.keys() <= _PARAMETERS:
         return None
-    if any(isinstance(value, dict | list) for key, value in metadata.items() if key != "_source"):
+    if any(
+        isinstance(value, list) or (isinstance(value, dict) and key != "_source") for key, value in metadata.items()
+    ):
         return None
     index, identifier = metadata.get("_index") or path_index, metadata.get("_id")
     if not isinstance(index, str) or not index:

@@ -15,59 +15,51 @@ _ITEMS: Final = b'"items":['
 
 @dataclass(frozen=True, slots=True)
 class BulkAnswer:
-    """A bulk answer taken apart; items keep their bytes. What `filter_path` left out is None."""
+    """A bulk answer taken apart; items keep their bytes."""
 
-    took: int | None
-    ingest_took: int | None
-    errors: bool | None
-    items: bytes | None  # what stands between the brackets
+    took: int
+    ingest_took: int | None  # None: no pipeline ran
+    errors: bool
+    items: bytes  # what stands between the brackets
 
     @classmethod
     def parse(cls, body: bytes) -> "BulkAnswer":
         """Raises ValueError if it is not a bulk answer."""
         parsed = orjson.loads(body)
-        if not isinstance(parsed, dict):
-            raise ValueError("a bulk answer is an object")  # noqa: TRY004
-        return cls(parsed.get("took"), parsed.get("ingest_took"), parsed.get("errors"), _items(body))
+        if not isinstance(parsed, dict) or not {"took", "errors", "items"} <= parsed.keys():
+            raise ValueError("not a bulk answer")
+        return cls(parsed["took"], parsed.get("ingest_took"), parsed["errors"], _items(body))
 
     def render(self) -> bytes:
         """Compact JSON, in the order that the cluster uses."""
-        parts = []
-        if self.took is not None:
-            parts.append(b'"took":%d' % self.took)
-        if self.ingest_took is not None:
-            parts.append(b'"ingest_took":%d' % self.ingest_took)
-        if self.errors is not None:
-            parts.append(b'"errors":true' if self.errors else b'"errors":false')
-        if self.items is not None:
-            parts.append(b'"items":[' + self.items + b"]")
-        return b"{" + b",".join(parts) + b"}"
+        ingest_took = b"" if self.ingest_took is None else b',"ingest_took":%d' % self.ingest_took
+        errors = b"true" if self.errors else b"false"
+        return b'{"took":%d%b,"errors":%b,"items":[%b]}' % (self.took, ingest_took, errors, self.items)
 
 
-def _items(body: bytes) -> bytes | None:
+def _items(body: bytes) -> bytes:
     """What stands between the brackets of `items`."""
     start = body.find(_ITEMS)
     if start > 0 and body.endswith(b"]}") and body.count(b"{", 0, start) == 1:  # as the cluster writes it
         return body[start + len(_ITEMS) : -2]
     spans = {member.key: body[member.value_start : member.value_end] for member in members(body)}
-    return spans["items"][1:-1] if "items" in spans else None
+    return spans["items"][1:-1]
 
 
 def merge_answers(answers: Sequence[BulkAnswer]) -> BulkAnswer:
     """The answers of consecutive sub-bulks as the one answer of the whole bulk."""
-
-    def total(values: Sequence[int | None]) -> int | None:
-        known = [value for value in values if value is not None]
-        return sum(known) if known else None
-
-    errors = [answer.errors for answer in answers if answer.errors is not None]
-    items = [answer.items for answer in answers if answer.items is not None]
+    ingest_took = [answer.ingest_took for answer in answers if answer.ingest_took is not None]
     return BulkAnswer(
-        total([answer.took for answer in answers]),
-        total([answer.ingest_took for answer in answers]),
-        any(errors) if errors else None,
-        b",".join(part for part in items if part.strip()) if items else None,
+        sum(answer.took for answer in answers),
+        sum(ingest_took) if ingest_took else None,
+        any(answer.errors for answer in answers),
+        b",".join(answer.items for answer in answers if answer.items.strip()),
     )
+
+
+def answer_of_items(items: Sequence[bytes], took: int, ingest_took: int | None) -> BulkAnswer:
+    """The answers to the operations, in order, as one."""
+    return BulkAnswer(took, ingest_took, any(item_outcome(item)[1] for item in items), b",".join(items))
 
 
 def failed_item(operation: Operation, status: int, error_type: str, reason: str) -> bytes:
@@ -78,13 +70,18 @@ def failed_item(operation: Operation, status: int, error_type: str, reason: str)
 
 def answered(answer: BulkAnswer) -> list[bytes]:
     """The answers to the operations, in order."""
-    return list(elements(b"[" + (answer.items or b"") + b"]"))
+    return list(elements(b"[" + answer.items + b"]"))
 
 
 def item_outcome(item: bytes) -> tuple[int, bool]:
     """Of the answer to one operation: its status, and whether it is an error."""
     (outcome,) = orjson.loads(item).values()
     return outcome["status"], "error" in outcome
+
+
+def is_noop(item: bytes) -> bool:
+    """Of the answer to an update: whether there was nothing to do."""
+    return bool(orjson.loads(item).get("update", {}).get("result") == "noop")
 
 
 def insert_failures(answer: BulkAnswer, failures: Mapping[int, bytes]) -> BulkAnswer:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
+from sidecar.bridge.splice import splice_member
 from sidecar.bridge.targets import WriteTarget
 from sidecar.bridge.writes.bulk import Action, Item, action_parameters
 from sidecar.bridge.writes.bulk_answers import failed_item
-from sidecar.bridge.writes.plan import UNTOUCHED, Counts, DocumentPlan, Vectors, apply_plan, plan_document
+from sidecar.bridge.writes.plan import UNTOUCHED, Counts, DocumentPlan, Vectors, apply_plan, plan_document, refusal
 from sidecar.bridge.writes.update_body import has_more, parse_update
 from sidecar.bridge.writes.updates import (
     Key,
@@ -101,30 +102,40 @@ def plan_items(
 
 
 def apply_plans(
-    items: Sequence[Item], plans: Sequence[DocumentPlan | UpdatePlan], vectors: Vectors
-) -> tuple[tuple[Item, ...], dict[int, bytes], Counts]:
-    """The items to send, the answers to those that are refused here (by position), and what was done."""
+    items: Sequence[Item],
+    plans: Sequence[DocumentPlan | UpdatePlan],
+    vectors: Vectors,
+    pipeline: str | None = None,
+) -> tuple[tuple[Item, ...], dict[int, bytes], dict[int, Counts]]:
+    """The items to send, the answers to those that are refused here and what was done with the others (by position).
+
+    `pipeline` is that of the URL.
+    """
     send: list[Item] = []
     refused: dict[int, bytes] = {}
-    counts = Counts()
+    counts: dict[int, Counts] = {}
     for position, (item, plan) in enumerate(zip(items, plans, strict=True)):
-        if plan.refused is not None:
-            refused[position] = failed_item(item, 400, "illegal_argument_exception", plan.refused)
+        reason = refusal(plan, vectors)
+        if reason is not None:
+            refused[position] = failed_item(item, 400, "illegal_argument_exception", reason)
         elif isinstance(plan, DocumentPlan) and plan.is_malformed:
             send.append(replace(item, is_malformed=True))
         elif item.source_line is not None and plan.changes:
-            done, count = _apply(item, item.source_line, plan, vectors)
+            done, counts[position] = _apply(item, item.source_line, plan, vectors, pipeline)
             send.append(done)
-            counts += count
         else:
             send.append(item)
     return tuple(send), refused, counts
 
 
-def _apply(item: Item, source: bytes, plan: DocumentPlan | UpdatePlan, vectors: Vectors) -> tuple[Item, Counts]:
+def _apply(
+    item: Item, source: bytes, plan: DocumentPlan | UpdatePlan, vectors: Vectors, pipeline: str | None
+) -> tuple[Item, Counts]:
     if isinstance(plan, DocumentPlan):
         line, counts = apply_plan(source, plan, vectors)
-        return replace(item, source_line=line), counts
+        return item.with_lines(item.action_line, line), counts
     line, counts = apply_update(source, plan, vectors)
     action = item.action_line if plan.guard is None else guard_action(item.action_line, plan.guard)
-    return replace(item, action_line=action, source_line=line), counts
+    if plan.copies_doc:  # the cluster runs a pipeline that a request names on an `upsert`, but not on `doc_as_upsert`
+        action = splice_member(action, "update", {"pipeline": b'"_none"'} if pipeline else {}, {"pipeline"})
+    return item.with_lines(action, line), counts

@@ -5,12 +5,12 @@ Pure: documents and bindings in, a plan out; the plan and the vectors in, bytes 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import orjson
 
 from sidecar.bridge.splice import splice
-from sidecar.jsontext import Json, dumps, loads
+from sidecar.jsontext import Json, loads
 from sidecar.model import Binding, IndexBinding, Provenance, State
 from sidecar.ports import Embeddings
 from sidecar.provenance import provenance_hash, source_text, well_formed
@@ -18,8 +18,7 @@ from sidecar.provenance import provenance_hash, source_text, well_formed
 Bindings: TypeAlias = Mapping[str, IndexBinding | None]  # by the name that the client writes to
 
 
-@dataclass(frozen=True, slots=True)
-class Space:
+class Space(NamedTuple):  # made, hashed and compared for every document: cheaper than a dataclass
     """Texts of one space are embedded together."""
 
     model: str
@@ -95,7 +94,7 @@ def plan_fields(document: dict[str, Json], bound: IndexBinding) -> DocumentPlan:
         brings_vector, brings_meta = binding.field in document, binding.meta_field in document
         if document.get(binding.field) is not None and not brings_meta:
             if binding.write.client_vector == "reject":
-                return DocumentPlan(refused=refusal(binding))
+                return DocumentPlan(refused=own_vector_refusal(binding))
             if binding.write.client_vector == "keep":
                 own.append(Wanted(binding, text))
                 continue
@@ -103,7 +102,7 @@ def plan_fields(document: dict[str, Json], bound: IndexBinding) -> DocumentPlan:
     return DocumentPlan(tuple(wanted), tuple(own))
 
 
-def refusal(binding: Binding) -> str:
+def own_vector_refusal(binding: Binding) -> str:
     """Why a document that brings its own vector is refused."""
     return f"[{binding.field}] is written by the bridge, a document must not bring it"
 
@@ -113,6 +112,9 @@ class Plan(Protocol):
 
     @property
     def wanted(self) -> tuple[Wanted, ...]: ...
+
+    @property
+    def refused(self) -> str | None: ...
 
 
 def texts_by_space(plans: Sequence[Plan]) -> dict[Space, tuple[str, ...]]:
@@ -134,6 +136,12 @@ class Vectors:
         """Take what became of some texts of a space."""
         self._found |= {(space, text): (answer, position) for position, text in enumerate(texts)}
 
+    def error(self, wanted: Wanted) -> str | None:
+        """Why the embedder refuses just this text."""
+        answer, position = self._found.get((wanted.space, well_formed(wanted.text)), (None, 0))
+        error = None if answer is None else answer.items[position].error
+        return None if error is None else f"the embedder refuses the text of [{wanted.binding.field}]: {error}"
+
     def find(self, wanted: Wanted) -> tuple[bytes | None, Provenance, Counts]:
         """The vector as JSON and its provenance; without a vector, a provenance that says `pending`."""
         proof = provenance_hash(wanted.text, wanted.binding)
@@ -150,20 +158,33 @@ class Vectors:
         return numbers, provenance, Counts(embedded=1, cached=int(item.cached))
 
 
+def refusal(plan: Plan, vectors: Vectors) -> str | None:
+    """Why a write must not be sent; None: it may be.
+
+    What would be stored without a vector for ever is refused where the binding wants no document without one.
+    """
+    strict = (wanted for wanted in plan.wanted if wanted.binding.write.on_failure == "reject")
+    return plan.refused or next((reason for wanted in strict if (reason := vectors.error(wanted)) is not None), None)
+
+
 def apply_plan(source: bytes, plan: DocumentPlan, vectors: Vectors) -> tuple[bytes, Counts]:
     """The source line with what the plan adds to it, spliced into the client's own bytes."""
     additions: dict[str, bytes] = {}
     counts = Counts()
     for wanted in plan.own:
         provenance = Provenance(hash=provenance_hash(wanted.text, wanted.binding), state=State.CLIENT)
-        additions[wanted.binding.meta_field] = dumps(provenance.to_source())
+        additions[wanted.binding.meta_field] = _rendered(provenance)
     for wanted in plan.wanted:
         vector, found, count = vectors.find(wanted)
         if vector is not None:
             additions[wanted.binding.field] = vector
-        additions[wanted.binding.meta_field] = dumps(found.to_source())
+        additions[wanted.binding.meta_field] = _rendered(found)
         counts += count
     return splice(source, additions, _names(w.binding for w in plan.wanted if w.replaces)), counts
+
+
+def _rendered(provenance: Provenance) -> bytes:
+    return provenance.model_dump_json(exclude_none=True).encode()
 
 
 def _parse(source: bytes) -> dict[str, Json] | None:

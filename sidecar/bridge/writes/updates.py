@@ -17,9 +17,9 @@ from sidecar.bridge.writes.plan import (
     Wanted,
     apply_plan,
     is_proven,
+    own_vector_refusal,
     plan_fields,
 )
-from sidecar.bridge.writes.plan import refusal as refusal_of
 from sidecar.bridge.writes.update_body import Document, Position, Update
 from sidecar.jsontext import dumps
 from sidecar.model import Binding, IndexBinding, Provenance, State
@@ -159,7 +159,7 @@ def _plan_merged(doc: Document, source: Document, touched: tuple[Binding, ...], 
             if merged.get(field) is not None or merged.get(binding.meta_field) is not None:
                 cleared.append(binding)
         elif brings_own and binding.write.client_vector == "reject":
-            return PartialPlan(refused=refusal_of(binding))
+            return PartialPlan(refused=own_vector_refusal(binding))
         elif brings_own and binding.write.client_vector == "keep":
             own.append(Wanted(binding, text))
         elif brings_own or _has_dotted_meta(doc, binding) or not is_proven(merged, binding, text):
