@@ -35,6 +35,11 @@ _COMMANDS: Final = {
     "model": ("model", "app", "Model versions: list them, show one, pin the files of another, build one."),
     "embed": ("embed", "embed", "Embed texts on the embedding server, without the bridge."),
     "repair": ("repair", "repair", "Find vectors that are missing, pending or another text's, and mend them."),
+    "doctor": (
+        "doctor",
+        "doctor",
+        "Compare cluster, embedding server, templates and bound indices, and say what does not fit and what mends it.",
+    ),
     "eval": ("eval", "evaluate", "Measure retrieval quality of the running system on a judged data set."),
     "bridge": (
         "bridge",

@@ -1,0 +1,73 @@
+"""What an examination finds: subjects, and what is to be said of each. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sidecar.jsontext import Json
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"  # works, but worse than it could
+    ERROR = "error"  # a promise is broken, or will be
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be."""
+
+    level: Level
+    check: str  # a name for programs
+    message: str  # what is so, and what follows from it
+    remedy: str  # the command that mends it, or what else to do
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A part of the system, a template or an index, and what was found there."""
+
+    kind: str
+    name: str
+    about: str = ""
+    findings: tuple[Finding, ...] = ()
+    answers: bool = True  # False: a part of the system that could not be reached
+
+    @property
+    def level(self) -> Level:
+        """Of the worst finding."""
+        levels = {finding.level for finding in self.findings}
+        return next((level for level in (Level.ERROR, Level.WARNING) if level in levels), Level.OK)
+
+    def to_json(self) -> dict[str, Json]:
+        """For programs."""
+        findings: list[Json] = [
+            {"level": one.level, "check": one.check, "message": one.message, "remedy": one.remedy}
+            for one in self.findings
+        ]
+        return {"kind": self.kind, "name": self.name, "level": self.level, "about": self.about, "findings": findings}
+
+
+def error(check: str, message: str, remedy: str) -> Finding:
+    """A finding of level error."""
+    return Finding(Level.ERROR, check, message, remedy)
+
+
+def warning(check: str, message: str, remedy: str) -> Finding:
+    """A finding of level warning."""
+    return Finding(Level.WARNING, check, message, remedy)
+
+
+def count(subjects: Sequence[Subject]) -> dict[Level, int]:
+    """How many findings there are of each level."""
+    levels = Counter(finding.level for subject in subjects for finding in subject.findings)
+    return {level: levels[level] for level in (Level.ERROR, Level.WARNING)}
+
+
+def report(subjects: Sequence[Subject]) -> Mapping[str, Json]:
+    """The whole examination, for programs."""
+    found: dict[str, Json] = {level.value: number for level, number in count(subjects).items()}
+    return {"found": found, "subjects": [subject.to_json() for subject in subjects]}

@@ -1,0 +1,247 @@
+"""What is to be said of a bound index: its mapping, its settings and its documents against its binding. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sidecar.doctor.findings import Finding, Subject, error, warning
+from sidecar.doctor.guards import calls_guard, fitting_guard
+from sidecar.doctor.parts import examine_model
+from sidecar.errors import InvalidInput
+from sidecar.jsontext import Json, at
+from sidecar.model import SCHEMA, Binding, IndexBinding, ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFacts:
+    """A bound index as the cluster describes it, and how its documents stand."""
+
+    name: str
+    mappings: Json
+    settings: Json  # of `GET /{index}`: nested, values as strings
+    documents: int | None = None  # None: it could not be searched
+    pending: Mapping[str, int] = field(default_factory=dict)  # vector field -> documents that wait for a vector
+    unmarked: Mapping[str, int] = field(default_factory=dict)  # vector field -> documents with a text and no provenance
+
+    def setting(self, *path: str) -> Json:
+        """A setting of the index."""
+        return at(self.settings, "index", *path)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an index is compared with."""
+
+    served: Mapping[str, ModelVersion] | None  # by id; None: the embedding server does not say
+    ingest_pipelines: Mapping[str, Json]
+    uncomposable: Mapping[str, bool]  # search pipeline -> whether the bridge cannot put it together with its own
+    companions: Mapping[str, IndexBinding | None]
+
+
+def examine_index(index: IndexFacts, around: Surroundings) -> Subject:
+    """A bound index."""
+    schema = at(index.mappings, "_meta", "sidecar", "schema")
+    if schema != SCHEMA:
+        finding = error(
+            "schema",
+            f"its binding has schema [{schema}], and this version knows {SCHEMA}: the bridge leaves it alone",
+            "use the version of sidecar that the binding was made with",
+        )
+        return Subject("index", index.name, findings=(finding,))
+    try:
+        bound = IndexBinding.from_meta(at(index.mappings, "_meta"))
+    except InvalidInput as invalid:
+        finding = error(
+            "binding",
+            f"its binding is not valid, so the bridge leaves it alone: {invalid}",
+            "bind a new index: sidecar template apply …, then _reindex into it",
+        )
+        return Subject("index", index.name, findings=(finding,))
+    if bound is None:  # of the right schema it is parsed or refused
+        return Subject("index", index.name)
+    about = "; ".join(f"{one.field} of {', '.join(one.source)}, {one.model}" for one in bound.fields.values())
+    if index.documents is not None:
+        about += f"; {index.documents:,} document{'' if index.documents == 1 else 's'}"
+    return Subject("index", index.name, about, tuple(_index(index, bound, around)))
+
+
+def _index(index: IndexFacts, bound: IndexBinding, around: Surroundings) -> Iterator[Finding]:
+    for binding in bound.fields.values():
+        yield from examine_model(binding.model, binding.space, around.served)
+        yield from _mapping(index, binding)
+    if index.setting("knn") != "true":
+        yield error(
+            "knn",
+            "index.knn is not true: the vectors are stored, but there is no graph to search",
+            "it is set when an index is made: sidecar template apply …, then _reindex into a new index",
+        )
+    yield from _final_pipeline(index, bound, around.ingest_pipelines)
+    yield from _default_pipeline(index, bound, around.ingest_pipelines)
+    yield from _search_pipeline(index, around)
+    yield from _companion(index, bound, around.companions)
+    yield from _documents(index)
+
+
+def _mapping(index: IndexFacts, binding: Binding) -> Iterator[Finding]:
+    anew = "a mapping cannot be changed: sidecar template apply …, then _reindex into a new index"
+    fields = dict(_fields(at(index.mappings, "properties")))
+    vector, name = fields.get(binding.field, {}), binding.field
+    if vector.get("type") != "knn_vector":
+        yield error("vector_field", f"[{name}] is mapped as [{vector.get('type', 'nothing')}], not as knn_vector", anew)
+        return
+    if vector.get("dimension") != binding.dimension:
+        yield error(
+            "dimension",
+            f"[{name}] is mapped with {vector.get('dimension')} dimensions, and its model has "
+            f"{binding.dimension}: documents with a vector are refused",
+            anew,
+        )
+    mapped = at(vector, "method", "space_type") or vector.get("space_type")
+    if mapped not in (None, binding.space_type):
+        yield error(
+            "space_type",
+            f"[{name}] is mapped with space_type [{mapped}], and bound with [{binding.space_type}]: "
+            "neighbours come in another order than the binding says",
+            anew,
+        )
+    if at(fields.get(f"{binding.meta_field}.state"), "type") != "keyword":
+        yield error(
+            "provenance", f"[{binding.meta_field}.state] is not mapped as keyword: nobody finds what is pending", anew
+        )
+    if at(index.mappings, "_source"):
+        yield warning(
+            "source",
+            "its mapping changes what is kept in _source: updates lose the rest, and `sidecar repair` "
+            "leaves the index alone",
+            anew,
+        )
+    for path in binding.source:
+        if path not in fields:
+            yield warning(
+                "source_field",
+                f"source [{path}] of [{name}] is not in the mapping (or hidden from these "
+                "credentials): searches are lexical (hidden_source)",
+                f"PUT /{index.name}/_mapping with a text field [{path}]",
+            )
+
+
+def _final_pipeline(index: IndexFacts, bound: IndexBinding, pipelines: Mapping[str, Json]) -> Iterator[Finding]:
+    named = index.setting("final_pipeline")
+    guard = fitting_guard(bound, pipelines)
+    set_guard = (
+        "sidecar template apply … installs the guard"
+        if guard is None
+        else f'PUT /{index.name}/_settings {{"index.final_pipeline":"{guard}"}}; then sidecar repair {index.name}'
+    )
+    if not isinstance(named, str) or named == "_none":
+        yield error(
+            "guard",
+            "it has no final_pipeline: what is written around the bridge may keep the vector of another text",
+            set_guard,
+        )
+    elif named not in pipelines:
+        yield error("guard", f"its final_pipeline [{named}] is not in the cluster: every write is refused", set_guard)
+    elif not calls_guard(named, bound, pipelines):
+        yield error(
+            "guard",
+            f"its final_pipeline [{named}] is not the guard of its binding: false vectors may stay, or "
+            "right ones be taken out",
+            set_guard,
+        )
+
+
+def _default_pipeline(index: IndexFacts, bound: IndexBinding, pipelines: Mapping[str, Json]) -> Iterator[Finding]:
+    named = index.setting("default_pipeline")
+    if not isinstance(named, str) or named == "_none":
+        return
+    take_off = f'PUT /{index.name}/_settings {{"index.default_pipeline":"_none"}}'
+    if named not in pipelines:
+        yield error(
+            "default_pipeline",
+            f"its default_pipeline [{named}] is not in the cluster: every write is refused",
+            take_off,
+        )
+        return
+    written = {name for one in bound.fields.values() for name in (one.field, one.meta_field)}
+    if touched := sorted(written & set(_strings(pipelines[named]))):
+        yield warning(
+            "default_pipeline",
+            f"its default_pipeline [{named}] names [{', '.join(touched)}], which the bridge "
+            "writes: what it puts there is taken for a false vector, and the document is pending",
+            take_off,
+        )
+
+
+def _search_pipeline(index: IndexFacts, around: Surroundings) -> Iterator[Finding]:
+    named = index.setting("search", "default_pipeline")
+    if not isinstance(named, str) or named == "_none":
+        return
+    take_off = f'PUT /{index.name}/_settings {{"index.search.default_pipeline":"_none"}}'
+    if named not in around.uncomposable:
+        yield error(
+            "search_pipeline", f"its search pipeline [{named}] is not in the cluster: searches are refused", take_off
+        )
+    elif around.uncomposable[named]:
+        yield warning(
+            "search_pipeline",
+            f"its search pipeline [{named}] has processors that do not go with `hybrid`: "
+            "searches are lexical (search_pipeline)",
+            take_off,
+        )
+
+
+def _companion(
+    index: IndexFacts, bound: IndexBinding, companions: Mapping[str, IndexBinding | None]
+) -> Iterator[Finding]:
+    named = bound.search.companion if bound.search is not None else None
+    if named is None or index.setting("number_of_shards") != "1":
+        return
+    if named not in companions:
+        what = "is missing"
+    elif companions[named] != bound:
+        what = "is bound to something else"
+    else:
+        return
+    yield warning(
+        "companion",
+        f"its companion [{named}] {what}: hybrid searches of its one shard take several times as long",
+        "sidecar template apply … makes it anew; an index of an earlier binding has none",
+    )
+
+
+def _documents(index: IndexFacts) -> Iterator[Finding]:
+    mend = f"sidecar repair {index.name}"
+    if index.documents is None:
+        yield warning("documents", "its documents could not be counted", f"GET /_cluster/health/{index.name}")
+    for name, count in index.pending.items():
+        if count:
+            yield warning(
+                "pending",
+                f"{count:,} of its documents wait for a vector in [{name}]: searches by meaning miss them",
+                mend,
+            )
+    for name, count in index.unmarked.items():
+        if count:
+            yield error(
+                "unmarked",
+                f"{count:,} of its documents have a text for [{name}], and neither a vector of it nor a mark",
+                mend,
+            )
+
+
+def _fields(properties: Json, prefix: str = "") -> Iterator[tuple[str, dict[str, Json]]]:
+    for name, mapped in properties.items() if isinstance(properties, dict) else ():
+        if isinstance(mapped, dict):
+            yield prefix + name, mapped
+            yield from _fields(mapped.get("properties"), f"{prefix}{name}.")
+
+
+def _strings(node: Json) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, list):
+        for element in node:
+            yield from _strings(element)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield key
+            yield from _strings(value)

@@ -1,0 +1,160 @@
+"""What is to be said of the parts of the system: cluster, embedding server, bridge, templates. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.doctor.findings import Finding, Subject, error, warning
+from sidecar.jsontext import Json, at
+from sidecar.model import Binding, ModelVersion
+from sidecar.ports import ServedModel
+
+KNN_PLUGIN: Final = "opensearch-knn"
+FUSION_PLUGIN: Final = "opensearch-neural-search"
+
+_TRIED: Final = (2, 19)  # the oldest version that is tested
+
+
+def unreachable(kind: str, name: str, why: str, remedy: str) -> Subject:
+    """A part of the system that does not answer."""
+    return Subject(kind, name, findings=(error("unreachable", why, remedy),), answers=False)
+
+
+def examine_cluster(url: str, info: Json, nodes: Json) -> Subject:
+    """The cluster, by its answers to `GET /` and `GET /_nodes/plugins`."""
+    number = str(at(info, "version", "number"))
+    listed = at(nodes, "nodes")
+    plugins = [_plugins(node) for node in listed.values()] if isinstance(listed, dict) else []
+    about = f"OpenSearch {number}, {len(plugins)} node{'' if len(plugins) == 1 else 's'}"
+    return Subject("cluster", url, about, tuple(_cluster(info, number, plugins)))
+
+
+def _cluster(info: Json, number: str, plugins: Sequence[frozenset[str]]) -> Iterator[Finding]:
+    if at(info, "version", "distribution") != "opensearch":
+        yield error(
+            "distribution",
+            "this is not OpenSearch: templates and rewritten searches are made for it alone",
+            "put an OpenSearch cluster behind the bridge",
+        )
+    elif tuple(int(part) for part in number.split(".")[:2] if part.isdigit()) < _TRIED:
+        yield warning(
+            "version", f"version {number} is older than 2.19, the oldest that is tested", "upgrade the cluster"
+        )
+    without_knn = sum(KNN_PLUGIN not in plugin for plugin in plugins)
+    if without_knn:
+        yield error(
+            "knn_plugin",
+            f"{without_knn} of {len(plugins)} nodes have no k-NN plugin: vector fields cannot be used",
+            f"opensearch-plugin install {KNN_PLUGIN}, on every node",
+        )
+    if any(FUSION_PLUGIN not in plugin for plugin in plugins):
+        yield warning(
+            "neural_search_plugin",
+            "not every node has neural-search: the bridge fuses hybrid searches itself, which is slower",
+            f"opensearch-plugin install {FUSION_PLUGIN}, on every node",
+        )
+
+
+def _plugins(node: Json) -> frozenset[str]:
+    listed = at(node, "plugins")
+    return frozenset(str(at(plugin, "name")) for plugin in listed) if isinstance(listed, list) else frozenset()
+
+
+def examine_embedder(address: str, served: Sequence[ServedModel], *, is_healthy: bool) -> Subject:
+    """The embedding server, which has answered."""
+    models = "; ".join(
+        f"{one.version.id} ({one.backend}, {one.version.dimension} dimensions, {short(one.version.space)})"
+        for one in served
+    )
+    findings = (
+        ()
+        if is_healthy
+        else (
+            error(
+                "health",
+                "no replica says that it serves: writes are stored as pending, searches are lexical",
+                "look at the log of the embedding server",
+            ),
+        )
+    )
+    return Subject("embedder", address, models or "no model", findings)
+
+
+def examine_bridge(url: str, state: Json, uuid: Json, cluster_uuid: Json) -> Subject:
+    """The bridge, by its answer to `GET /_plugins/_sidecar`, and the clusters that it and we talk to."""
+    findings = []
+    if at(state, "embedder", "state") != "ready":
+        findings.append(
+            error(
+                "embedder",
+                f"it gets no vectors ({at(state, 'embedder', 'reason')}): writes are stored as pending, "
+                "searches are lexical",
+                "start the embedding server, and check bridge.embedder",
+            )
+        )
+    if uuid != cluster_uuid:
+        findings.append(
+            error(
+                "cluster",
+                "it stands in front of another cluster than the one that was examined",
+                "give --cluster the URL of its bridge.upstream",
+            )
+        )
+    return Subject("bridge", url, f"version {at(state, 'version')}", tuple(findings))
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFacts:
+    """An installed template, as far as it matters here."""
+
+    name: str
+    about: str
+    binding: Binding | None = None
+    drift: tuple[str, ...] = ()  # paths of the documents that are not as `template apply` would install them
+    overruled_by: str | None = None  # the index template that wins over it
+    problem: str | None = None  # why that cannot be said
+
+
+def examine_template(template: TemplateFacts, served: Mapping[str, ModelVersion] | None) -> Subject:
+    """A template; `served`: by id (None: the embedding server does not say)."""
+    return Subject("template", template.name, template.about, tuple(_template(template, served)))
+
+
+def _template(template: TemplateFacts, served: Mapping[str, ModelVersion] | None) -> Iterator[Finding]:
+    anew = f"sidecar template apply {template.name} …, with the options that it was applied with"
+    if template.problem is not None:
+        yield error("invalid", f"it cannot be read: {template.problem}", anew)
+    if template.binding is not None:
+        yield from examine_model(template.binding.model, template.binding.space, served)
+    if template.drift:
+        yield warning("drift", f"not as `template apply` would install it: {', '.join(template.drift)}", anew)
+    if template.overruled_by is not None:
+        yield error(
+            "overruled",
+            f"index template [{template.overruled_by}] wins over it: new indices are not bound",
+            f"sidecar template apply {template.name} … with a higher --priority",
+        )
+
+
+def examine_model(model: str, space: str, served: Mapping[str, ModelVersion] | None) -> Iterator[Finding]:
+    """Whether the model version that is bound is served, in the space that is bound."""
+    if served is None:
+        return
+    if model not in served:
+        yield error(
+            "model",
+            f"model [{model}] is not served: writes are stored as pending, searches are lexical (space)",
+            f"sidecar embedder --model {model}",
+        )
+    elif served[model].space != space:
+        yield error(
+            "space",
+            f"model [{model}] is served in space {short(served[model].space)}, but bound in {short(space)}: "
+            "vectors of two spaces are never compared, so searches are lexical (space)",
+            f"serve the files that [{model}] was pinned with, or bind new indices to another version",
+        )
+
+
+def short(space: str) -> str:
+    """A space fingerprint as one can read it."""
+    return space[: len("sha256:") + 12] + "…"

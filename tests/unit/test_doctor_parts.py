@@ -1,0 +1,122 @@
+"""What is said of the parts of the system, and how an examination is reported."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.doctor.findings import Level, Subject, error, report, warning
+from sidecar.doctor.parts import (
+    TemplateFacts,
+    examine_bridge,
+    examine_cluster,
+    examine_embedder,
+    examine_template,
+    unreachable,
+)
+from sidecar.jsontext import Json
+from sidecar.model import ModelVersion
+from sidecar.ports import ServedModel
+from tests.support.bindings import a_binding
+
+MINILM = ModelVersion(
+    id="all-minilm-l6-v2@1", weights={"model.safetensors": "1" * 64}, tokenizer="2" * 64, pooling="mean",
+    max_tokens=256, normalized=True, dimension=384,
+)  # fmt: skip
+
+
+def nodes(*plugins: tuple[str, ...]) -> Json:
+    return {"nodes": {str(n): {"plugins": [{"name": name} for name in names]} for n, names in enumerate(plugins)}}
+
+
+def info(number: str = "2.19.1", distribution: str = "opensearch") -> Json:
+    return {"version": {"number": number, "distribution": distribution}}
+
+
+def checks(subject: Subject) -> list[tuple[str, str]]:
+    return [(finding.level, finding.check) for finding in subject.findings]
+
+
+BOTH = ("opensearch-knn", "opensearch-neural-search")
+
+
+@pytest.mark.parametrize(
+    ("described", "plugins", "expected"),
+    [
+        pytest.param(info(), nodes(BOTH, BOTH), [], id="well"),
+        pytest.param(info("3.1.0"), nodes(BOTH), [], id="newer"),
+        pytest.param(info("2.9.0"), nodes(BOTH), [("warning", "version")], id="older"),
+        pytest.param(info("8.1.0", "elastic"), nodes(BOTH), [("error", "distribution")], id="something else"),
+        pytest.param(info(), nodes(BOTH, BOTH[1:]), [("error", "knn_plugin")], id="a node without k-NN"),
+        pytest.param(info(), nodes(BOTH[:1]), [("warning", "neural_search_plugin")], id="without neural-search"),
+    ],
+)
+def test_the_cluster(described: Json, plugins: Json, expected: list[tuple[str, str]]) -> None:
+    assert checks(examine_cluster("http://c:9200", described, plugins)) == expected
+
+
+def test_the_cluster_in_short() -> None:
+    assert examine_cluster("u", info(), nodes(BOTH)).about == "OpenSearch 2.19.1, 1 node"
+
+
+def test_the_embedding_server() -> None:
+    served = [ServedModel(MINILM, "torch")]
+
+    well, ill = (examine_embedder("h:1", served, is_healthy=is_healthy) for is_healthy in (True, False))
+
+    assert well.about == f"all-minilm-l6-v2@1 (torch, 384 dimensions, {MINILM.space[:19]}…)"
+    assert checks(well) == []
+    assert checks(ill) == [("error", "health")]
+    assert examine_embedder("h:1", [], is_healthy=True).about == "no model"
+
+
+@pytest.mark.parametrize(
+    ("state", "uuid", "expected"),
+    [
+        pytest.param({"embedder": {"state": "ready"}}, "u", [], id="well"),
+        pytest.param({"embedder": {"state": "unavailable", "reason": "unavailable"}}, "u", [("error", "embedder")],
+                     id="without vectors"),
+        pytest.param({"embedder": {"state": "ready"}}, "v", [("error", "cluster")], id="of another cluster"),
+    ],
+)  # fmt: skip
+def test_the_bridge(state: Json, uuid: str, expected: list[tuple[str, str]]) -> None:
+    assert checks(examine_bridge("http://b:9201", state, uuid, "u")) == expected
+
+
+WELL = TemplateFacts("papers", "about", a_binding(model=MINILM.id, space=MINILM.space))
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        pytest.param(WELL, [], id="well"),
+        pytest.param(replace(WELL, drift=("/a", "/b")), [("warning", "drift")], id="drift"),
+        pytest.param(replace(WELL, overruled_by="x"), [("error", "overruled")], id="overruled"),
+        pytest.param(replace(WELL, problem="why", binding=None), [("error", "invalid")], id="not readable"),
+        pytest.param(replace(WELL, binding=a_binding(model="n@1")), [("error", "model")], id="model not served"),
+        pytest.param(replace(WELL, binding=a_binding(model=MINILM.id)), [("error", "space")], id="another space"),
+    ],
+)
+def test_a_template(template: TemplateFacts, expected: list[tuple[str, str]]) -> None:
+    assert checks(examine_template(template, {MINILM.id: MINILM})) == expected
+    assert [check for check in checks(examine_template(template, None)) if check[1] in ("model", "space")] == []
+
+
+def test_an_examination_is_reported_for_programs() -> None:
+    found = (warning("pending", "2 wait", "sidecar repair a"), error("guard", "none", "PUT …"))
+
+    subjects = (Subject("index", "a", "about", found), unreachable("bridge", "u", "refused", "sidecar bridge"))
+
+    assert [subject.level for subject in subjects] == [Level.ERROR, Level.ERROR]
+    assert not subjects[1].answers
+    assert report(subjects) == {
+        "found": {"error": 2, "warning": 1},
+        "subjects": [
+            {"kind": "index", "name": "a", "level": "error", "about": "about", "findings": [
+                {"level": "warning", "check": "pending", "message": "2 wait", "remedy": "sidecar repair a"},
+                {"level": "error", "check": "guard", "message": "none", "remedy": "PUT …"},
+            ]},
+            {"kind": "bridge", "name": "u", "level": "error", "about": "", "findings": [
+                {"level": "error", "check": "unreachable", "message": "refused", "remedy": "sidecar bridge"},
+            ]},
+        ],
+    }  # fmt: skip
