@@ -4,7 +4,7 @@
 
 FOLDER holds judged queries in BEIR's layout (SciFact, for one). Starts a system of its own (as `sidecar up` does),
 indexes the passages once for each number of shards, measures in turns, so that a busy machine is busy for all alike,
-and prints medians and nDCG@10. Query vectors are at hand or cached. Some five minutes on two cores; `--quick` takes
+and prints medians and nDCG@10. Query vectors are at hand or cached. Some eight minutes on two cores; `--quick` takes
 every tenth passage and few rounds: it shows that everything runs, not what it costs.
 """
 
@@ -20,12 +20,14 @@ from typing import Any
 
 import aiohttp
 from bridge import in_turns, machine
+from embedder import Bare
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from sidecar.cli.up import running_system
 from sidecar.config import load_configuration
+from sidecar.embedding.cpus import available_cpus
 from sidecar.jsontext import Json, dumps, loads
 from sidecar.model import ModelVersion, Role
 from sidecar.opensearch.client import OpenSearchCluster
@@ -198,18 +200,72 @@ async def latency_table(cluster: Server, bridge: Server, queries: Queries, shard
     return table
 
 
-async def quality_table(cluster: Server, bridge: Server, queries: Queries) -> Table:
+async def single_table(cluster: Server, bridge: Server, queries: Queries, bare: Bare, rounds: int) -> Table:
+    """`neural` against the `knn` that it becomes, and a text that nobody has asked for yet against a cached one."""
+    texts = list(queries.texts.values())
+
+    def knn(vector: Sequence[float]) -> Json:
+        excluded = {"excludes": ["embedding", "embedding_meta"]}
+        return {"query": {"knn": {"embedding": {"vector": list(vector), "k": WINDOW}}}, "size": 10, "_source": excluded}
+
+    bodies = [knn(vector) for vector in queries.vectors]
+
+    async def direct(number: int) -> None:
+        await cluster.search("bench-1", bodies[number % len(bodies)])
+
+    async def neural(number: int) -> None:
+        clause = {"neural": {"embedding": {"query_text": texts[number % len(texts)], "k": WINDOW}}}
+        await bridge.search("bench-1", {"query": clause, "size": 10})
+
+    async def cached(number: int) -> None:
+        await bridge.search("bench-1", plain(texts[number % len(texts)]), fused="where=cluster+companion")
+
+    async def new(number: int) -> None:
+        text = f"{number} {texts[number % len(texts)]}"
+        await bridge.search("bench-1", plain(text), fused="where=cluster+companion")
+
+    async def model(number: int) -> None:
+        await asyncio.to_thread(bare.query_s, f"{number} {texts[number % len(texts)]}")
+
+    calls: dict[str, Call] = {
+        "knn, directly": direct,
+        "neural, through the bridge, cached": neural,
+        "hybrid, through the bridge, cached": cached,
+        "hybrid, through the bridge, a new text": new,
+        "the model alone": model,
+    }
+    seconds = await in_turns(calls, rounds, warm_up=min(rounds, 20))
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("one shard")
-    table.add_column("nDCG@10", justify="right")
-    for name, server, index in (
-        ("lexical", cluster, "bench-1"),
-        ("hybrid, min_max .5/.5, in the cluster", bridge, "bench-1"),
-        ("hybrid, min_max .5/.5, in the bridge", bridge, "bench-1-bridge"),
-        ("hybrid, reciprocal ranks", bridge, "bench-1-rrf"),
+    table.add_column("p50", justify="right")
+    for name, values in seconds.items():
+        table.add_row(name, f"{statistics.median(values) * 1_000:.1f} ms")
+    return table
+
+
+async def quality_table(cluster: Server, bridge: Server, queries: Queries) -> Table:
+    def both(text: str) -> Json:
+        return {"query": {"multi_match": {"query": text, "fields": ["title", "abstract"]}}, "size": 10}
+
+    vectors = dict(zip(queries.texts.values(), queries.vectors, strict=True))
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("nDCG@10")
+    table.add_column("1 shard", justify="right")
+    table.add_column("5 shards", justify="right")
+    for name, server, index, body in (
+        ("lexical", cluster, "", plain),
+        ("the cluster's hybrid, its default window", cluster, "", lambda text: hybrid(text, vectors[text], None)),
+        ("hybrid, min_max .5/.5, in the cluster", bridge, "", plain),
+        ("hybrid, min_max .5/.5, in the bridge", bridge, "-bridge", plain),
+        ("hybrid, min_max .5/.5, title and abstract", bridge, "", both),
+        ("hybrid, reciprocal ranks", bridge, "-rrf", plain),
     ):
-        found = {query: await server.search(index, plain(text)) for query, text in queries.texts.items()}
-        table.add_row(name, f"{measure(queries.judgements, found)['nDCG@10']:.4f}")
+        figures = []
+        for shards in (1, 5):
+            where = f"bench-{shards}{index}"
+            found = {query: await server.search(where, body(text)) for query, text in queries.texts.items()}
+            figures.append(f"{measure(queries.judgements, found)['nDCG@10']:.4f}")
+        table.add_row(name, *figures)
     return table
 
 
@@ -242,6 +298,8 @@ async def main() -> None:
             await make_indices(cluster, bridge, version, data.corpus, every=10 if chosen.quick else 1)
             servers = Server(session, where.cluster), Server(session, where.bridge)
             tables = [await latency_table(*servers, queries, shards, rounds) for shards in SHARDS]
+            bare = Bare(f"{version.id}/{answer.backend}", available_cpus())
+            tables.append(await single_table(*servers, queries, bare, rounds))
             tables.append(await quality_table(*servers, queries))
             info = await call(cluster, "GET", "/")
     console = Console(width=110, highlight=False)

@@ -62,11 +62,12 @@ class _Section(BaseModel):
 class ClusterSettings(_Section):
     """The cluster that commands talk to directly."""
 
-    url: Url = Field(
-        "http://127.0.0.1:9200", description="OpenSearch that template, repair, demo and eval commands talk to"
-    )
+    url: Url = Field("http://127.0.0.1:9200", description="OpenSearch that our own commands talk to")
     user: str = Field("", description="User name for basic authentication of our own commands; empty: none")
     password: SecretStr = Field(SecretStr(""), description="Password of that user")
+    tls_ca: str = Field(
+        "", description="PEM file with the authorities of the cluster's certificate; empty: those of opensearch-py"
+    )
 
 
 class BridgeSettings(_Section):
@@ -75,6 +76,9 @@ class BridgeSettings(_Section):
     listen: Address = Field("127.0.0.1:9201", description="Where clients connect")
     admin_listen: Address = Field("127.0.0.1:9202", description="Where /livez, /readyz and /metrics are served")
     upstream: Url = Field("http://127.0.0.1:9200", description="The cluster behind the bridge")
+    upstream_tls_ca: str = Field(
+        "", description="PEM file with the authorities of the cluster's certificate; empty: those of the system"
+    )
     embedder: Addresses = Field(
         ("127.0.0.1:50051",),
         description="The replicas of the embedding server (gRPC), comma-separated; dns:///HOST:PORT: all of that name",
@@ -99,8 +103,13 @@ class BridgeSettings(_Section):
     write_embed_timeout_s: float = Field(
         60.0, gt=0, description="Embedding budget of one write; what is not embedded by then is indexed as pending"
     )
+    write_answer_timeout_s: float = Field(
+        300.0,
+        ge=0,
+        description="How long the cluster may be silent after a write; beyond it 504, never sent again; 0: no limit",
+    )
     search_embed_timeout_s: float = Field(
-        2.0, gt=0, description="Embedding budget of one search; beyond it the search is lexical"
+        0.2, gt=0, description="Embedding budget of one search; beyond it the search is lexical"
     )
     binding_ttl_s: float = Field(5.0, gt=0, description="How long a binding read from the cluster is trusted")
     drain_timeout_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for requests in work")

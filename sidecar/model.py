@@ -133,14 +133,15 @@ class Fusion(_Document):
     @field_validator("weights")
     @classmethod
     def _weights_sum_to_one(cls, weights: tuple[float, float]) -> tuple[float, float]:
-        if min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:  # the normalization-processor's own rule
+        # The normalization-processor's own rule; put so that it refuses NaN, too.
+        if not (all(weight >= 0 for weight in weights) and abs(sum(weights) - 1) <= 1e-6):
             raise ValueError("weights must not be negative and must add up to 1")
         return weights
 
     @model_validator(mode="after")
     def _is_known_to_the_cluster(self) -> Self:
-        if self.technique == "z_score" and self.combination != "arithmetic_mean":
-            raise ValueError("z_score goes with arithmetic_mean only")
+        if self.technique in ("z_score", "rrf") and self.combination != "arithmetic_mean":
+            raise ValueError(f"{self.technique} goes with arithmetic_mean only")
         if self.technique == "rrf" and self.weights != (0.5, 0.5):
             raise ValueError("rrf weighs both legs alike")
         return self

@@ -47,6 +47,7 @@ class Bindings:
         self._targets: TTLCache[tuple[str, ...], WriteTarget] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._welcome: TTLCache[str, bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._pipelines: TTLCache[tuple[str, str], tuple[Json]] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._wrapped: TTLCache[tuple[str, str], bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._changes = 0  # an answer that was asked for before a change is not remembered
 
     def forget(self) -> None:
@@ -77,6 +78,14 @@ class Bindings:
     def refuse(self, expression: str, credentials: Credentials) -> None:
         """Take an expression for nothing, for a while: the cluster refused these credentials a search of it."""
         self._indices[self._digest(credentials), expression] = ()
+
+    def refuse_hybrid(self, expression: str, credentials: Credentials) -> None:
+        """Remember for a while that the cluster fuses no search of an expression for these credentials."""
+        self._wrapped[self._digest(credentials), expression] = True
+
+    def refuses_hybrid(self, expression: str, credentials: Credentials) -> bool:
+        """Whether the cluster has refused these credentials to fuse a search of this expression."""
+        return (self._digest(credentials), expression) in self._wrapped
 
     async def search_pipeline(self, name: str, credentials: Credentials) -> Json:
         """The definition of a search pipeline; None if there is none or the client may not read it.

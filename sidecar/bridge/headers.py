@@ -12,6 +12,20 @@ SEARCH: Final = "X-Sidecar-Search"
 INGEST: Final = "X-Sidecar-Ingest"
 EXPLAIN: Final = "X-Sidecar-Explain"
 MODE_PARAMETER: Final = "sidecar"
+WEIGHTS_PARAMETER: Final = "sidecar_weights"
+K_PARAMETER: Final = "sidecar_k"
+WINDOW_PARAMETER: Final = "sidecar_window"
+FUSION_PARAMETER: Final = "sidecar_fusion"
+MODEL_PARAMETER: Final = "sidecar_model"
+# What a client may ask of its searches: by parameter or, if it cannot add one, by header.
+WISHES: Final = {
+    MODE_PARAMETER: MODE,
+    WEIGHTS_PARAMETER: "X-Sidecar-Weights",
+    K_PARAMETER: "X-Sidecar-K",
+    WINDOW_PARAMETER: "X-Sidecar-Window",
+    FUSION_PARAMETER: "X-Sidecar-Fusion",
+    MODEL_PARAMETER: "X-Sidecar-Model",
+}
 
 Headers = list[tuple[str, str]]
 
@@ -25,7 +39,7 @@ _HOP_BY_HOP: Final = frozenset(
 # What one would send to look like somebody else; the security plugin's proxy authentication trusts x-proxy-user.
 _FROM_PROXIES: Final = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-by", "x-real-ip"})
 _PROXY_IDENTITY: Final = ("x-proxy-",)
-_OURS: Final = frozenset({MODE.lower(), SOURCE.lower(), EXPLAIN.lower()})
+_OURS: Final = frozenset(name.lower() for name in (*WISHES.values(), SOURCE, EXPLAIN))
 _CREDENTIALS: Final = ("authorization", "cookie", "securitytenant")
 _END_TO_END: Final = frozenset({"authorization", "cookie", "content-type", "content-encoding", "host"})
 
@@ -86,9 +100,9 @@ def parameters(raw_query: str) -> dict[str, str]:
     return dict(parse_qsl(raw_query, keep_blank_values=True))
 
 
-def without_parameter(raw_query: str, name: str) -> str:
-    """The query string without a parameter; every other byte as it was."""
-    return "&".join(part for part in raw_query.split("&") if unquote_plus(part.partition("=")[0]) != name)
+def without_parameter(raw_query: str, *names: str) -> str:
+    """The query string without these parameters; every other byte as it was."""
+    return "&".join(part for part in raw_query.split("&") if unquote_plus(part.partition("=")[0]) not in names)
 
 
 def with_parameters(raw_query: str, added: Mapping[str, object]) -> str:

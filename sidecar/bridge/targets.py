@@ -18,12 +18,12 @@ class BoundIndex:
     name: str
     binding: IndexBinding | None
     text_fields: Mapping[str, frozenset[str]]  # vector field -> every field that is fed by one of its sources
-    sees_all_sources: bool  # the client's mapping has every source of the search field
+    sees_all_sources: bool  # the client's mapping has the search field and every source of it
     search_pipeline: str | None  # the index's own default, maybe "_none"
     data_stream: str | None = None
     is_write_index_of: frozenset[str] = frozenset()  # aliases
     routings: frozenset[tuple[str, str]] = frozenset()  # alias and the routing of what is written through it
-    unseen: frozenset[str] = frozenset()  # vector fields of whose sources the client's mapping does not have all
+    unseen: frozenset[str] = frozenset()  # vector fields that the client's mapping lacks, or a source of which it lacks
     shards: int = 0  # 0: not known
     mapped: frozenset[tuple[str, str]] = frozenset()  # path and type of every field that the client sees
 
@@ -35,7 +35,7 @@ class WriteTarget:
     index: str  # the concrete index, or the name that it will have
     binding: IndexBinding | None = None
     routing: str | None = None  # of the alias that was named: writes and reads of single documents go by it
-    unseen: frozenset[str] = frozenset()  # vector fields of whose sources the client does not see all
+    unseen: frozenset[str] = frozenset()  # vector fields that the client does not see, or not all sources of
 
 
 def read_indices(body: Json) -> tuple[BoundIndex, ...]:
@@ -70,14 +70,13 @@ def write_target(name: str, index: BoundIndex | None) -> WriteTarget:
 
 def hidden_fields(indices: tuple[BoundIndex, ...]) -> tuple[str, ...]:
     """The fields that the bridge has added to documents, which no client asked for."""
-    names = {
-        name: None
-        for index in indices
-        if index.binding is not None
-        for bound in index.binding.fields.values()
-        for name in (bound.field, bound.meta_field)
-    }
-    return tuple(names)
+    bindings = (index.binding for index in indices if index.binding is not None)
+    return tuple(dict.fromkeys(name for binding in bindings for name in added_fields(binding)))
+
+
+def added_fields(binding: IndexBinding) -> tuple[str, ...]:
+    """The vectors and their provenances."""
+    return tuple(name for bound in binding.fields.values() for name in (bound.field, bound.meta_field))
 
 
 def bindings_of_field(indices: tuple[BoundIndex, ...], field: str) -> tuple[Binding, ...]:
@@ -92,7 +91,9 @@ def _read_index(name: str, described: dict[str, Json]) -> BoundIndex:
     visible = dict(_leaves(at(mappings, "properties")))
     fields = binding.fields if binding else {}
     text_fields = {name: frozenset(_fed_by(visible, bound)) for name, bound in fields.items()}
-    unseen = frozenset(name for name, bound in fields.items() if not all(path in visible for path in bound.source))
+    unseen = frozenset(
+        name for name, bound in fields.items() if not all(path in visible for path in (name, *bound.source))
+    )
     search = binding.search if binding else None
     pipeline = at(described, "settings", "index", "search", "default_pipeline")
     stream = described.get("data_stream")
@@ -125,6 +126,7 @@ def _leaves(properties: Json, prefix: str = "") -> Iterator[tuple[str, Mapping[s
         if isinstance(field, dict):
             yield prefix + name, field
             yield from _leaves(field.get("properties"), f"{prefix}{name}.")
+            yield from _leaves(field.get("fields"), f"{prefix}{name}.")
 
 
 def _fed_by(visible: Mapping[str, Mapping[str, Json]], bound: Binding) -> Iterator[str]:

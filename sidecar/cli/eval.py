@@ -89,7 +89,8 @@ class _Subject:
 
     def connect(self, url: str) -> OpenSearchCluster:
         password = self.access.password.get_secret_value()
-        return OpenSearchCluster(url, user=self.access.user, password=password, timeout_s=_TIMEOUT_S)
+        access = self.access
+        return OpenSearchCluster(url, user=access.user, password=password, tls_ca=access.tls_ca, timeout_s=_TIMEOUT_S)
 
     def authentication(self) -> aiohttp.BasicAuth | None:
         password = self.access.password.get_secret_value()
@@ -163,6 +164,8 @@ async def _ranking(session: aiohttp.ClientSession, subject: _Subject, text: str,
     answered = await search(session, subject.bridge, subject.index, body, mode=mode)
     if answered.mode != mode:  # where the bridge must, it falls back to a lexical search
         why = f" ({answered.reason})" if answered.reason else ""
+        if answered.reason == "embedder_deadline":
+            why += ", since its vector took longer than the bridge's setting bridge.search_embed_timeout_s"
         raise Conflict(f"a search in mode [{mode}] was answered as [{answered.mode}]{why}: it cannot be measured")
     return [hit["_id"] for hit in answered.hits]
 

@@ -118,7 +118,8 @@ async def _targets(scan: Scan, names: tuple[str, ...]) -> tuple[Target | Refused
 
 
 def _connect(access: ClusterSettings) -> OpenSearchCluster:
-    return OpenSearchCluster(access.url, user=access.user, password=access.password.get_secret_value())
+    password = access.password.get_secret_value()
+    return OpenSearchCluster(access.url, user=access.user, password=password, tls_ca=access.tls_ca)
 
 
 class _Rate(ProgressColumn):

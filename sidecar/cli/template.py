@@ -172,7 +172,10 @@ def _ask(file: Path | None, url: str | None, question: Callable[[Cluster], Await
 
     async def ask() -> T:
         async with OpenSearchCluster(
-            settings.url, user=settings.user, password=settings.password.get_secret_value()
+            settings.url,
+            user=settings.user,
+            password=settings.password.get_secret_value(),
+            tls_ca=settings.tls_ca,
         ) as cluster:
             return await question(cluster)
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, TypeVarTuple
+from typing import Annotated, Any, Final, TypeVar, TypeVarTuple
 
 import typer
 
@@ -21,6 +21,9 @@ from sidecar.errors import ConfigurationError, ErrorKind, SidecarError
 from sidecar.opensearch.local import start_node
 
 Report = Callable[[str], None]
+
+_SEARCH_BUDGET: Final = "bridge.search_embed_timeout_s"
+_PATIENT_S: Final = 10.0
 
 T = TypeVar("T")
 Places = TypeVarTuple("Places")
@@ -105,6 +108,7 @@ async def running_system(
     # Before anything starts: an address that is asked for and taken must not cost the time of loading a model.
     for places in (node_places, embedder_places, bridge_places)[upstream is not None :]:
         places()
+    keep_searches_patient(configuration)
 
     async with AsyncExitStack() as stack:
         ends: dict[str, Callable[[], Coroutine[Any, Any, int]]] = {}
@@ -230,6 +234,12 @@ async def _run(
         else:
             print("ready: " + "  ".join(f"{name} {address}" for name, address in where.items()), flush=True)
         await system.wait()
+
+
+def keep_searches_patient(configuration: Configuration) -> None:
+    """Let a search wait for its vector, unless the budget is set: beside everything else on one machine it is slow."""
+    if _SEARCH_BUDGET not in configuration.sources:
+        os.environ[variable(_SEARCH_BUDGET)] = str(_PATIENT_S)  # the bridge inherits it
 
 
 def keep_parts_quiet(configuration: Configuration) -> None:

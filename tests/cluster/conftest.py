@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from sidecar.bridge.app import serving
-from sidecar.config import BridgeSettings
 from sidecar.models.catalogue import shipped_versions
 from sidecar.opensearch.assembly import locked
 from sidecar.opensearch.client import OpenSearchCluster
@@ -18,6 +17,7 @@ from sidecar.rpc.client import EmbedderClient
 from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template
 from tests.cluster.bridges import Papers
+from tests.support.between import bridge_settings
 from tests.support.http import http
 
 _PROCESS = Path(__file__).with_name("system_process.py")
@@ -96,10 +96,9 @@ async def papers(system: dict[str, str], cluster: OpenSearchCluster, unique: str
     await apply(cluster, template)
     index = f"{unique}-papers"
     assert (await cluster.call("PUT", f"/{index}")).ok
-    settings = BridgeSettings(listen="127.0.0.1:0", admin_listen="127.0.0.1:0", upstream=system["cluster"])
     async with (
         EmbedderClient(system["embedder"]) as embedder,
-        serving(settings, embedder) as at,
+        serving(bridge_settings(system["cluster"]), embedder) as at,
         http(f"http://{at.address}", system["cluster"], f"http://{at.admin_address}") as (bridge, direct, admin),
     ):
         yield Papers(bridge, direct, admin, index, template.binding.fields["embedding"])

@@ -2,108 +2,14 @@
 
 import asyncio
 import os
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
 
-from sidecar.bridge.forward import Upstream
-from sidecar.bridge.searches.fused import Answered, search_fused
-from sidecar.bridge.searches.legs import Shard, plan_legs
 from sidecar.model import Fusion
 from sidecar.opensearch.client import OpenSearchCluster
+from tests.support.corpus import WINDOW, Corpus, Interrupted, corpus, ids, processor, same
 from tests.support.http import ndjson
-
-DIMENSION = 8
-ROUNDS = 20
-DOCUMENTS = 150
-WINDOW = 20  # less than what a query finds, so that every shard's window is cut
-MAPPING = {
-    "properties": {
-        "title": {"type": "text"},
-        "year": {"type": "integer"},
-        "embedding": {
-            "type": "knn_vector",
-            "dimension": DIMENSION,
-            "space_type": "cosinesimil",
-            "method": {"name": "hnsw", "engine": "lucene"},
-        },
-    }
-}
-
-
-@dataclass
-class Corpus:
-    """Indices of random documents, searched with random queries; only an explicit refresh shows a change."""
-
-    node: OpenSearchCluster
-    upstream: Upstream
-    expression: str
-    shards: tuple[Shard, ...]
-    drawn: random.Random = field(default_factory=lambda: random.Random(1))
-
-    def text(self, words: int) -> str:
-        return " ".join(f"w{int(self.drawn.paretovariate(0.8)) % 200}" for _ in range(words))
-
-    def document(self) -> dict[str, object]:
-        return {"title": self.text(12), "year": self.drawn.randrange(2000, 2010), "embedding": self.vector()}
-
-    def vector(self) -> list[float]:
-        return [round(self.drawn.gauss(0, 1), 4) for _ in range(DIMENSION)]
-
-    def legs(self) -> tuple[dict, dict]:  # type: ignore[type-arg]
-        return {"match": {"title": self.text(3)}}, {"knn": {"embedding": {"vector": self.vector(), "k": WINDOW}}}
-
-    async def call(self, method: str, path: str, body: object = None) -> dict:  # type: ignore[type-arg]
-        reply = await self.node.call(method, path, body=body)  # type: ignore[arg-type]
-        assert reply.ok, reply.reason
-        return reply.body  # type: ignore[return-value]
-
-    async def write(self, index: str, identifiers: Sequence[int], *, refresh: bool = True) -> None:
-        lines = [line for i in identifiers for line in ({"index": {"_id": f"{index[-1]}{i}"}}, self.document())]
-        answer = await self.call("POST", f"/{index}/_bulk?refresh={str(refresh).lower()}", ndjson(*lines))
-        assert answer["errors"] is False
-
-    async def in_cluster(self, legs: tuple[dict, dict], fusion: dict, **options: object) -> dict:  # type: ignore[type-arg]
-        hybrid = {"hybrid": {"queries": list(legs), "pagination_depth": WINDOW}}
-        pipeline = {"phase_results_processors": [fusion]}
-        return await self.call(
-            "POST", f"/{self.expression}/_search", {"query": hybrid, "search_pipeline": pipeline, **options}
-        )
-
-    async def in_bridge(
-        self, legs: tuple[dict, dict], fusion: Fusion, *, url: dict[str, str] | None = None,  # type: ignore[type-arg]
-        upstream: Upstream | None = None, window: int = WINDOW, path: str | None = None, **options: object,
-    ) -> dict:  # type: ignore[type-arg]  # fmt: skip
-        answer = await self.answer(legs, fusion, url=url, upstream=upstream, window=window, path=path, **options)
-        assert answer.status == 200, answer.body
-        return answer.body  # type: ignore[return-value]
-
-    async def answer(
-        self, legs: tuple[dict, dict], fusion: Fusion, *, url: dict[str, str] | None = None,  # type: ignore[type-arg]
-        upstream: Upstream | None = None, window: int = WINDOW, path: str | None = None, **options: object,
-    ) -> Answered:  # fmt: skip
-        search = plan_legs({"query": legs[0], **options}, legs[1], window, self.shards, url or {}, token="t")
-        return await search_fused(upstream or self.upstream, path or f"/{self.expression}/_search", [], search, fusion)
-
-
-@asynccontextmanager
-async def corpus(node: OpenSearchCluster, name: str, *shards: int) -> AsyncIterator[Corpus]:
-    """Indices `NAME-a`, `NAME-b` … with so many shards each; filled by the first who asks."""
-    names = [f"{name}-{letter}" for letter, _ in zip("abc", shards, strict=False)]
-    async with Upstream(node.url, connect_timeout_s=5) as upstream:
-        known = tuple(Shard(n, name) for name, count in zip(names, shards, strict=True) for n in range(count))
-        made = Corpus(node, upstream, f"{name}-*", known)
-        for index, count in zip(names, shards, strict=True):
-            settings = {"number_of_shards": count, "number_of_replicas": 0, "refresh_interval": -1, "knn": True}
-            body = {"settings": {"index": settings}, "mappings": MAPPING}
-            if (await node.call("PUT", f"/{index}", body=body)).ok:
-                await made.write(index, range(DOCUMENTS))
-        yield made
 
 
 @pytest.fixture
@@ -132,18 +38,6 @@ async def three_indices(cluster: OpenSearchCluster, unique: str) -> AsyncIterato
         yield made
 
 
-def ids(answer: dict) -> list[str]:  # type: ignore[type-arg]
-    return [hit["_id"] for hit in answer["hits"]["hits"]]
-
-
-def processor(fusion: Fusion) -> dict:  # type: ignore[type-arg]
-    if fusion.technique == "rrf":
-        return {"score-ranker-processor": {"combination": {"technique": "rrf", "rank_constant": 60}}}
-    parameters = {"weights": list(fusion.weights)}
-    combination = {"technique": fusion.combination, "parameters": parameters}
-    return {"normalization-processor": {"normalization": {"technique": fusion.technique}, "combination": combination}}
-
-
 FUSIONS = [
     *(
         pytest.param(Fusion(technique=technique, combination=combination, weights=weights), id=f"{technique} {name}")
@@ -156,17 +50,6 @@ FUSIONS = [
     ),
     pytest.param(Fusion(technique="rrf"), id="rrf"),
 ]
-
-
-def same(ours: list[dict], theirs: list[dict]) -> bool:  # type: ignore[type-arg]
-    """Whether hits, order and scores are equal; those with one score on one shard may stand in any order."""
-    scores = [hit["_score"] for hit in theirs]
-    assert [hit["_score"] for hit in ours] == pytest.approx(scores, abs=1e-5)
-    unique = {score for score in scores if scores.count(score) == 1}
-    for mine, other in zip(ours, theirs, strict=True):
-        if other["_score"] in unique:
-            assert mine["_id"] == other["_id"]
-    return True
 
 
 async def agree(documents: Corpus, fusion: Fusion, queries: int) -> None:
@@ -315,21 +198,6 @@ async def test_the_filter_of_an_alias_holds_in_both_legs_and_on_the_page(three_i
     assert {hit["_source"]["year"] for hit in found["hits"]["hits"]} == {2000, 2001, 2002, 2003}
 
 
-class Interrupted(Upstream):
-    """Does something between the legs and the page."""
-
-    def __init__(self, upstream: Upstream, action: Callable[[], Awaitable[None]]) -> None:
-        self._inner, self._action, self._sent = upstream, action, 0
-
-    @asynccontextmanager
-    async def send(self, *request: Any) -> AsyncIterator[aiohttp.ClientResponse]:
-        self._sent += 1
-        if self._sent == 2:
-            await self._action()
-        async with self._inner.send(*request) as response:
-            yield response
-
-
 @pytest.mark.parametrize("change", ["update", "delete"])
 async def test_a_document_that_changes_between_the_phases_is_replaced_by_the_next(
     changing: Corpus, change: str
@@ -350,35 +218,6 @@ async def test_a_document_that_changes_between_the_phases_is_replaced_by_the_nex
     after = ids(await changing.in_bridge(legs, Fusion(), upstream=Interrupted(changing.upstream, act)))
 
     assert after == [i for i in before if i not in gone][:10]
-
-
-async def test_beside_updates_every_page_is_what_the_full_legs_give(three_indices: Corpus) -> None:
-    """Writes go on all the time; in each second round they become visible between the legs and the page."""
-    written: set[str] = set()
-    names = sorted({shard.index for shard in three_indices.shards})
-    for number in range(ROUNDS):
-        legs = three_indices.legs()
-        reference = await three_indices.in_cluster(legs, processor(Fusion()), size=300, _source=False)
-        index = names[number % 3]
-        changed = [three_indices.drawn.randrange(DOCUMENTS) for _ in range(6)]
-        written |= {f"{index[-1]}{i}" for i in changed}
-
-        async with asyncio.TaskGroup() as tasks:
-            writing = tasks.create_task(three_indices.write(index, changed, refresh=False))
-
-            async def act(writing: asyncio.Task[None] = writing, number: int = number) -> None:
-                if number % 2:
-                    await writing
-                    await three_indices.call("POST", f"/{three_indices.expression}/_refresh")
-
-            page = await three_indices.in_bridge(
-                legs, Fusion(), upstream=Interrupted(three_indices.upstream, act), **{"from": number % 5, "size": 10}
-            )
-        lost = written if number % 2 else set()
-        ranked = [hit for hit in reference["hits"]["hits"][number % 5 :] if hit["_id"] not in lost]
-        assert same(page["hits"]["hits"], ranked[:10])
-        if number % 2:
-            written = set()
 
 
 async def test_a_shard_that_fails_shows_in_shards(changing: Corpus) -> None:

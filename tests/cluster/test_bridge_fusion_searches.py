@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 
 from sidecar.bridge.app import serving
-from sidecar.config import BridgeSettings
 from sidecar.rpc.client import EmbedderClient
 from tests.cluster.bridges import Papers
+from tests.support.between import bridge_settings
 from tests.support.http import Http, http, ndjson
 
 DOCUMENTS = {
@@ -21,6 +21,7 @@ DOCUMENTS = {
 }
 QUERY = {"match": {"title": "dogs and kitty noises"}}  # lexically, only the second document
 AGGREGATIONS = {"years": {"terms": {"field": "year"}}}
+RERANKING = {"response_processors": [{"rerank": {"by_field": {"target_field": "year"}}}]}
 NOTE = "hybrid; model=all-minilm-l6-v2@1; fusion=min_max(0.5,0.5); where="
 
 
@@ -101,10 +102,13 @@ async def test_reciprocal_ranks_are_fused_alike_in_both_places(filled: Papers) -
     ("search", "body", "query", "reason"),
     [
         pytest.param({"where": "cluster"}, {"aggs": AGGREGATIONS}, "", "aggregations", id="never in the bridge"),
-        pytest.param({"where": "bridge"}, {}, "?filter_path=hits", "fusion", id="filter_path"),
-        pytest.param({}, {"aggs": AGGREGATIONS}, "?filter_path=aggregations", "aggregations", id="both"),
+        pytest.param({"where": "bridge"}, {}, "?format=json", "fusion", id="format"),
+        pytest.param({}, {"aggs": AGGREGATIONS}, "?format=json", "aggregations", id="both"),
         pytest.param({}, {"aggs": AGGREGATIONS, "size": 0}, "", "size_zero", id="nothing but aggregations"),
-        pytest.param({}, {"aggs": AGGREGATIONS, "search_pipeline": {}}, "", "aggregations", id="own pipeline"),
+        pytest.param(
+            {}, {"aggs": AGGREGATIONS, "search_pipeline": RERANKING}, "", "search_pipeline", id="own pipeline"
+        ),
+        pytest.param({}, {"collapse": {"field": "year", "inner_hits": {"name": "n"}}}, "", "option", id="inner_hits"),
         pytest.param({"mode": "semantic"}, {"aggs": AGGREGATIONS}, "", "aggregations", id="one leg only"),
     ],
 )
@@ -155,24 +159,31 @@ async def without_neural_search(cluster: str, refused: list[str]) -> AsyncIterat
         await runner.cleanup()
 
 
+@pytest.mark.parametrize("first", ["_search", "_msearch"])
 async def test_a_cluster_without_neural_search_is_asked_once_and_then_the_bridge_fuses(
-    filled: Papers, system: dict[str, str]
+    filled: Papers, system: dict[str, str], first: str
 ) -> None:
     refused: list[str] = []
-    async with without_neural_search(system["cluster"], refused) as upstream:
-        settings = BridgeSettings(listen="127.0.0.1:0", admin_listen="127.0.0.1:0", upstream=upstream)
-        async with (
-            EmbedderClient(system["embedder"]) as embedder,
-            serving(settings, embedder) as at,
-            http(f"http://{at.address}") as (bridge,),
-        ):
-            answers = [await search(bridge, filled.index) for _ in range(3)]
+    async with (
+        without_neural_search(system["cluster"], refused) as upstream,
+        EmbedderClient(system["embedder"]) as embedder,
+        serving(bridge_settings(upstream), embedder) as at,
+        http(f"http://{at.address}") as (bridge,),
+    ):
+        begin, go_on = (search, msearch) if first == "_search" else (msearch, search)
+        answers = dict([await begin(bridge, filled.index), await go_on(bridge, filled.index)])
     in_cluster = await search(filled.bridge, filled.index)
 
     assert len(refused) == 1
-    assert answers == [(NOTE + "bridge", in_cluster[1])] * 3
+    assert answers == {NOTE + "bridge": in_cluster[1], "msearch; hybrid=1": in_cluster[1]}
 
 
 async def search(bridge: Http, index: str) -> tuple[str, list[str]]:
     answer = await bridge("POST", f"/{index}/_search", {"query": QUERY})
     return answer.headers["X-Sidecar-Search"], [hit["_id"] for hit in answer.json["hits"]["hits"]]
+
+
+async def msearch(bridge: Http, index: str) -> tuple[str, list[str]]:
+    answer = await bridge("POST", f"/{index}/_msearch", ndjson({}, {"query": QUERY}))
+    (item,) = answer.json["responses"]
+    return answer.headers["X-Sidecar-Search"], [hit["_id"] for hit in item["hits"]["hits"]]

@@ -1,7 +1,6 @@
 """The forms in which a search may come: in the URL, several at once, as a template, through a pipeline."""
 
 import json
-import random
 
 import pytest
 
@@ -136,41 +135,6 @@ async def test_several_searches_at_once_answer_as_each_alone(one_shard: Papers) 
 
     assert note(several) == "msearch; hybrid=2; neural=1; lexical=1"
     assert [item["hits"] for item in several.json["responses"]] == [answer.json["hits"] for answer in alone]
-
-
-def drawn_query(draw: random.Random, text: object, depth: int = 0) -> dict[str, object]:
-    """A query of texts and constraints; the same draws with another text give the same constraints."""
-    constraint: dict[str, object] = draw.choice(
-        [{"term": {"year": draw.randint(2001, 2003)}}, {"range": {"year": {"gte": draw.randint(2001, 2003)}}}]
-    )
-    if depth == 2:
-        kind = draw.choice(["must", "filter", "must_not"])
-        return {"bool": {"must": [text, constraint]} if kind == "must" else {"must": [text], kind: [constraint]}}
-    inner = drawn_query(draw, text, depth + 1)
-    return {
-        "bool": {
-            "must": [inner, *([text] if draw.random() < 0.5 else [])],
-            draw.choice(["filter", "must_not", "should"]): [constraint],
-        }
-    }
-
-
-async def test_no_hit_is_outside_the_clients_own_constraints(one_shard: Papers) -> None:
-    texts = ({"match": {"title": "kitty noises"}}, {"match_all": {}})
-    posts = [{"range": {"year": {"lte": year}}} for year in (2001, 2002, 2003)]
-    drawn = [
-        [{"query": drawn_query(random.Random(n), text), "post_filter": posts[n % 3]} for text in texts]
-        for n in range(120)
-    ]
-    path = f"/{one_shard.index}/_msearch"
-
-    through = await one_shard.bridge("POST", path, ndjson(*(line for query, _ in drawn for line in ({}, query))))
-    allowed = await one_shard.direct("POST", path, ndjson(*(line for _, query in drawn for line in ({}, query))))
-
-    assert note(through) == "msearch; hybrid=120"
-    found = [{i for i, _ in scores(item)} for item in through.json["responses"]]
-    assert found == [{i for i, _ in scores(item)} for item in allowed.json["responses"]]
-    assert len({frozenset(ids) for ids in found}) > 4
 
 
 async def test_neural_works_wherever_a_query_may_stand(one_shard: Papers) -> None:

@@ -1,5 +1,6 @@
 """`sidecar up` as a process: ready line, addresses, clean end, clear refusals."""
 
+import ipaddress
 import json
 import os
 import select
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 SIDECAR = Path(sys.executable).with_name("sidecar")
+_LISTEN = "0A"  # the state of a socket, as /proc/net/tcp writes it
 
 
 @pytest.fixture
@@ -140,3 +142,25 @@ def test_no_java_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("sidecar:") == 1
     assert "Traceback" not in done.stderr
+
+
+def listening(port: int) -> set[str]:
+    """The addresses on which somebody listens at a port, as the kernel has them."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            address, _, its_port = local.partition(":")
+            if state == _LISTEN and int(its_port, 16) == port:
+                words = (int(address[start : start + 8], 16) for start in range(0, len(address), 8))
+                packed = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+                host = ipaddress.ip_address(packed)
+                found.add(str(getattr(host, "ipv4_mapped", None) or host))
+    return found
+
+
+def test_every_part_is_reached_from_this_machine_only(system: dict[str, str]) -> None:
+    """They ask for no token and have no TLS."""
+    assert len(system) == 5
+    for address in system.values():
+        assert listening(int(address.rpartition(":")[2])) == {"127.0.0.1"}

@@ -28,6 +28,7 @@ class Between:
     stub: StubServer
     to_node: FaultProxy
     to_embedder: FaultProxy
+    embedder: EmbedderClient  # what the bridge asks
 
 
 @asynccontextmanager
@@ -44,11 +45,13 @@ async def between(
         serving(bridge_settings(to_node.url, **options), client) as at,
         http(f"http://{at.address}") as (bridge,),
     ):
-        yield Between(bridge, at.address, stub, to_node, to_embedder)
+        yield Between(bridge, at.address, stub, to_node, to_embedder, client)
 
 
 def bridge_settings(upstream: str, **options: object) -> BridgeSettings:
-    return BridgeSettings.model_validate({"listen": ANY, "admin_listen": ANY, "upstream": upstream, **options})
+    """Of a bridge under test: on a loaded machine, too, a search waits for its vector unless the test says otherwise."""
+    patient = {"listen": ANY, "admin_listen": ANY, "upstream": upstream, "search_embed_timeout_s": 30}
+    return BridgeSettings.model_validate({**patient, **options})
 
 
 async def stored(direct: Http, index: str, limit: int = 10_000) -> dict[str, Any]:

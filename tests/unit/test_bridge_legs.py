@@ -1,12 +1,14 @@
 """What is sent for a search that the bridge fuses, and how failures and totals of its legs are put together."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from sidecar.bridge.searches.fusible import Document, Fusible, Shard, can_fuse, plan_legs, windows_to
 from sidecar.bridge.searches.joining import Failed, read_legs
-from sidecar.bridge.searches.legs import Document, Fusible, Shard, can_fuse, legs_request, page_request, plan_legs
+from sidecar.bridge.searches.legs import legs_request, page_request
 from tests.support.bindings import an_index
 
 QUERY: dict[str, Any] = {"match": {"title": "dogs"}}
@@ -16,7 +18,7 @@ ERROR = {"error": {"type": "search_phase_execution_exception", "failed_shards": 
 
 
 def planned(*shards: Shard, url: dict[str, str] | None = None, **body: Any) -> Fusible:
-    return plan_legs({"query": QUERY, **body}, KNN, 100, shards or (Shard(0, "a"),), url or {}, token="t")
+    return plan_legs({"query": QUERY, **body}, KNN, (100,), shards or (Shard(0, "a"),), url or {}, token="t")
 
 
 def sent(body: bytes) -> list[tuple[Any, Any]]:
@@ -30,7 +32,7 @@ def sent(body: bytes) -> list[tuple[Any, Any]]:
         pytest.param({"query": QUERY, "aggs": {}, "highlight": {}, "post_filter": {}}, {"routing": "r"}, 5, True,
                      id="what is understood"),
         pytest.param({"query": QUERY, "collapse": {}}, {}, 5, False, id="an option of the body that is not"),
-        pytest.param({"query": QUERY}, {"filter_path": "hits"}, 5, False, id="a parameter that is not"),
+        pytest.param({"query": QUERY}, {"format": "yaml"}, 5, False, id="a parameter that is not"),
         pytest.param({"query": QUERY}, {"preference": "_shards:1"}, 5, False, id="shards of the client's choice"),
         pytest.param({"query": QUERY}, {}, 0, False, id="shards not known"),
         pytest.param({"query": QUERY}, {}, 65, False, id="too many shards"),
@@ -79,6 +81,47 @@ def test_several_shards_have_legs_of_their_own_and_the_aggregations_a_search_ove
     ]  # fmt: skip
     assert items[-1][1] == {"size": 0, "track_total_hits": False, "aggs": {"y": {}}, "query": QUERY}
     assert "aggs" not in items[0][1]
+
+
+def test_a_point_in_time_takes_slices_for_shards_and_no_preference() -> None:
+    items = sent(legs_request(planned(Shard(0, "a"), Shard(1, "a"), Shard(0, "b"), pit={"id": "x"})))
+
+    assert [header for header, _ in items] == [{}] * 6
+    assert [body.get("slice") for _, body in items[:3]] == [{"id": 0, "max": 2}, None, {"id": 1, "max": 2}]
+    assert {body["pit"]["id"] for _, body in items} == {"x"}
+
+
+def test_windows_behind_the_first_have_vector_legs_of_their_own() -> None:
+    search = plan_legs({"query": QUERY}, KNN, windows_to((100,), 101), [Shard(0, "a")], {}, token="t")
+    (_, lexical), (_, first), (_, second) = sent(legs_request(search))
+
+    assert (lexical["size"], first["size"], second["size"]) == (1_000, 100, 1_000)
+    assert [leg["query"]["knn"]["embedding"]["k"] for leg in (first, second)] == [100, 1_000]
+    assert search.deeper() == replace(search, windows=(100, 1_000, 10_000))
+    assert replace(search, windows=(100, 10_000)).deeper() is None
+
+
+def test_what_a_pipeline_does_after_the_search_is_done_to_the_page_alone() -> None:
+    search = replace(planned(aggs={}), processors=({"split": {}},))
+    page, count = sent(page_request(search, [Document(0, 7)], [Document(0, 9)]))
+
+    assert page[1]["search_pipeline"] == {"response_processors": [{"split": {}}]}
+    assert [body["search_pipeline"] for _, body in (*sent(legs_request(search)), count)] == [{}] * 3
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        pytest.param(None, ["year"], id="nothing"),
+        pytest.param(["a"], ["a", "year"], id="others"),
+        pytest.param([{"field": "year", "format": "#"}], [{"field": "year", "format": "#"}], id="the field itself"),
+    ],
+)
+def test_the_field_of_collapse_is_read_with_each_hit(named: list[Any] | None, expected: list[Any]) -> None:
+    search = planned(collapse={"field": "year"}, **({} if named is None else {"docvalue_fields": named}))
+
+    assert [body["docvalue_fields"] for _, body in sent(legs_request(search))] == [["year"]] * 2
+    assert sent(page_request(search, [Document(0, 7)], []))[0][1]["docvalue_fields"] == expected
 
 
 def test_several_indices_are_told_apart_inside_the_query() -> None:
@@ -136,3 +179,13 @@ def test_failed_legs(responses: list[dict[str, Any]], url: dict[str, str], faile
         assert found.shards_header == {
             "total": 2, "successful": 1, "skipped": 0, "failed": 1, "failures": [{"shard": 0}],
         }  # fmt: skip
+
+
+def test_a_shard_of_a_point_in_time_fails_once_though_every_leg_tells_of_it() -> None:
+    failure = {"shard": 1, "index": "a", "reason": {}}
+    described = {"total": 2, "successful": 1, "skipped": 0, "failed": 1, "failures": [failure]}
+    search = planned(Shard(0, "a"), Shard(1, "a"), pit={"id": "x"})
+    found = read_legs(search, [{**leg(total=0), "_shards": described, "pit_id": "y"}] * 3 + [leg(total=0)])
+
+    assert not isinstance(found, Failed)
+    assert (found.shards_header, found.pit) == (described, "y")

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.bridge.searches.msearch import parse_msearch, statuses_of_items
+from sidecar.bridge.searches.msearch import parse_msearch, statuses_of_items, with_answers
+from sidecar.bridge.searches.together import at_once
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,8 @@ def test_an_item_with_another_body_and_a_companion() -> None:
 
     assert items is not None
     assert items[0].lines(b'{"size":1}') == b'{"index":"a","routing":"r"}\n{"size":1}\n'
-    assert items[0].lines(b'{"size":1}', ("a", "c")) == b'{"routing":"r","index":["a","c"]}\n{"size":1}\n'
+    beside = b'{"routing":"r","allow_partial_search_results":"false","index":["a","c"]}\n{"size":1}\n'
+    assert items[0].lines(b'{"size":1}', ("a", "c")) == beside
 
 
 @pytest.mark.parametrize(
@@ -76,3 +78,32 @@ def test_an_item_with_another_body_and_a_companion() -> None:
 )
 def test_statuses(answer: object, statuses: dict[int, int]) -> None:
     assert statuses_of_items(answer) == statuses  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("responses", "added", "expected"),
+    [
+        pytest.param(b"[]", {0: b"a", 1: b"b"}, b"[a,b]", id="none of the cluster's"),
+        pytest.param(b'[{"x": "],[" }, {}]', {}, b'[{"x": "],[" },{}]', id="none of ours"),
+        pytest.param(b"[{},{}]", {1: b"a"}, b"[{},a,{}]", id="between"),
+        pytest.param(b"[{},{}]", {0: b"a", 3: b"b"}, b"[a,{},{},b]", id="first and last"),
+        pytest.param(b"[{}]", {2: b"b", 1: b"a"}, b"[{},a,b]", id="behind"),
+    ],
+)
+def test_answers_are_put_in_their_places(responses: bytes, added: dict[int, bytes], expected: bytes) -> None:
+    answer = b'{"took":1,"responses":' + responses + b"}"
+
+    assert with_answers(answer, added, 7) == b'{"took":7,"responses":' + expected + b"}"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        pytest.param({}, 4, id="nothing said"),
+        pytest.param({"max_concurrent_searches": "2"}, 2, id="fewer"),
+        pytest.param({"max_concurrent_searches": "20"}, 4, id="more"),
+        pytest.param({"max_concurrent_searches": "none"}, 4, id="nonsense, which the cluster refuses"),
+    ],
+)
+def test_how_many_are_fused_at_once(url: dict[str, str], expected: int) -> None:
+    assert at_once(url) == expected

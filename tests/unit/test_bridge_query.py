@@ -271,6 +271,7 @@ def test_window_k_and_fusion_are_the_bindings() -> None:
     [
         pytest.param({"query_text": "dogs", "k": 5}, {"vector": [1.0], "k": 5}, id="k"),
         pytest.param({"query_text": "dogs"}, {"vector": [1.0], "k": 10}, id="the default k is neural's"),
+        pytest.param({"query_text": "dogs", "k": "5"}, {"vector": [1.0], "k": "5"}, id="k as the cluster reads it, too"),
         pytest.param({"query_text": "dogs", "min_score": 0.5}, {"vector": [1.0], "min_score": 0.5}, id="radial search"),
         pytest.param({"query_text": "dogs", "model_id": "aVeif4oB5Vm0Tdw8zYO2", "k": 1}, {"vector": [1.0], "k": 1},
                      id="an id of ml-commons is dropped"),
@@ -341,6 +342,11 @@ def test_neural_is_found_wherever_a_query_may_stand(body: dict[str, object], pat
         pytest.param({"k": 1}, "neural.embedding.query_text: a text is required", id="no text"),
         pytest.param({"query_text": "a", "model_id": "n@2"},
                      "neural.embedding.model_id: [n@2] is not the model of this field, [m@1]", id="another model"),
+        *(
+            pytest.param({"query_text": "a", "k": k}, f"neural.embedding.k: must be an integer from 1 to 10000; got [{k}]",
+                         id=f"k of {k!r}")
+            for k in (0, 10_001, 1.5, True, None, "many", "nan", [1])
+        ),
     ],
 )  # fmt: skip
 def test_a_neural_clause_that_cannot_be_answered_is_refused(clause: dict[str, object], message: str) -> None:

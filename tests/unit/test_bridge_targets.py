@@ -1,5 +1,7 @@
 """What the cluster says of an index expression, as the bridge reads it."""
 
+import pytest
+
 from sidecar.bridge.targets import hidden_fields, read_indices, read_simulated, write_index
 from tests.support.bindings import bound
 
@@ -7,6 +9,7 @@ META = {"sidecar": bound().to_meta()}
 PROPERTIES = {
     "title": {"type": "text", "copy_to": "all", "fields": {"english": {"type": "text"}, "raw": {"type": "keyword"}}},
     "abstract": {"type": "text", "copy_to": ["all", "more"]},
+    "embedding": {"type": "knn_vector"},
 }
 
 
@@ -23,10 +26,13 @@ def test_an_index_with_its_binding_and_the_fields_that_its_sources_feed() -> Non
     assert hidden_fields((index,)) == ("embedding", "embedding_meta")
 
 
-def test_a_source_that_the_client_may_not_see_is_noticed() -> None:
-    (index,) = read_indices({"papers": {"mappings": {"_meta": META, "properties": {"title": {"type": "text"}}}}})
+@pytest.mark.parametrize("hidden", ["title", "embedding"])
+def test_a_source_or_a_vector_that_the_client_may_not_see_is_noticed(hidden: str) -> None:
+    seen = {name: field for name, field in PROPERTIES.items() if name != hidden}
+    (index,) = read_indices({"papers": {"mappings": {"_meta": META, "properties": seen}}})  # type: ignore[dict-item]
 
     assert not index.sees_all_sources
+    assert index.unseen == {"embedding"}
 
 
 def test_a_source_inside_an_object_is_seen() -> None:
@@ -37,7 +43,7 @@ def test_a_source_inside_an_object_is_seen() -> None:
         }
     }  # type: ignore[dict-item,index,call-overload]
     (index,) = read_indices(
-        {"i": {"mappings": {"_meta": meta, "properties": {"a": {"properties": {"b": {"type": "text"}}}}}}}
+        {"i": {"mappings": {"_meta": meta, "properties": {**PROPERTIES, "a": {"properties": {"b": {"type": "text"}}}}}}}
     )
 
     assert index.sees_all_sources

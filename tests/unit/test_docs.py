@@ -14,7 +14,7 @@ from sidecar.config import load_configuration, variable
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     "up", "demo", "template render", "template diff", "template apply", "template list", "template delete",
-    "model list", "model show", "model add", "model build", "embed", "repair", "eval", "bridge", "embedder",
+    "model list", "model show", "model add", "model build", "embed", "repair", "doctor", "eval", "bridge", "embedder",
     "node start", "node stop", "node status", "node path", "config show",
 )  # fmt: skip
 

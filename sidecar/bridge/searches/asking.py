@@ -1,25 +1,16 @@
 """What a client asks of a search beside the search itself, in headers and parameters."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from aiohttp import web
 
 from sidecar.bridge import headers as wire
-from sidecar.bridge.searches.reasons import Mode
-from sidecar.errors import InvalidInput
-
-_WISHES: Final = (Mode.OFF, Mode.LEXICAL, Mode.SEMANTIC, Mode.HYBRID)
+from sidecar.bridge.searches.wishes import Wish, read_wish
 
 
-def wish_of(request: web.BaseRequest, url: Mapping[str, str]) -> Mode | None:
-    """The mode that the client asks for, by parameter or header. Raises InvalidInput."""
-    value = url.get(wire.MODE_PARAMETER, request.headers.get(wire.MODE))
-    if value is None:
-        return None
-    if value not in _WISHES:
-        raise InvalidInput(wire.MODE, f"must be one of {', '.join(_WISHES)}, not [{value}]")
-    return Mode(value)
+def wish_of(request: web.BaseRequest, url: Mapping[str, str]) -> Wish:
+    """How the client wants its searches to be answered, by parameters or headers. Raises InvalidInput."""
+    return read_wish(url, request.headers)
 
 
 def shows_source(request: web.BaseRequest) -> bool:

@@ -11,6 +11,9 @@ from sidecar.bridge.searches.intent import clauses
 from sidecar.bridge.targets import BoundIndex
 from sidecar.jsontext import Json
 
+# An index of one shard is answered as a whole or not at all: the companion's empty answer must not stand for it.
+WHOLE: Final = {"allow_partial_search_results": "false"}
+
 # Queries that find nothing, and do not fail, on a field that is not mapped.
 _HARMLESS_UNMAPPED: Final = frozenset(
     {

@@ -2,19 +2,23 @@
 
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
 from sidecar.bridge.forward import Upstream, read_answer
 from sidecar.bridge.headers import Headers
-from sidecar.bridge.searches.fusion import fuse
+from sidecar.bridge.searches.fusible import Document, Fusible, Shard, plan_legs, windows_to
 from sidecar.bridge.searches.hiding import hide_fields
 from sidecar.bridge.searches.joining import Failed, Found, compose, read_legs, read_page
-from sidecar.bridge.searches.legs import Document, Fusible, Shard, legs_request, page_request, plan_legs
+from sidecar.bridge.searches.legs import legs_request, page_request
+from sidecar.bridge.searches.pipelines import page_processors
 from sidecar.bridge.searches.planning import Planned
 from sidecar.bridge.searches.query import TextSearch, vector_leg
+from sidecar.bridge.searches.ranking import Candidates, Ranked, ranking
 from sidecar.bridge.searches.reasons import Object
+from sidecar.bridge.targets import BoundIndex
 from sidecar.jsontext import Json, loads, loads_exact
 from sidecar.model import Fusion
 
@@ -33,8 +37,25 @@ def fusible(planned: Planned, plan: TextSearch) -> Fusible:
         if excludes:
             url["_source_excludes"] = ",".join([*filter(None, [url.get("_source_excludes")]), *excludes])
     shards = (Shard(number, index.name) for index in planned.indices for number in range(index.shards))
-    knn = vector_leg(plan, planned.vectors[0])
-    return plan_legs({**given, "query": plan.query}, knn, plan.window, shards, url, token=f"s{secrets.token_hex(4)}")
+    first = plan
+    if "pit" in given or "collapse" in given:  # the ranking must not depend on the page
+        first = replace(plan, window=plan.search.window)
+    return plan_legs(
+        {**given, "query": plan.query},
+        vector_leg(first, planned.vectors[0]),
+        windows_to((first.window,), plan.window),
+        shards,
+        url,
+        token=f"s{secrets.token_hex(4)}",
+        processors=_processors(plan, planned.indices),
+    )
+
+
+def _processors(plan: TextSearch, indices: Sequence[BoundIndex]) -> tuple[Object, ...] | None:
+    """What the page runs through; None if there is no pipeline that would have to be replaced."""
+    if isinstance(plan.pipeline, dict):
+        return tuple(page_processors(plan.pipeline) or ())
+    return () if any(index.search_pipeline is not None for index in indices) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,53 +68,70 @@ class Answered:
 
 
 async def search_fused(upstream: Upstream, path: str, headers: Headers, search: Fusible, fusion: Fusion) -> Answered:
-    """Answer a search of `path` (`…/_search`, as the client wrote it) in the client's name.
+    """Answer a search of `path` (`…/_search` or `…/_msearch`, as the client wrote it) in the client's name.
 
     A document that changes or goes between the phases is replaced by the next. Raises ClusterUnreachable.
     """
     started = time.perf_counter()
     phases = _Phases(upstream, path, headers, search)
-    responses = await phases.ask(legs_request(search))
-    found = responses if isinstance(responses, Failed) else read_legs(search, responses)
+    found = await _legs(phases, search)
+    while not isinstance(found, Failed):
+        ranked = ranking(found.tiers, fusion)
+        deeper = search.deeper() if found.is_cut and _lacks_groups(search, found, ranked) else None
+        if deeper is None:
+            break
+        search = deeper
+        found = await _legs(phases, search)
     if isinstance(found, Failed):
         return Answered(found.status, found.body, phases.relayed)
-    ranked = fuse(found.shards, fusion)
     page = await _page(phases, search, found, ranked)
     if isinstance(page, Failed):
         return Answered(page.status, page.body, phases.relayed)
     hits, unmatched = page
     took = round((time.perf_counter() - started) * 1_000)
-    max_score = ranked[0][1] if ranked else None
+    max_score = next(iter(ranked.values()), None)
     body = compose(search, found, hits, extra=found.extra + unmatched, max_score=max_score, took=took)
     return Answered(200, body, phases.relayed)
 
 
+async def _legs(phases: "_Phases", search: Fusible) -> Found | Failed:
+    responses = await phases.ask(legs_request(search))
+    return responses if isinstance(responses, Failed) else read_legs(search, responses)
+
+
+def _lacks_groups(search: Fusible, found: Found, ranked: Ranked) -> bool:
+    """Whether the page needs more groups than the candidates fall into; without `collapse` it takes what is there."""
+    return bool(found.groups) and len({found.groups[document] for document in ranked}) < search.start + search.size
+
+
 async def _page(
-    phases: "_Phases", search: Fusible, found: Found, ranked: list[tuple[Document, float]]
+    phases: "_Phases", search: Fusible, found: Found, ranked: Ranked
 ) -> tuple[list[tuple[Object, float]], int] | Failed:
     """The hits of the page and how many of the uncounted vector hits the lexical query misses."""
-    hits: list[tuple[Object, float]] = []
+    hits: dict[Document, Object] = {}
     shown: set[Document | tuple[Json, Json]] = set()
-    candidates, uncounted, unmatched = ranked[search.start :], found.uncounted, 0
-    while uncounted or (candidates and len(hits) < search.size):
-        wanted = candidates[: search.size - len(hits)]
-        documents = [document for document, _ in wanted]
-        responses = await phases.ask(page_request(search, documents, uncounted), exact=True)
-        page = responses if isinstance(responses, Failed) else read_page(search, responses, documents, uncounted)
+    candidates, uncounted, unmatched = Candidates(ranked, found.groups), found.uncounted, 0
+    for document in candidates.take(search.start):
+        candidates.show(document)
+    wanted = candidates.take(search.size)
+    while uncounted or wanted:
+        responses = await phases.ask(page_request(search, wanted, uncounted), exact=True)
+        page = responses if isinstance(responses, Failed) else read_page(search, responses, wanted, uncounted)
         if isinstance(page, Failed):
             return page
         fetched, more = page
         unmatched += more
-        for document, score in wanted:
+        for document in wanted:
             hit = fetched.get(document)
             if hit is None:
                 continue
             identity = (hit["_index"], hit["_id"]) if "_id" in hit else document
             if identity not in shown:  # a document that changed between two fetches is there under both numbers
                 shown.add(identity)
-                hits.append((hit, score))
-        candidates, uncounted = candidates[len(wanted) :], ()
-    return hits, unmatched
+                hits[document] = hit
+                candidates.show(document)
+        wanted, uncounted = candidates.take(search.size - len(hits)), ()
+    return [(hits[document], score) for document, score in ranked.items() if document in hits], unmatched
 
 
 class _Phases:
@@ -102,7 +140,7 @@ class _Phases:
     def __init__(self, upstream: Upstream, path: str, headers: Headers, search: Fusible) -> None:
         self._upstream = upstream
         query = f"?{urlencode(search.parameters)}" if search.parameters else ""
-        self._target = path.rstrip("/").removesuffix("_search") + "_msearch" + query
+        self._target = path.rstrip("/").rpartition("/")[0] + "/_msearch" + query
         sent = [(name, value) for name, value in headers if name.lower() not in _NOT_OURS]
         self._headers = [*sent, ("Content-Type", "application/x-ndjson")]
         self.relayed: Headers = []

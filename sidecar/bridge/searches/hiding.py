@@ -26,10 +26,11 @@ def hide_fields(
         return None, hidden
     if source is False:
         return None, ()
-    return {**body, "_source": _source_without(source, hidden)}, ()
+    return {**body, "_source": source_without(source, hidden)}, ()
 
 
-def _source_without(source: Json, hidden: tuple[str, ...]) -> Json:
+def source_without(source: Json, hidden: tuple[str, ...]) -> Json:
+    """A `_source` that leaves fields out, but for those that it names."""
     if isinstance(source, dict):
         options = dict(source)
         includes = clauses(options.get("includes", options.get("include")))

@@ -4,13 +4,14 @@ Pure. An error of a leg on some shards shows in `_shards`, as it does in the clu
 answer.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from sidecar.bridge.searches.fusible import Document, Fusible
 from sidecar.bridge.searches.fusion import ShardHits
-from sidecar.bridge.searches.legs import Document, Fusible, by_shard
+from sidecar.bridge.searches.legs import by_shard
 from sidecar.bridge.searches.reasons import Object
-from sidecar.jsontext import Json
+from sidecar.jsontext import Json, at
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,9 @@ class Failed:
 class Found:
     """What the legs found."""
 
-    shards: tuple[ShardHits[Document], ...]
+    tiers: tuple[tuple[ShardHits[Document], ...], ...]  # for each window, what each shard has found within it
+    groups: Mapping[Document, Json]  # the value that a document is collapsed by; without `collapse` none has one
+    is_cut: bool  # a leg has found as much as it may
     uncounted: tuple[Document, ...]  # of the vector legs: the lexical query may match them, or may not
     extra: int  # of the vector legs: the lexical query does not match them
     total: int
@@ -33,43 +36,79 @@ class Found:
     timed_out: bool
     shards_header: Object
     summaries: Object
+    pit: Json
 
 
 def read_legs(search: Fusible, responses: Sequence[Object]) -> Found | Failed:
     """The answer to `legs_request`."""
     count = len(search.shards)
-    lexical, semantic, whole = responses[:count], responses[count : 2 * count], responses[2 * count :]
+    lexical, *semantic = (responses[i : i + count] for i in range(0, count * (len(search.windows) + 1), count))
+    whole = responses[count * (len(search.windows) + 1) :]
     failure = _failure(search, lexical, semantic, whole)
     if failure is not None:
         return failure
-    hits = tuple(
-        ShardHits(tuple(_hits(position, first)), tuple(_hits(position, second)))
-        for position, (first, second) in enumerate(zip(lexical, semantic, strict=True))
+    groups = _groups(search, (lexical, *semantic))
+    if groups is None:  # a field of several values: the cluster refuses that in its own words
+        return Failed(400, None)
+    words = [list(_hits(position, item)) for position, item in enumerate(lexical)]
+    neighbours = [[list(_hits(position, item)) for position, item in enumerate(leg)] for leg in semantic]
+    tiers = tuple(
+        tuple(ShardHits(tuple(first[:window]), tuple(second)) for first, second in zip(words, leg, strict=True))
+        for window, leg in zip(search.windows, neighbours, strict=True)
     )
     totals = [_total(item) for item in lexical]
-    uncounted: list[Document] = []
-    extra = 0
-    for found, (total, is_exact) in zip(hits, totals, strict=True):
-        known = {document for document, _ in found.lexical}
-        others = [document for document, _ in found.semantic if document not in known]
-        if is_exact and total == len(found.lexical):
-            extra += len(others)
-        elif search.counted != 0:
-            uncounted += others
+    extra, uncounted = _beside(search, words, neighbours, totals)
     total, is_exact = sum(number for number, _ in totals), all(exact for _, exact in totals)
     if search.counted is not None and total > search.counted:
         total, is_exact = search.counted, False
     summarised = whole[0] if whole else lexical[0]
     return Found(
-        hits,
+        tiers,
+        groups,
+        any(len(hits) >= search.windows[-1] for hits in (*words, *neighbours[-1])),
         tuple(uncounted),
         extra,
         total,
         is_exact,
         any(item.get("timed_out") is True for item in responses),
-        _shards_header(search, lexical, semantic),
+        _shards_header(search, (lexical, *semantic)),
         {name: summarised[name] for name in ("aggregations", "suggest") if name in summarised},
+        next((item["pit_id"] for item in responses if "pit_id" in item), None),
     )
+
+
+def _beside(
+    search: Fusible,
+    words: Sequence[Sequence[tuple[Document, float]]],
+    neighbours: Sequence[Sequence[Sequence[tuple[Document, float]]]],
+    totals: Sequence[tuple[int, bool]],
+) -> tuple[int, list[Document]]:
+    """Of the vector hits, how many the lexical query does not match, and those of which that is not known."""
+    extra, uncounted = 0, list[Document]()
+    for lexical, *semantic, (total, is_exact) in zip(words, *neighbours, totals, strict=True):
+        known = {document for document, _ in lexical}
+        others = {document: None for leg in semantic for document, _ in leg if document not in known}
+        if is_exact and total == len(lexical):
+            extra += len(others)
+        elif search.counted != 0:
+            uncounted += others
+    return extra, uncounted
+
+
+def _groups(search: Fusible, legs: Sequence[Sequence[Object]]) -> dict[Document, Json] | None:
+    """The value that each document is collapsed by: null, as for the cluster, if it has none. None: one has several."""
+    if search.group_field is None:
+        return {}
+    found: dict[Document, Json] = {}
+    for leg in legs:
+        for position, item in enumerate(leg):
+            for hit in _list(at(item, "hits", "hits")):
+                values, number = _list(at(hit, "fields", search.group_field)), at(hit, "_seq_no")
+                if len(values) > 1:
+                    return None
+                if isinstance(number, int):
+                    found[Document(position, number)] = values[0] if values else None
+    return found
 
 
 def read_page(
@@ -109,6 +148,7 @@ def compose(
     elif search.totals_as_number:
         listed = {"total": -1, **listed}
     return {
+        **({} if found.pit is None else {"pit_id": found.pit}),
         "took": took,
         "timed_out": found.timed_out,
         "_shards": found.shards_header,
@@ -126,11 +166,11 @@ def _shown(search: Fusible, hit: Object, score: float) -> Object:
 
 
 def _failure(
-    search: Fusible, lexical: Sequence[Object], semantic: Sequence[Object], whole: Sequence[Object]
+    search: Fusible, lexical: Sequence[Object], semantic: Sequence[Sequence[Object]], whole: Sequence[Object]
 ) -> Failed | None:
     """The error that is the answer: a leg found no shard at work, or the client wants no partial results."""
     takes_part = search.header.get("allow_partial_search_results") != "false"
-    for leg in (whole, lexical, semantic):
+    for leg in (whole, lexical, *semantic):
         errors = [item for item in leg if "error" in item]
         if errors and (len(errors) == len(leg) or not takes_part):
             return _error(errors[0])
@@ -142,8 +182,10 @@ def _error(item: Object) -> Failed:
     return Failed(status if isinstance(status, int) else 500, item)
 
 
-def _shards_header(search: Fusible, lexical: Sequence[Object], semantic: Sequence[Object]) -> Object:
+def _shards_header(search: Fusible, legs: Sequence[Sequence[Object]]) -> Object:
     """`_shards` as of one search; a shard on which one leg failed has failed."""
+    if search.pit is not None:
+        return _shards_of_point(legs)
     sums = {"total": 0, "successful": 0, "skipped": 0, "failed": 0}
     failures: list[Json] = []
     # A leg goes to the shards of one number in all indices, and then looks at one index: the first stands for all.
@@ -151,11 +193,20 @@ def _shards_header(search: Fusible, lexical: Sequence[Object], semantic: Sequenc
     for position, shard in enumerate(search.shards):
         first_of.setdefault(shard.number, position)
     for position in first_of.values():
-        counts, failed = max((_shards(item) for item in (lexical[position], semantic[position])), key=_failed)
+        counts, failed = max((_shards(leg[position]) for leg in legs), key=_failed)
         for name in sums:
             sums[name] += counts.get(name, 0)
         failures += failed
     return {**sums, **({"failures": failures} if failures else {})}
+
+
+def _shards_of_point(legs: Sequence[Sequence[Object]]) -> Object:
+    """The same where each leg goes to all shards, and looks at one: a shard's failure may be told several times."""
+    described = [_shards(item) for leg in legs for item in leg]
+    failures = {(str(at(f, "index")), str(at(f, "shard"))): f for _, failed in described for f in failed}
+    total, skipped = (max(counts.get(name, 0) for counts, _ in described) for name in ("total", "skipped"))
+    header: Object = {"total": total, "successful": total - len(failures), "skipped": skipped, "failed": len(failures)}
+    return {**header, **({"failures": list(failures.values())} if failures else {})}
 
 
 def _shards(item: Object) -> tuple[dict[str, int], list[Json]]:

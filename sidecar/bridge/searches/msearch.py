@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
+from sidecar.bridge.searches.companions import WHOLE
 from sidecar.bridge.searches.reasons import Object
 from sidecar.bridge.searches.searchbody import parse_search
+from sidecar.bridge.splice import elements, members, replace_member
 from sidecar.jsontext import Json, dumps
 
 _INDEX_KEYS: Final = ("index", "indices")
@@ -40,7 +43,7 @@ class Item:
         if companion is not None:
             rest = {name: value for name, value in self.header.items() if name not in _INDEX_KEYS}
             expression, added = companion
-            header = dumps({**rest, "index": [*expression.split(","), added]})
+            header = dumps({**rest, **WHOLE, "index": [*expression.split(","), added]})
         return header + b"\n" + (self.body_line if body is None else body) + b"\n"
 
     def with_body(self, body: Object) -> "Item":
@@ -77,6 +80,17 @@ def statuses_of_items(answer: Json) -> dict[int, int]:
         if isinstance(status, int):
             found[position] = status
     return found
+
+
+def with_answers(answer: bytes, added: Mapping[int, bytes], took: int) -> bytes:
+    """The cluster's answer to some items with answers to others at their places; every other byte as it was."""
+    (responses,) = (member for member in members(answer) if member.key == "responses")
+    given = elements(answer[responses.value_start : responses.value_end])
+    merged: list[bytes] = []
+    for position, element in sorted(added.items()):
+        merged += [*islice(given, position - len(merged)), element]
+    whole = replace_member(answer, "responses", b"[" + b",".join([*merged, *given]) + b"]")
+    return replace_member(whole, "took", dumps(took))
 
 
 def _as_parameter(value: Json) -> str:

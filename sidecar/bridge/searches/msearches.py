@@ -1,31 +1,49 @@
 """The path of `_msearch`, to be read from top to bottom: read, render, plan each, embed all at once, rewrite, send."""
 
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from sidecar.bridge import headers as wire
+from sidecar.bridge.answers import error_body, error_status
 from sidecar.bridge.body import Body, BodyReader
 from sidecar.bridge.forward import Upstream, raw_headers, read_answer, relay
+from sidecar.bridge.presentation import PARAMETERS, present
 from sidecar.bridge.routes import MultiSearch
 from sidecar.bridge.searches.asking import shows_source, wish_of
-from sidecar.bridge.searches.msearch import Item, parse_msearch, statuses_of_items
+from sidecar.bridge.searches.fused import Answered
+from sidecar.bridge.searches.msearch import Item, parse_msearch, statuses_of_items, with_answers
 from sidecar.bridge.searches.planning import Asked, Planned, Planning
 from sidecar.bridge.searches.query import TextSearch, Untouched
-from sidecar.bridge.searches.reasons import Mode, Reason
+from sidecar.bridge.searches.reasons import Mode, Object, Reason
 from sidecar.bridge.searches.rendering import render
+from sidecar.bridge.searches.together import Fusing, at_once, fusible_item
+from sidecar.bridge.searches.wishes import Wish
 from sidecar.bridge.splice import splice
+from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json, dumps, loads
 from sidecar.telemetry import BRIDGE_SEARCHES, logger
 
 _log = logger("bridge")
 
 _TEMPLATE: Final = "/template"
-_REPORTED: Final = (Mode.HYBRID, Mode.SEMANTIC, Mode.NEURAL, Mode.LEXICAL)
+_REPORTED: Final = (Mode.HYBRID, Mode.SEMANTIC, Mode.NEURAL, Mode.LEXICAL, Mode.REFUSED)
 _CHANGED: Final = (*wire.CHANGED_BODY, "accept-encoding")  # the answer is read, too
+_NO_ANSWERS: Final = b'{"took":0,"responses":[]}'
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer to several searches."""
+
+    status: int
+    headers: wire.Headers
+    body: bytes
 
 
 class MultiSearches:
@@ -40,9 +58,9 @@ class MultiSearches:
         """`_msearch`. Raises InvalidInput, and errors of the embedder where an item allows no lexical answer."""
         path, _, query = target.partition("?")
         wish = wish_of(request, wire.parameters(query))
-        query = wire.without_parameter(query, wire.MODE_PARAMETER)
+        query = wire.without_parameter(query, *wire.WISHES)
         async with self._bodies.read(request) as body:
-            items = await self._items(request, route, body) if wish is not Mode.OFF else None
+            items = await self._items(request, route, body) if wish.mode is not Mode.OFF else None
             if items is None:
                 return await self._upstream.pass_on(request, wire.join_target(path, query), body)
             planned = await self._plan(request, route, items, wish, wire.parameters(query))
@@ -64,7 +82,7 @@ class MultiSearches:
         request: web.BaseRequest,
         route: MultiSearch,
         items: Sequence[Item],
-        wish: Mode | None,
+        wish: Wish,
         url: Mapping[str, str],
     ) -> tuple[Planned, ...]:
         credentials = wire.credentials(request.headers)
@@ -72,8 +90,8 @@ class MultiSearches:
             Asked(item.body, item.expression or route.expression, item.parameters(url), shows_source(request))
             for item in items
         ]
-        planned = [await self._planning.plan(search, wish, credentials) for search in asked]
-        return await self._planning.embed([_without_fusion(search) for search in planned])
+        planned = [await self._planning.plan_item(search, wish, credentials) for search in asked]
+        return await self._planning.embed(planned)
 
     async def _send(
         self,
@@ -84,42 +102,117 @@ class MultiSearches:
         planned: Sequence[Planned],
     ) -> web.StreamResponse:
         """Send the items; if the cluster refuses rewritten texts, once more with those as they came."""
-        body = b"".join(_lines(item, search, route) for item, search in zip(items, planned, strict=True))
-        headers = wire.to_upstream(raw_headers(request), request.remote, without=_CHANGED)
-        async with self._upstream.send(request.method, target, headers, body) as response:
-            if not any(isinstance(search.plan, TextSearch) for search in planned):
+        if not any(isinstance(search.plan, TextSearch) or search.refusal for search in planned):
+            headers = wire.to_upstream(raw_headers(request), request.remote, without=_CHANGED)
+            body = b"".join(_lines(item, search, route) for item, search in zip(items, planned, strict=True))
+            async with self._upstream.send(request.method, target, headers, body) as response:
                 return await relay(request, response, [(wire.SEARCH, _report(planned))])
-            answer = await read_answer(response)
+        answered = await self._answer(request, target, route, items, planned)
         # One search that does not parse makes the cluster refuse all of them.
         statuses = (
-            statuses_of_items(_parse(answer)) if response.status != 400 else dict.fromkeys(range(len(items)), 400)
+            statuses_of_items(_parse(answered.body))
+            if answered.status != 400
+            else dict.fromkeys(range(len(items)), 400)
         )
         settled = tuple(
-            self._settled(search, statuses.get(position), request) for position, search in enumerate(planned)
+            self._settled(search, statuses.get(position), answered.body, request)
+            for position, search in enumerate(planned)
         )
         if settled != tuple(planned):
             return await self._send(request, target, route, items, settled)
-        given = CIMultiDict(wire.to_client(list(response.headers.items())))
+        given = CIMultiDict(answered.headers)
         given[wire.SEARCH] = _report(planned)
-        return web.Response(status=response.status, headers=given, body=answer)
+        body = answered.body
+        if answered.status == 200 and any(map(_is_answered_here, planned)):
+            body = present(body, wire.parameters(target.partition("?")[2]))
+        return web.Response(status=answered.status, headers=given, body=body)
 
-    def _settled(self, planned: Planned, status: int | None, request: web.BaseRequest) -> Planned:
+    async def _answer(
+        self,
+        request: web.BaseRequest,
+        target: str,
+        route: MultiSearch,
+        items: Sequence[Item],
+        planned: Sequence[Planned],
+    ) -> _Answer:
+        """The cluster's answer, and in their places those to the searches that are fused or refused here."""
+        started = time.perf_counter()
+        path, _, query = target.partition("?")
+        url = wire.parameters(query)
+        bridged = {
+            position: (fusible_item(search, search.plan, item.expression, url), search.plan.search.fusion)
+            for position, (item, search) in enumerate(zip(items, planned, strict=True))
+            if isinstance(search.plan, TextSearch) and _is_bridged(search)
+        }
+        lines = [
+            _lines(item, search, route)
+            for item, search in zip(items, planned, strict=True)
+            if not _is_answered_here(search)
+        ]
+        added = {number: dumps(_refusal(search.refusal)) for number, search in enumerate(planned) if search.refusal}
+        if not bridged and not added:
+            return await self._ask(request, target, lines)
+        # An answer with gaps could not be put together: the whole is presented here.
+        bare = wire.join_target(path, wire.without_parameter(query, *PARAMETERS))
+        headers = wire.to_upstream(raw_headers(request), request.remote)
+        fusing = Fusing(self._upstream, path, headers, at_once(url))
+        fused, answer = await fusing.beside(bridged, self._ask(request, bare, lines, without=wire.READ_ANSWER))
+        if answer.status != 200:
+            return answer
+        took = round((time.perf_counter() - started) * 1_000)
+        added |= {position: dumps(_as_item(search)) for position, search in fused.items()}
+        given = [*answer.headers, *_warnings(fused.values())]
+        return replace(answer, body=with_answers(answer.body, added, took), headers=given)
+
+    async def _ask(
+        self, request: web.BaseRequest, target: str, lines: Sequence[bytes], *, without: tuple[str, ...] = _CHANGED
+    ) -> _Answer:
+        if not lines:
+            return _Answer(200, [("Content-Type", "application/json; charset=UTF-8")], _NO_ANSWERS)
+        headers = wire.to_upstream(raw_headers(request), request.remote, without=without)
+        async with self._upstream.send(request.method, target, headers, b"".join(lines)) as response:
+            body = await read_answer(response)
+        kept = [(n, v) for n, v in wire.to_client(list(response.headers.items())) if n.lower() != "content-length"]
+        return _Answer(response.status, kept, body)
+
+    def _settled(self, planned: Planned, status: int | None, answer: bytes, request: web.BaseRequest) -> Planned:
         """What becomes of an item that was answered with an error: each text has another chance, without our part."""
-        if not isinstance(planned.plan, TextSearch) or status not in (400, 403, 404):
+        if not isinstance(planned.plan, TextSearch) or status is None:
             return planned
-        if planned.plan.companion is not None and status != 400:
+        if planned.plan.companion is not None and (status in (403, 404) or status >= 500):
             self._planning.refuse_companion(planned, wire.credentials(request.headers))
             return planned.without_companion()
-        if status != 400:
+        # 403 for one fused here: these credentials may search, but not several times in one request.
+        if status != 400 and not (status == 403 and _is_bridged(planned)):
             return planned
+        if not _is_bridged(planned):
+            moved = self._planning.refused_hybrid(planned, answer, wire.credentials(request.headers))
+            if moved is not None:
+                return moved
         _log.warning("the cluster refused a rewritten search", action="search_refused")
         return planned.as_lexical(Reason.REFUSED)
 
 
-def _without_fusion(planned: Planned) -> Planned:
-    """Lexical, what only the bridge could fuse: its two phases do not fit into the client's one request."""
-    bridged = isinstance(planned.plan, TextSearch) and planned.plan.where == "bridge"
-    return planned.as_lexical(Reason.FUSION) if bridged else planned
+def _is_bridged(planned: Planned) -> bool:
+    plan = planned.plan
+    return isinstance(plan, TextSearch) and plan.mode is Mode.HYBRID and plan.where == "bridge"
+
+
+def _is_answered_here(planned: Planned) -> bool:
+    return _is_bridged(planned) or planned.refusal is not None
+
+
+def _refusal(error: InvalidInput) -> dict[str, object]:
+    return error_body(*error_status(error), str(error))
+
+
+def _as_item(answered: Answered) -> Object:
+    body = answered.body if isinstance(answered.body, dict) else {}
+    return {**body, "status": answered.status}
+
+
+def _warnings(fused: Iterable[Answered]) -> wire.Headers:
+    return [(name, value) for answered in fused for name, value in answered.headers if name.lower() == "warning"]
 
 
 def _lines(item: Item, planned: Planned, route: MultiSearch) -> bytes:

@@ -5,7 +5,7 @@ aggregations. A clause is ours if its field is bound.
 """
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sidecar.bridge.searches.reasons import Object
 from sidecar.bridge.targets import BoundIndex, bindings_of_field
@@ -14,6 +14,8 @@ from sidecar.jsontext import Json
 from sidecar.model import MODEL_VERSION_ID, Binding
 
 Vector: TypeAlias = list[float]
+
+_MAX_K: Final = 10_000  # k-NN's own limit
 
 
 def neural_texts(node: Json, indices: tuple[BoundIndex, ...]) -> Iterator[tuple[Binding, str]]:
@@ -39,17 +41,32 @@ def _neural_clause(spec: Json, indices: tuple[BoundIndex, ...]) -> tuple[Binding
     if len(bindings) > 1:
         models = ", ".join(binding.model for binding in bindings)
         raise InvalidInput(f"neural.{name}", f"the indices searched hold vectors of several models: {models}")
+    if any(name in index.unseen for index in indices):
+        raise InvalidInput(f"neural.{name}", "its vectors are made from fields that these credentials may not read")
     if "query_image" in options:
         raise InvalidInput(f"neural.{name}.query_image", f"model [{bindings[0].model}] embeds text only")
     text, model = options.get("query_text"), options.get("model_id")
     if not isinstance(text, str) or not text:
         raise InvalidInput(f"neural.{name}.query_text", "a text is required")
+    if "k" in options and not _is_k(options["k"]):
+        raise InvalidInput(f"neural.{name}.k", f"must be an integer from 1 to {_MAX_K}; got [{options['k']}]")
     # Ids of ml-commons mean nothing here; one of ours must be the model of the binding.
     if isinstance(model, str) and MODEL_VERSION_ID.fullmatch(model) and model != bindings[0].model:
         raise InvalidInput(
             f"neural.{name}.model_id", f"[{model}] is not the model of this field, [{bindings[0].model}]"
         )
     return bindings[0], text
+
+
+def _is_k(value: Json) -> bool:
+    """Whether the cluster takes it for a number of neighbours; it also reads numbers from strings."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return False
+    return number.is_integer() and 1 <= number <= _MAX_K
 
 
 def with_knn(node: Json, indices: tuple[BoundIndex, ...], vectors: Iterator[Vector]) -> Json:

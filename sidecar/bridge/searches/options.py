@@ -6,11 +6,16 @@ Pure. An option that is not listed keeps a search as it is.
 from collections.abc import Mapping
 from typing import Final
 
+from sidecar.bridge.searches.points import shards_of_point
 from sidecar.bridge.searches.reasons import Object, Reason
 from sidecar.jsontext import Json
 
+MAX_RESULT_WINDOW: Final = 10_000  # index.max_result_window, and the greatest k
+
 # What `?q=` is read with (RestActions.urlParamsToQueryBuilder); without `q` the cluster reads none of them.
 QUERY_PARAMETERS: Final = ("q", "df", "default_operator", "analyzer", "analyze_wildcard", "lenient")
+
+_MAX_DIGITS: Final = 10
 
 _URL_REASONS: Final = {"scroll": Reason.SCROLL, "sort": Reason.SORT}
 _URL_NEUTRAL: Final = frozenset(
@@ -29,9 +34,9 @@ _BODY_REASONS: Final = {
 }
 _BODY_NEUTRAL: Final = frozenset(
     {
-        "_source", "aggregations", "aggs", "docvalue_fields", "fields", "from", "highlight", "post_filter", "query",
-        "script_fields", "search_pipeline", "seq_no_primary_term", "size", "sort", "stats", "stored_fields", "suggest",
-        "timeout", "track_total_hits", "version",
+        "_source", "aggregations", "aggs", "collapse", "docvalue_fields", "fields", "from", "highlight", "pit",
+        "post_filter", "query", "script_fields", "search_pipeline", "seq_no_primary_term", "size", "sort", "stats",
+        "stored_fields", "suggest", "timeout", "track_total_hits", "version",
     }
 )  # fmt: skip
 _BY_SCORE: Final = ("_score", ["_score"], [{"_score": "desc"}], [{"_score": {"order": "desc"}}], {"_score": "desc"})
@@ -53,16 +58,18 @@ def option_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
         return Reason.SIZE_ZERO
     if holds_key(body.get("query"), "inner_hits"):
         return Reason.OPTION  # `hybrid` leaves them out of the answer
+    if "pit" in body and shards_of_point(body["pit"]) is None:
+        return Reason.OPTION  # of unknown indices
     return None
 
 
-def summary_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
-    """Why the lexical query must also be answered alone: a vector leg would change aggregations and exact totals."""
+def cluster_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
+    """Why the cluster cannot fuse: a vector leg would change aggregations and exact totals, `collapse` is ignored."""
     if "aggs" in body or "aggregations" in body:
         return Reason.AGGREGATIONS
     if body.get("track_total_hits") is True or url.get("track_total_hits") == "true":
         return Reason.EXACT_TOTALS
-    return None
+    return Reason.OPTION if "collapse" in body else None
 
 
 def window_of(body: Object, url: Mapping[str, str]) -> int | None:
@@ -70,12 +77,17 @@ def window_of(body: Object, url: Mapping[str, str]) -> int | None:
     total = 0
     for name, default in (("from", 0), ("size", 10)):
         value = url.get(name, body.get(name, default))
-        if isinstance(value, str) and value.isascii() and value.isdigit():
+        if isinstance(value, str) and is_number(value):
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             return None
         total += value
     return total
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number that the cluster would take for an int; more digits are none to it, nor to Python."""
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 def query_of(body: Object, url: Mapping[str, str]) -> Json:

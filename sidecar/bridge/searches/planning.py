@@ -1,15 +1,18 @@
 """From a search as a client asks for it to what is sent: bind, plan, embed, rewrite; for `_search` and `_msearch`."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
+from cachetools import TTLCache
 
 from sidecar.bridge.bindings import Bindings, Credentials
 from sidecar.bridge.searches.companions import fits, wanted_companion
 from sidecar.bridge.searches.hiding import hide_fields
 from sidecar.bridge.searches.neural import Vector
+from sidecar.bridge.searches.points import expression_of_point
 from sidecar.bridge.searches.query import (
     SearchPlan,
     TextSearch,
@@ -20,8 +23,9 @@ from sidecar.bridge.searches.query import (
     with_pipeline,
 )
 from sidecar.bridge.searches.reasons import Mode, Object, Reason
+from sidecar.bridge.searches.wishes import Wish
 from sidecar.bridge.targets import BoundIndex
-from sidecar.errors import EmbedderMisbehaved, ErrorKind, SidecarError
+from sidecar.errors import EmbedderMisbehaved, ErrorKind, InvalidInput, SidecarError
 from sidecar.model import Binding, Role
 from sidecar.ports import Embedder, Lane
 from sidecar.provenance import well_formed
@@ -30,6 +34,10 @@ from sidecar.telemetry import logger
 _log = logger("bridge")
 
 _EVERY_INDEX: Final = "_all"
+_UNKNOWN_HYBRID: Final = b"unknown query [hybrid]"  # the cluster has no neural-search
+# Document-level security puts every query of a user into a `bool`: these credentials only, and these indices.
+_WRAPPED_HYBRID: Final = b"hybrid query must be a top level query"
+_REMEMBER_S: Final = 300.0
 
 _FAILURES: Final = {
     ErrorKind.OVERLOADED: Reason.EMBEDDER_BUSY,
@@ -57,6 +65,7 @@ class Planned:
     indices: tuple[BoundIndex, ...]
     plan: SearchPlan
     vectors: tuple[Vector, ...] = ()
+    refusal: InvalidInput | None = None  # it is not sent: the client must change it
 
     def rewritten(self) -> tuple[Object | None, tuple[str, ...]]:
         """The body to send (None: as it came), and the fields to exclude by URL."""
@@ -90,11 +99,16 @@ class Planning:
         self._bindings = bindings
         self._embedder = embedder
         self._embed_timeout_s = embed_timeout_s
+        self._unknown: TTLCache[bytes, bool] = TTLCache(1, _REMEMBER_S)  # what this cluster's plugins do not offer
 
-    async def plan(self, asked: Asked, wish: Mode | None, credentials: Credentials) -> Planned:
+    async def plan(self, asked: Asked, wish: Wish, credentials: Credentials) -> Planned:
         """Decide what becomes of one search. Raises InvalidInput, ClusterUnreachable."""
-        indices = await self._bindings.of_search(asked.expression or _EVERY_INDEX, asked.url, credentials)
-        plan = plan_search(asked.body, indices, wish, asked.url, names_indices=asked.expression is not None)
+        expression = asked.expression or expression_of_point(asked.body)
+        indices = await self._bindings.of_search(expression or _EVERY_INDEX, asked.url, credentials)
+        wished = tuple(wish.applied_to(index) for index in indices)
+        plan = plan_search(asked.body, wished, wish.mode, asked.url, names_indices=expression is not None)
+        if isinstance(plan, TextSearch):
+            plan = replace(plan, tells_depth=wish.sets_depth)
         if isinstance(plan, TextSearch) and plan.mode is Mode.HYBRID:
             plan = await self._with_own_pipeline(plan, credentials)
         if (
@@ -104,7 +118,18 @@ class Planning:
             and asked.expression is not None
         ):
             plan = replace(plan, companion=await self._companion(plan, asked, indices, credentials))
-        return Planned(asked, indices, plan)
+        planned = Planned(asked, indices, plan)
+        is_refused = _UNKNOWN_HYBRID in self._unknown or self._bindings.refuses_hybrid(
+            asked.expression or _EVERY_INDEX, credentials
+        )
+        return planned.in_bridge() if is_refused else planned
+
+    async def plan_item(self, asked: Asked, wish: Wish, credentials: Credentials) -> Planned:
+        """As `plan`, for one search of several: what is wrong with it must not harm the others."""
+        try:
+            return await self.plan(asked, wish, credentials)
+        except InvalidInput as error:
+            return Planned(asked, (), Untouched(Mode.REFUSED, Reason.REFUSED), refusal=error)
 
     async def embed(self, planned: Sequence[Planned]) -> tuple[Planned, ...]:
         """The same searches with their vectors, asked for all at once; lexical, and said so, if they cannot be had.
@@ -129,6 +154,17 @@ class Planning:
         if isinstance(planned.plan, TextSearch) and planned.plan.companion is not None:
             self._bindings.refuse(planned.plan.companion, credentials)
 
+    def refused_hybrid(self, planned: Planned, answer: bytes, credentials: Credentials) -> Planned | None:
+        """The search for the bridge to fuse, if the cluster refused `hybrid` itself; that is remembered for a while."""
+        if _UNKNOWN_HYBRID in answer:
+            self._unknown[_UNKNOWN_HYBRID] = True
+        elif _WRAPPED_HYBRID in answer:
+            self._bindings.refuse_hybrid(planned.asked.expression or _EVERY_INDEX, credentials)
+        else:
+            return None
+        moved = planned.in_bridge()
+        return moved if isinstance(moved.plan, TextSearch) and moved.plan.where == "bridge" else None
+
     async def _with_own_pipeline(self, plan: TextSearch, credentials: Credentials) -> SearchPlan:
         if plan.pipeline is None:
             return plan
@@ -141,13 +177,16 @@ class Planning:
         self, plan: TextSearch, asked: Asked, indices: tuple[BoundIndex, ...], credentials: Credentials
     ) -> str | None:
         companion = wanted_companion(indices, asked.url)
-        if companion is None or asked.expression == _EVERY_INDEX:
+        # With a companion a search has no partial answers; a search with a time limit may want one.
+        is_limited = "timeout" in asked.url or "timeout" in (asked.body or {})
+        if companion is None or is_limited or asked.expression == _EVERY_INDEX:
             return None
         found = await self._bindings.of_search(companion, {}, credentials)
         return companion if fits(found, indices[0], (plan.query, plan.knn_filter)) else None
 
     async def _vectors(self, texts: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], Vector]:
-        """A vector for each (model, space, text); one call for all texts of a model."""
+        """A vector for each (model, space, text); one call for all texts of a model, one budget for all calls."""
+        deadline = asyncio.get_running_loop().time() + self._embed_timeout_s
         by_model: dict[tuple[str, str], list[str]] = {}
         for model, space, text in texts:
             by_model.setdefault((model, space), []).append(text)
@@ -159,7 +198,7 @@ class Planning:
                 model=model,
                 expect_space=space,
                 lane=Lane.INTERACTIVE,
-                timeout_s=self._embed_timeout_s,
+                timeout_s=max(deadline - asyncio.get_running_loop().time(), 0.0),
             )
             for position, text in enumerate(wanted):
                 vector = answer.vector(position)

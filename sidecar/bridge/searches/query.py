@@ -6,21 +6,26 @@ widens what a client may see: its filters hold in both legs. Keys that we do not
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
+from sidecar.bridge.searches.fusible import can_fuse
 from sidecar.bridge.searches.intent import Intent
-from sidecar.bridge.searches.legs import can_fuse
 from sidecar.bridge.searches.neural import Vector, neural_texts, with_knn
-from sidecar.bridge.searches.options import QUERY_PARAMETERS, option_reason, query_of, summary_reason, window_of
-from sidecar.bridge.searches.pipelines import NONE, default_pipeline, fusing_pipeline, has_normaliser
+from sidecar.bridge.searches.options import (
+    MAX_RESULT_WINDOW,
+    QUERY_PARAMETERS,
+    cluster_reason,
+    option_reason,
+    query_of,
+    window_of,
+)
+from sidecar.bridge.searches.pipelines import NONE, bridge_fusion, default_pipeline, fusing_pipeline, has_normaliser
 from sidecar.bridge.searches.reasons import Mode, Object, Reason
 from sidecar.bridge.targets import BoundIndex, bindings_of_field
 from sidecar.jsontext import Json
 from sidecar.model import Binding, SearchBinding
 
 Where: TypeAlias = Literal["cluster", "bridge"]
-
-MAX_RESULT_WINDOW: Final = 10_000  # index.max_result_window, and the greatest k
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class TextSearch:
     consumed: tuple[str, ...] = ()  # parameters of the URL that the rewritten body stands for
     companion: str | None = None
     where: Where = "cluster"  # where both legs are fused
+    tells_depth: bool = False  # whether the note says how many candidates are looked at
 
     @property
     def texts(self) -> tuple[tuple[Binding, str], ...]:
@@ -58,19 +64,27 @@ class TextSearch:
 
     @property
     def note(self) -> str:
+        depth = f"; k={self.k}; window={self.window}" if self.tells_depth else ""
         if self.mode is Mode.SEMANTIC:
-            return f"semantic; model={self.binding.model}"
+            return f"semantic; model={self.binding.model}{depth}"
         where = "cluster+companion" if self.companion else self.where
-        return f"hybrid; model={self.binding.model}; fusion={self._fusion}; where={where}"
+        return f"hybrid; model={self.binding.model}; fusion={self._fusion}; where={where}{depth}"
+
+    @property
+    def k(self) -> int:
+        """Neighbours of the vector leg: with fewer than the window its last places would be the lexical leg's alone."""
+        return max(self.search.k, self.window)
 
     @property
     def _fusion(self) -> str:
         if isinstance(self.pipeline, dict) and has_normaliser(self.pipeline):
             return "own"
-        if self.search.fusion.technique == "rrf":
+        fusion = self.search.fusion
+        if fusion.technique == "rrf":
             return "rrf"
-        lexical, semantic = self.search.fusion.weights
-        return f"{self.search.fusion.technique}({lexical:g},{semantic:g})"
+        combination = "" if fusion.combination == "arithmetic_mean" else f":{fusion.combination}"
+        lexical, semantic = fusion.weights
+        return f"{fusion.technique}{combination}({lexical:g},{semantic:g})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,22 +173,27 @@ def _way_of_fusing(
 ) -> tuple[Where, str | Object | None] | Reason:
     """Where both legs are fused, and the pipeline that the search would run through; a reason if neither place can."""
     pipeline = _own_pipeline(body, url, default)
-    summary = summary_reason(body, url)
+    reason = cluster_reason(body, url)
     # z_score came to the cluster with 3.0.
-    needs_bridge = search.where == "bridge" or summary is not None or search.fusion.technique == "z_score"
+    needs_bridge = search.where == "bridge" or reason is not None or search.fusion.technique == "z_score"
     if isinstance(pipeline, Reason):
         return pipeline
-    if mode is Mode.SEMANTIC or search.where == "cluster" or not needs_bridge:
-        return summary or ("cluster", pipeline)
-    if pipeline is not None or default is not None:
-        return summary or Reason.SEARCH_PIPELINE  # it would be run for each leg
-    return ("bridge", None) if can_fuse(body, url, indices) else summary or Reason.FUSION
+    # Pages of a point in time hold still only here.
+    if mode is Mode.SEMANTIC or search.where == "cluster" or not (needs_bridge or "pit" in body):
+        return reason or ("cluster", pipeline)
+    if can_fuse(body, url, indices):
+        return "bridge", pipeline
+    return reason or (Reason.FUSION if needs_bridge else ("cluster", pipeline))
 
 
 def in_bridge(plan: TextSearch, body: Object, url: Mapping[str, str], indices: tuple[BoundIndex, ...]) -> SearchPlan:
     """The plan for a cluster that turned out not to know `hybrid`."""
-    fuses = plan.search.where == "auto" and plan.pipeline is None and can_fuse(body, url, indices)
-    return replace(plan, where="bridge", companion=None) if fuses else Untouched(Mode.LEXICAL, Reason.FUSION)
+    if plan.where == "bridge":
+        return plan
+    if plan.search.where != "auto" or not can_fuse(body, url, indices):
+        return Untouched(Mode.LEXICAL, Reason.FUSION)
+    moved = replace(plan, where="bridge", companion=None)
+    return moved if plan.pipeline is None else with_pipeline(moved, plan.pipeline)
 
 
 def _common_search(indices: tuple[BoundIndex, ...]) -> tuple[Binding, SearchBinding] | Reason:
@@ -213,7 +232,12 @@ def with_pipeline(plan: TextSearch, definition: Json) -> SearchPlan:
     """The plan with its own pipeline's definition in place of the name, if that can be put together with ours."""
     if not isinstance(definition, dict) or fusing_pipeline(plan.search.fusion, definition) is None:
         return Untouched(Mode.LEXICAL, Reason.SEARCH_PIPELINE)
-    return replace(plan, pipeline=definition)
+    if plan.where == "cluster":
+        return replace(plan, pipeline=definition)
+    fusion = bridge_fusion(plan.search.fusion, definition)
+    if fusion is None:
+        return Untouched(Mode.LEXICAL, Reason.SEARCH_PIPELINE)
+    return replace(plan, pipeline=definition, search=plan.search.model_copy(update={"fusion": fusion}))
 
 
 def rewrite(
@@ -235,7 +259,7 @@ def rewrite(
 
 def vector_leg(plan: TextSearch, vector: Vector) -> Object:
     """The `knn` clause of a text search."""
-    options: Object = {"vector": list(vector), "k": max(plan.search.k, plan.window)}
+    options: Object = {"vector": list(vector), "k": plan.k}
     if plan.knn_filter is not None:
         options["filter"] = plan.knn_filter
     return {"knn": {plan.binding.field: options}}

@@ -16,6 +16,7 @@ class Mode(StrEnum):
     SEMANTIC = "semantic"
     HYBRID = "hybrid"
     NEURAL = "neural"  # the client wrote `neural` clauses itself
+    REFUSED = "refused"  # a search of an `_msearch` that the client must change
 
 
 class Reason(StrEnum):

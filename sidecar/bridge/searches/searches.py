@@ -3,16 +3,15 @@
 from typing import Final
 
 from aiohttp import ClientResponse, web
-from cachetools import TTLCache
 
 from sidecar.bridge import headers as wire
-from sidecar.bridge.answers import json_answer
 from sidecar.bridge.bindings import Bindings
 from sidecar.bridge.body import Body, BodyReader
 from sidecar.bridge.forward import Upstream, raw_headers, read_answer, relay
+from sidecar.bridge.presentation import present
 from sidecar.bridge.routes import Read, Search
 from sidecar.bridge.searches.asking import shows_source, wants_explanation, wish_of
-from sidecar.bridge.searches.companions import with_companion
+from sidecar.bridge.searches.companions import WHOLE, with_companion
 from sidecar.bridge.searches.explaining import explanation
 from sidecar.bridge.searches.fused import fusible, search_fused
 from sidecar.bridge.searches.hiding import hide_fields
@@ -27,8 +26,6 @@ from sidecar.telemetry import BRIDGE_SEARCHES, logger
 _log = logger("bridge")
 
 _TEMPLATE: Final = "/template"
-_UNKNOWN_HYBRID: Final = b"unknown query [hybrid]"  # the cluster has no neural-search
-_REMEMBER_S: Final = 300.0
 _OFF: Final = Untouched(Mode.OFF, Reason.REQUEST)
 
 
@@ -40,15 +37,14 @@ class Searches:
         self._bindings = bindings
         self._planning = planning
         self._bodies = bodies
-        self._unknown: TTLCache[bytes, bool] = TTLCache(1, _REMEMBER_S)  # what this cluster's plugins do not offer
 
     async def search(self, request: web.BaseRequest, route: Search, target: str) -> web.StreamResponse:
         """`_search`. Raises InvalidInput, and errors of the embedder where the binding wants no lexical answer."""
         path, _, query = target.partition("?")
         wish = wish_of(request, wire.parameters(query))
-        query = wire.without_parameter(query, wire.MODE_PARAMETER)
+        query = wire.without_parameter(query, *wire.WISHES)
         async with self._bodies.read(request) as body:
-            if wish is Mode.OFF:
+            if wish.mode is Mode.OFF:
                 return await self._send(request, wire.join_target(path, query), _OFF, body.sent.read())
             parsed = parse_search(body.decoded)
             url = wire.parameters(query)
@@ -61,8 +57,6 @@ class Searches:
             credentials = wire.credentials(request.headers)
             asked = Asked(parsed, route.expression, url, shows_source(request))
             (planned,) = await self._planning.embed([await self._planning.plan(asked, wish, credentials)])
-            if _UNKNOWN_HYBRID in self._unknown:
-                planned = planned.in_bridge()
             if not isinstance(planned.plan, Untouched):
                 answer = await self._send_rewritten(request, path, query, planned)
                 if answer is not None:
@@ -87,17 +81,17 @@ class Searches:
         if text and text.where == "bridge" and text.mode is Mode.HYBRID:
             return await self._fuse(request, path, planned, text)
         companion = text.companion if text else None
-        for name in text.consumed if text else ():
-            query = wire.without_parameter(query, name)
+        query = wire.without_parameter(query, *(text.consumed if text else ()))
         body, excludes = planned.rewritten()
-        target = wire.join_target(
-            with_companion(path, companion) if companion else path, wire.with_source_excludes(query, excludes)
-        )
+        sent_query = wire.with_source_excludes(query, excludes)
+        if companion:
+            sent_query = wire.with_parameters(wire.without_parameter(sent_query, *WHOLE), WHOLE)
+        target = wire.join_target(with_companion(path, companion) if companion else path, sent_query)
         headers = wire.to_upstream(raw_headers(request), request.remote, without=wire.CHANGED_BODY)
         if not request.body_exists:
             headers.append(("Content-Type", "application/json"))
         async with self._upstream.send(request.method, target, headers, dumps(body)) as response:
-            if companion is None or response.status not in (403, 404):
+            if companion is None or not (response.status in (403, 404) or response.status >= 500):
                 if response.status == 400 and text:
                     return await self._refused(request, path, query, planned, await read_answer(response))
                 sent = explanation(target, body) if wants_explanation(request) else None
@@ -109,11 +103,9 @@ class Searches:
         self, request: web.BaseRequest, path: str, query: str, planned: Planned, answer: bytes
     ) -> web.StreamResponse | None:
         """Fuse in the bridge if the cluster does not know `hybrid`. None: it refused something else."""
-        if _UNKNOWN_HYBRID in answer:
-            self._unknown[_UNKNOWN_HYBRID] = True
-            planned = planned.in_bridge()
-            if isinstance(planned.plan, TextSearch) and planned.plan.where == "bridge":
-                return await self._send_rewritten(request, path, query, planned)
+        moved = self._planning.refused_hybrid(planned, answer, wire.credentials(request.headers))
+        if moved is not None:
+            return await self._send_rewritten(request, path, query, moved)
         _log.warning("the cluster refused a rewritten search", action="search_refused")
         return None
 
@@ -131,7 +123,9 @@ class Searches:
         added = [*answered.headers, (wire.SEARCH, plan.note)]
         if wants_explanation(request):
             added.append((wire.EXPLAIN, explanation(path, {"lexical": plan.query, "semantic": search.knn})))
-        return json_answer(answered.body, status=answered.status, parameters=planned.asked.url, headers=dict(added))
+        given = {"Content-Type": "application/json; charset=UTF-8", **dict(added)}
+        text = present(dumps(answered.body), planned.asked.url)
+        return web.Response(status=answered.status, headers=given, body=text)
 
     async def _send_untouched(
         self, request: web.BaseRequest, path: str, query: str, planned: Planned, body: Body | None
