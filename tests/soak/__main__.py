@@ -1,15 +1,22 @@
-"""`make soak`: many fault runs on a node of their own; ends with 1 if the books do not balance.
+"""`make soak`: writes under faults and searches beside changes, on a node of their own; ends with 1 if one is wrong.
 
-    .venv/bin/python -m tests.soak [--runs 200] [--documents 500] [--seed 1]
+    .venv/bin/python -m tests.soak [--runs 200] [--documents 500] [--sequences 500] [--pages 1000] [--searches 5000]
+        [--seed 1] [--mutant NAME]
 
-A run is done again alone with `--runs 1 --seed` and its seed: the faults are the same, their timing nearly.
+A fault run is done again alone with `--runs 1 --sequences 0 --pages 0 --searches 0 --seed` and its seed: the faults are
+the same, their timing nearly. With a mutant the fault runs are of a bridge that breaks its promise, and should be bad.
 """
 
 import argparse
 import asyncio
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from sidecar.config import NodeSettings
 from sidecar.models.catalogue import shipped_versions
@@ -19,7 +26,14 @@ from sidecar.telemetry import configure_logging
 from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template, default_base
 from tests.soak.faultrun import Outcome, fault_run
+from tests.soak.filters import filtered, filtered_searches
+from tests.soak.mutants import MUTANTS
+from tests.soak.pages import differing_pages
+from tests.support.corpus import corpus
 from tests.support.http import http
+from tests.support.machine import run_machine
+
+_WRONGS = ("lost", "duplicated", "unmarked", "unrepaired")
 
 
 def say(line: str) -> None:
@@ -27,7 +41,9 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def soak(runs: int, documents: int, first_seed: int) -> int:
+async def soak(
+    *, runs: int, documents: int, sequences: int, pages: int, searches: int, first_seed: int, mutant: str | None
+) -> int:
     outcomes: list[Outcome] = []
     version = shipped_versions()["all-minilm-l6-v2@1"]
     template = compile_template(
@@ -42,17 +58,39 @@ async def soak(runs: int, documents: int, first_seed: int) -> int:
                     index = f"soak-{seed}"
                     assert (await direct("PUT", f"/{index}")).status == 200
                     binding = template.binding.fields["embedding"]
-                    outcomes.append(await fault_run(direct, index, binding, version, seed=seed, documents=documents))
+                    with MUTANTS[mutant]() if mutant else nullcontext():
+                        one = await fault_run(direct, index, binding, version, seed=seed, documents=documents)
+                    outcomes.append(one)
                     await direct("DELETE", f"/{index}")
-                    tell(outcomes[-1])
+                    tell(one)
+                if sequences:
+                    await run_machine(node.url, version, "sequences", runs=sequences, steps=50)
+                async with corpus(cluster, "pages", 5, 2, 1) as changing:
+                    wrong_pages = await differing_pages(changing, pages)
+                async with filtered(node.url, "filtered") as where:
+                    tally = await filtered_searches(where, seed=first_seed, count=searches)
         finally:
             await node.stop()
-    sums = {name: sum(len(getattr(one, name)) for one in outcomes) for name in ("lost", "duplicated", "unmarked")}
+    for line in (*wrong_pages, *tally.wider):
+        say(line)
+    sums = {name: sum(len(getattr(one, name)) for one in outcomes) for name in _WRONGS}
     counts = ", ".join(f"{name} {count}" for name, count in sums.items())
     acknowledged, pending = (sum(getattr(one, name) for one in outcomes) for name in ("acknowledged", "pending"))
-    say(f"{runs} runs, {sum(len(one.faults) for one in outcomes)} faults, {acknowledged} documents acknowledged")
-    say(f"{counts}; pending, to be repaired: {pending}")
-    return 0 if all(one.is_good for one in outcomes) else 1
+    faults = sum(len(one.faults) for one in outcomes)
+    modes = ", ".join(f"{name} {count}" for name, count in sorted(tally.modes.items()))
+    table = Table("what", "number", "wrong", "notes", box=box.SIMPLE)
+    bad_runs = sum(not one.is_good for one in outcomes)
+    table.add_row(
+        "fault runs", f"{runs:,}", f"{bad_runs}", f"{faults:,} faults, {acknowledged:,} documents acknowledged"
+    )
+    table.add_row("", "", "", f"{counts}; pending, and repaired: {pending:,}")
+    table.add_row("sequences of writes against the model", f"{sequences:,}", "0", "of 50 steps at most")
+    table.add_row(
+        "fused pages beside updates", f"{pages:,}", f"{len(wrong_pages)}", "the cluster's own hits and scores"
+    )
+    table.add_row("filtered searches", f"{searches:,}", f"{len(tally.wider)}", f"{tally.hits:,} hits; {modes}")
+    Console(width=120).print(table)
+    return 1 if bad_runs or wrong_pages or tally.wider else 0
 
 
 def tell(one: Outcome) -> None:
@@ -61,7 +99,7 @@ def tell(one: Outcome) -> None:
         f"acknowledged, {one.pending} pending, {'good' if one.is_good else 'BAD'}"
     )
     if not one.is_good:
-        for name in ("lost", "duplicated", "unmarked", "unexpected", "faults"):
+        for name in (*_WRONGS, "unexpected", "faults"):
             say(f"  {name}: {getattr(one, name)}")
 
 
@@ -69,7 +107,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.soak")
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--documents", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=1, help="of the first run; each has the next number")
+    parser.add_argument("--sequences", type=int, default=500, help="of writes, played against a model")
+    parser.add_argument("--pages", type=int, default=1_000, help="fused in the bridge beside updates")
+    parser.add_argument("--searches", type=int, default=5_000, help="with random filters")
+    parser.add_argument(
+        "--seed", dest="first_seed", type=int, default=1, help="of the first run; each has the next number"
+    )
+    parser.add_argument("--mutant", choices=MUTANTS, help="a bridge that breaks its promise, for the fault runs")
     given = parser.parse_args()
     configure_logging("error")
-    sys.exit(asyncio.run(soak(given.runs, given.documents, given.seed)))
+    sys.exit(asyncio.run(soak(**vars(given))))

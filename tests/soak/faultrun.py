@@ -2,25 +2,26 @@
 
 import asyncio
 import random
-from collections import Counter
 from dataclasses import dataclass
 from unittest.mock import patch
 
 from sidecar.bridge.writes import conversation
 from sidecar.model import Binding, ModelVersion
+from tests.soak.audit import left_by_repair, read
 from tests.soak.chaos import Chaos
-from tests.soak.clients import Client, Kind, Ledger
-from tests.support.between import between, broken_promises, stored
+from tests.soak.clients import Client, Kind, Ledger, write_drafts
+from tests.support.between import between, broken_promises
 from tests.support.http import Http
 
 _RUN_TIMEOUT_S = 120.0
-_SUB_BULK_BYTES = 40_000  # so that a bulk of some documents becomes several
+_SUB_BULK_BYTES = 10_000  # so that a bulk of some documents becomes several
 _SETTINGS = {"write_embed_timeout_s": 0.5, "connect_timeout_s": 0.5, "binding_ttl_s": 0.5}
+_KINDS = (Kind.INDEX, Kind.CREATE, Kind.NAMELESS, Kind.UPDATE, Kind.SCRIPT)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run has shown; the four lists are empty if all is well."""
+    """What a run has shown; the lists of what went wrong are empty if all is well."""
 
     seed: int
     documents: int
@@ -31,11 +32,12 @@ class Outcome:
     lost: tuple[str, ...]
     duplicated: tuple[str, ...]
     unmarked: tuple[str, ...]
+    unrepaired: tuple[str, ...]
     unexpected: tuple[str, ...]
 
     @property
     def is_good(self) -> bool:
-        return not (self.lost or self.duplicated or self.unmarked or self.unexpected)
+        return not (self.lost or self.duplicated or self.unmarked or self.unrepaired or self.unexpected)
 
 
 async def fault_run(
@@ -45,31 +47,35 @@ async def fault_run(
     ledger = Ledger()
     with patch.object(conversation, "MAX_SUB_BULK_BYTES", _SUB_BULK_BYTES):
         async with between(direct.url, version, **_SETTINGS) as at:
+            texts = {kind: _texts(number, documents, seed) for number, kind in enumerate(_KINDS)}
+            await write_drafts(at.bridge, index, texts[Kind.UPDATE], ledger)
             chaos = Chaos(at, random.Random(seed))
             async with asyncio.timeout(_RUN_TIMEOUT_S), asyncio.TaskGroup() as tasks:
                 harming = tasks.create_task(chaos.run(), name="chaos")
-                await _write(at.bridge, index, ledger, seed, documents)
+                await _write(at.bridge, index, ledger, texts, seed)
                 harming.cancel()
-        found = await stored(direct, index)
-    texts = Counter(document["title"] for document in found.values())
+        found = await read(direct, index)
     return Outcome(
         seed=seed,
         documents=documents,
         acknowledged=len(ledger.acknowledged),
         attempts=ledger.attempts,
-        pending=sum(document[binding.meta_field]["state"] == "pending" for document in found.values()),
+        pending=len(found.pending(binding)),
         faults=tuple(chaos.log),
-        lost=tuple(ledger.acknowledged - texts.keys()),
-        duplicated=tuple(text for text, count in texts.items() if count > 1),
-        unmarked=tuple(broken_promises(found, binding, at.stub.hashes)),
-        unexpected=(*ledger.unexpected, *(f"nobody sent [{text}]" for text in texts.keys() - ledger.sent)),
+        lost=tuple(found.lost(ledger)),
+        duplicated=tuple(found.doubled(ledger)),
+        unmarked=tuple(broken_promises(found.documents, binding, at.stub.hashes)),
+        unrepaired=tuple(await left_by_repair(direct, index, binding, at.stub.hashes)),
+        unexpected=(*ledger.unexpected, *(f"nobody sent [{title}]" for title in found.titles - ledger.sent)),
     )
 
 
-async def _write(bridge: Http, index: str, ledger: Ledger, seed: int, documents: int) -> None:
-    kinds = (Kind.INDEX, Kind.CREATE, Kind.NAMELESS, Kind.NAMELESS)
+def _texts(number: int, documents: int, seed: int) -> list[str]:
+    return [f"passage {n} of run {seed}" for n in range(number, documents, len(_KINDS))]
+
+
+async def _write(bridge: Http, index: str, ledger: Ledger, texts: dict[Kind, list[str]], seed: int) -> None:
     async with asyncio.TaskGroup() as tasks:
-        for number, kind in enumerate(kinds):
-            texts = [f"passage {n} of run {seed}" for n in range(number, documents, len(kinds))]
-            client = Client(bridge, index, kind, ledger, random.Random(f"{seed}/{number}"))
-            tasks.create_task(client.write(texts), name=f"client {number}")
+        for kind, own in texts.items():
+            client = Client(bridge, index, kind, ledger, random.Random(f"{seed}/{kind.name}"))
+            tasks.create_task(client.write(own), name=f"client {kind.name}")

@@ -1,0 +1,64 @@
+"""Bridges that break their promise, each in a way that only faults bring to light: a soak must find them."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import replace
+from typing import Any, Final
+from unittest.mock import patch
+
+import aiohttp
+
+from sidecar.bridge.forward import Upstream
+from sidecar.bridge.writes import conversation, scripts, updates
+from sidecar.bridge.writes.bulk import Operation
+from sidecar.bridge.writes.bulk_answers import BulkAnswer
+from sidecar.bridge.writes.plan import Space, Vectors
+from sidecar.errors import ClusterUnreachable
+from sidecar.jsontext import dumps
+from sidecar.ports import Embeddings
+
+_send, _doc_members, _add = Upstream.send, updates._doc_members, Vectors.add
+
+
+@asynccontextmanager
+async def _sends_again(self: Upstream, *request: Any, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+    sending = _send(self, *request, **options)
+    try:
+        response = await sending.__aenter__()
+    except ClusterUnreachable:
+        sending = _send(self, *request, **options)
+        response = await sending.__aenter__()
+    try:
+        yield response
+    finally:
+        await sending.__aexit__(None, None, None)
+
+
+def _claims(operations: Sequence[Operation], error: ClusterUnreachable) -> BulkAnswer:
+    done = [dumps({operation.action: {"_id": operation.id, "status": 200}}) for operation in operations]
+    return BulkAnswer(0, None, errors=False, items=b",".join(done))
+
+
+@contextmanager
+def _claiming() -> Iterator[None]:
+    with patch.object(conversation, "unanswered", _claims), patch.object(scripts, "unanswered", _claims):
+        yield
+
+
+def _forgets_the_mark(plan: updates.PartialPlan, vectors: Vectors) -> Any:
+    added, counts = _doc_members(plan, vectors)
+    return ({} if counts.pending else added), counts
+
+
+def _takes_the_next_row(self: Vectors, space: Space, texts: Sequence[str], answer: Embeddings) -> None:
+    """As if there were a row for each text, though a text that was refused has none."""
+    rows = tuple(item for item in answer.items if item.row >= 0)
+    _add(self, space, texts[: len(rows)], replace(answer, items=rows))
+
+
+MUTANTS: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {
+    "sends a write twice": lambda: patch.object(Upstream, "send", _sends_again),
+    "loses an item": _claiming,
+    "leaves a changed text unmarked": lambda: patch.object(updates, "_doc_members", _forgets_the_mark),
+    "writes the vector of another text": lambda: patch.object(Vectors, "add", _takes_the_next_row),
+}
