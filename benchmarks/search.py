@@ -181,7 +181,7 @@ async def rate(search: Call, searches: int) -> float:
 
 async def latency_table(cluster: Server, bridge: Server, queries: Queries, shards: int, rounds: int) -> Table:
     calls = ways(cluster, bridge, queries, shards)
-    seconds = await in_turns(calls, rounds, warm_up=min(rounds, 20))
+    seconds = await in_turns(calls, rounds, warm_up=min(rounds, 100))
     rates: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(3):
         for name, search in calls.items():
@@ -234,7 +234,7 @@ async def single_table(cluster: Server, bridge: Server, queries: Queries, bare: 
         "hybrid, through the bridge, a new text": new,
         "the model alone": model,
     }
-    seconds = await in_turns(calls, rounds, warm_up=min(rounds, 20))
+    seconds = await in_turns(calls, rounds, warm_up=min(rounds, 100))
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("one shard")
     table.add_column("p50", justify="right")

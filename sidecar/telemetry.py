@@ -62,6 +62,9 @@ BRIDGE_SECONDS = Histogram(
 )
 BRIDGE_TEXTS = Counter("sidecar_bridge_ingest_texts_total", "Source texts of written documents", ("outcome",))
 BRIDGE_SEARCHES = Counter("sidecar_bridge_searches_total", "Searches by what was done with them", ("mode", "reason"))
+BRIDGE_QUERY_VECTORS = Counter(
+    "sidecar_bridge_query_vectors_total", "Vectors of searched texts: kept, or asked for", ("source",)
+)
 EMBEDDER_REQUESTS = Counter("sidecar_embedder_requests_total", "Requests by how they ended", ("protocol", "status"))
 EMBEDDER_ERRORS = Counter(
     "sidecar_embedder_errors_total", "Requests refused, and texts that have no vector, by why", ("of", "kind")

@@ -2,7 +2,9 @@
 
 import pytest
 
+from sidecar.models.catalogue import shipped_versions
 from tests.cluster.bridges import Papers
+from tests.support.between import between
 from tests.support.http import ndjson
 
 DOCUMENTS = {
@@ -298,3 +300,15 @@ async def test_embedding_by_http_refuses_bad_input(papers: Papers, body: object,
     answer = await papers.bridge("POST", "/_plugins/_sidecar/embed", body)
 
     assert (answer.status, answer.json["error"]["reason"]) == (status, reason)
+
+
+async def test_a_text_that_is_searched_again_needs_no_embedder(papers: Papers) -> None:
+    path, body = f"/{papers.index}/_search", {"query": {"match": {"title": "kitty noises"}}}
+    async with between(papers.direct.url, shipped_versions()["all-minilm-l6-v2@1"]) as at:
+        first = await at.bridge("POST", path, body)
+        at.to_embedder.refuse()
+        again = await at.bridge("POST", path, body)
+        other = await at.bridge("POST", path, {"query": {"match": {"title": "Kitty noises"}}})
+    notes = [answer.headers["X-Sidecar-Search"].partition(";")[0] for answer in (first, again, other)]
+    assert notes == ["hybrid", "hybrid", "lexical"]
+    assert len(at.stub.asked) == 1

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import orjson
 from cachetools import TTLCache
@@ -29,7 +29,7 @@ from sidecar.errors import EmbedderMisbehaved, ErrorKind, InvalidInput, SidecarE
 from sidecar.model import Binding, Role
 from sidecar.ports import Embedder, Lane
 from sidecar.provenance import well_formed
-from sidecar.telemetry import logger
+from sidecar.telemetry import BRIDGE_QUERY_VECTORS, logger
 
 _log = logger("bridge")
 
@@ -39,12 +39,19 @@ _UNKNOWN_HYBRID: Final = b"unknown query [hybrid]"  # the cluster has no neural-
 _WRAPPED_HYBRID: Final = b"hybrid query must be a top level query"
 _REMEMBER_S: Final = 300.0
 
+# The embedder has a cache, too, but the way there costs a third of a search. A vector belongs to its space for ever.
+_QUERIES_BYTES: Final = 16_777_216
+_QUERY_CHARACTERS: Final = 1_024  # of a query that may be asked again
+
 _FAILURES: Final = {
     ErrorKind.OVERLOADED: Reason.EMBEDDER_BUSY,
     ErrorKind.DEADLINE: Reason.EMBEDDER_DEADLINE,
     ErrorKind.CONFLICT: Reason.SPACE,
     ErrorKind.NOT_FOUND: Reason.SPACE,
 }
+
+
+_Text: TypeAlias = tuple[str, str, str]  # model version, space and text of a query
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,7 @@ class Planning:
         self._embedder = embedder
         self._embed_timeout_s = embed_timeout_s
         self._unknown: TTLCache[bytes, bool] = TTLCache(1, _REMEMBER_S)  # what this cluster's plugins do not offer
+        self._queries: TTLCache[_Text, bytes] = TTLCache(_QUERIES_BYTES, _REMEMBER_S, getsizeof=len)  # vectors as JSON
 
     async def plan(self, asked: Asked, wish: Wish, credentials: Credentials) -> Planned:
         """Decide what becomes of one search. Raises InvalidInput, ClusterUnreachable."""
@@ -184,32 +192,42 @@ class Planning:
         found = await self._bindings.of_search(companion, {}, credentials)
         return companion if fits(found, indices[0], (plan.query, plan.knn_filter)) else None
 
-    async def _vectors(self, texts: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], Vector]:
-        """A vector for each (model, space, text); one call for all texts of a model, one budget for all calls."""
+    async def _vectors(self, texts: Iterable[_Text]) -> dict[_Text, Vector]:
+        """A vector for each text; one call for all new texts of a model, one budget for all calls."""
         deadline = asyncio.get_running_loop().time() + self._embed_timeout_s
+        found: dict[_Text, Vector] = {}
         by_model: dict[tuple[str, str], list[str]] = {}
-        for model, space, text in texts:
-            by_model.setdefault((model, space), []).append(text)
-        found: dict[tuple[str, str, str], Vector] = {}
-        for (model, space), wanted in by_model.items():
+        for wanted in texts:
+            known = self._queries.get(wanted)
+            if known is not None:
+                found[wanted] = orjson.loads(known)
+            else:
+                model, space, text = wanted
+                by_model.setdefault((model, space), []).append(text)
+        BRIDGE_QUERY_VECTORS.labels("bridge").inc(len(found))
+        for (model, space), new in by_model.items():
             answer = await self._embedder.embed(
-                wanted,
+                new,
                 Role.QUERY,
                 model=model,
                 expect_space=space,
                 lane=Lane.INTERACTIVE,
                 timeout_s=max(deadline - asyncio.get_running_loop().time(), 0.0),
             )
-            for position, text in enumerate(wanted):
+            BRIDGE_QUERY_VECTORS.labels("embedder").inc(len(new))
+            for position, text in enumerate(new):
                 vector = answer.vector(position)
                 if vector is None:
                     raise EmbedderMisbehaved(answer.items[position].error or "a query has no vector")
                 # Through orjson: the shortest decimals of a float32, half as long as those of the same double.
-                found[model, space, text] = orjson.loads(orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY))
+                written = orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY)
+                found[model, space, text] = orjson.loads(written)
+                if len(text) <= _QUERY_CHARACTERS:
+                    self._queries[model, space, text] = written
         return found
 
 
-def _texts(planned: Planned) -> tuple[tuple[str, str, str], ...]:
+def _texts(planned: Planned) -> tuple[_Text, ...]:
     pairs: tuple[tuple[Binding, str], ...] = () if isinstance(planned.plan, Untouched) else planned.plan.texts
     return tuple((binding.model, binding.space, well_formed(text)) for binding, text in pairs)
 

@@ -28,13 +28,18 @@ class Wish:
     given: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # by parameter: the client's own name, the value
 
     @property
+    def changes_binding(self) -> bool:
+        """Whether anything but the mode is asked for."""
+        return not self.given.keys() <= {wire.MODE_PARAMETER}
+
+    @property
     def sets_depth(self) -> bool:
         """Whether the client says how many candidates are looked at."""
         return any(name in self.given for name in _DEPTHS.values())
 
     def applied_to(self, index: BoundIndex) -> BoundIndex:
         """The index as if it were bound like this. Raises InvalidInput for what cannot be had there."""
-        if self.given.keys() <= {wire.MODE_PARAMETER} or index.binding is None or index.binding.search is None:
+        if not self.changes_binding or index.binding is None or index.binding.search is None:
             return index
         vector_field = self._field(index.name, index.binding, index.binding.search)
         search = self._search(index.binding.search.model_copy(update={"field": vector_field}))
@@ -43,7 +48,8 @@ class Wish:
 
     def check(self) -> None:
         """Raise InvalidInput for values that no binding allows."""
-        self._search(SearchBinding(field=""))
+        if self.changes_binding:
+            self._search(SearchBinding(field=""))
 
     def _field(self, index: str, binding: IndexBinding, search: SearchBinding) -> str:
         """The vector field to search: the one of the model version that is asked for."""
