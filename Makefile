@@ -42,7 +42,7 @@ test: check ## everything, on a real node with the real model
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 .PHONY: soak
-soak: $(INSTALLED) ## writes under faults, pages beside updates, filtered searches: some fifteen minutes
+soak: $(INSTALLED) ## writes under faults, pages beside updates, filtered searches: over half an hour
 	$(BIN)/python -m tests.soak
 
 .PHONY: format

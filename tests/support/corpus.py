@@ -115,11 +115,15 @@ def processor(fusion: Fusion) -> dict:  # type: ignore[type-arg]
     return {"normalization-processor": {"normalization": {"technique": fusion.technique}, "combination": combination}}
 
 
-def same(ours: list[dict], theirs: list[dict]) -> bool:  # type: ignore[type-arg]
-    """Whether hits, order and scores are equal; those with one score on one shard may stand in any order."""
+def same(ours: list[dict], theirs: list[dict], *, among: list[dict] | None = None) -> bool:  # type: ignore[type-arg]
+    """Whether hits, order and scores are equal; those with one score on one shard may stand in any order.
+
+    Where a page ends between equal scores, only `among`, all hits of the ranking, tells that they are equal.
+    """
     scores = [hit["_score"] for hit in theirs]
     assert [hit["_score"] for hit in ours] == pytest.approx(scores, abs=1e-5)
-    unique = {score for score in scores if scores.count(score) == 1}
+    everywhere = [hit["_score"] for hit in (theirs if among is None else among)]
+    unique = {score for score in scores if everywhere.count(score) == 1}
     for mine, other in zip(ours, theirs, strict=True):
         if other["_score"] in unique:
             assert mine["_id"] == other["_id"]
