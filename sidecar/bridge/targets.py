@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sidecar.jsontext import Json, at
+from sidecar.mapping import mapped_fields
 from sidecar.model import Binding, IndexBinding
 
 
@@ -88,7 +89,7 @@ def bindings_of_field(indices: tuple[BoundIndex, ...], field: str) -> tuple[Bind
 def _read_index(name: str, described: dict[str, Json]) -> BoundIndex:
     mappings = described.get("mappings")
     binding = IndexBinding.from_meta(at(mappings, "_meta"))
-    visible = dict(_leaves(at(mappings, "properties")))
+    visible = dict(mapped_fields(at(mappings, "properties"), with_subfields=True))
     fields = binding.fields if binding else {}
     text_fields = {name: frozenset(_fed_by(visible, bound)) for name, bound in fields.items()}
     unseen = frozenset(
@@ -119,14 +120,6 @@ def _read_index(name: str, described: dict[str, Json]) -> BoundIndex:
         shards=int(shards) if isinstance(shards, str) and shards.isdigit() else 0,
         mapped=frozenset((path, str(field.get("type", "object"))) for path, field in visible.items()),
     )
-
-
-def _leaves(properties: Json, prefix: str = "") -> Iterator[tuple[str, Mapping[str, Json]]]:
-    for name, field in _items(properties):
-        if isinstance(field, dict):
-            yield prefix + name, field
-            yield from _leaves(field.get("properties"), f"{prefix}{name}.")
-            yield from _leaves(field.get("fields"), f"{prefix}{name}.")
 
 
 def _fed_by(visible: Mapping[str, Mapping[str, Json]], bound: Binding) -> Iterator[str]:

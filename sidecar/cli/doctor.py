@@ -51,23 +51,19 @@ async def _examine(settings: Settings, names: tuple[str, ...], bridge: str | Non
     from sidecar.cli import doctor_reading as reading  # noqa: PLC0415 - grpc would slow --help
     from sidecar.cli.connecting import embedder_client  # noqa: PLC0415
     from sidecar.models.store import ModelStore  # noqa: PLC0415
-    from sidecar.opensearch.client import OpenSearchCluster  # noqa: PLC0415
+    from sidecar.opensearch.client import connect  # noqa: PLC0415
 
     access = settings.cluster
 
-    def connect(url: str) -> OpenSearchCluster:
-        password = access.password.get_secret_value()
-        return OpenSearchCluster(url, user=access.user, password=password, tls_ca=access.tls_ca)
-
     async with AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(connect(access.url))
+        cluster = await stack.enter_async_context(connect(access))
         client = await stack.enter_async_context(embedder_client(settings.bridge))
         seen = await reading.see_embedder(", ".join(settings.bridge.embedder), client)
         subjects = [seen.subject, await reading.see_cluster(access.url, cluster)]
         if not subjects[-1].answers:
             return subjects
         if bridge is not None:
-            at = await stack.enter_async_context(connect(bridge.rstrip("/")))
+            at = await stack.enter_async_context(connect(access, bridge.rstrip("/")))
             subjects.append(await reading.see_bridge(bridge, at, cluster))
         versions = [*(seen.served or {}).values(), *(one.version for one in ModelStore(settings.models.dir).known())]
         known = {(version.id, version.space): version for version in versions}

@@ -23,7 +23,7 @@ from sidecar.errors import ClusterRefused, Conflict
 from sidecar.jsontext import Json, dumps
 from sidecar.model import ModelVersion
 from sidecar.models.store import ModelStore
-from sidecar.opensearch.client import OpenSearchCluster
+from sidecar.opensearch.client import OpenSearchCluster, connect
 from sidecar.ports import Reply
 from sidecar.retrieval.evaluation import MEASURES, CorpusDocument, DataSet, measure, open_data_set, read_corpus
 from sidecar.templates.apply import apply, delete
@@ -88,9 +88,7 @@ class _Subject:
     access: ClusterSettings
 
     def connect(self, url: str) -> OpenSearchCluster:
-        password = self.access.password.get_secret_value()
-        access = self.access
-        return OpenSearchCluster(url, user=access.user, password=password, tls_ca=access.tls_ca, timeout_s=_TIMEOUT_S)
+        return connect(self.access, url, timeout_s=_TIMEOUT_S)
 
     def authentication(self) -> aiohttp.BasicAuth | None:
         password = self.access.password.get_secret_value()

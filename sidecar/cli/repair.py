@@ -15,9 +15,9 @@ from rich.text import Text
 
 from sidecar.cli.foreground import run_until_signal
 from sidecar.cli.options import AsJson, ConfigFile, configure, setting
-from sidecar.config import ClusterSettings, Settings
+from sidecar.config import Settings
 from sidecar.errors import InvalidInput
-from sidecar.opensearch.client import OpenSearchCluster
+from sidecar.opensearch.client import connect
 from sidecar.repair.documents import Kind
 from sidecar.repair.patience import Patience
 from sidecar.repair.report import Outcome, Report
@@ -73,7 +73,7 @@ def repair(
 
 async def _check(settings: Settings, names: tuple[str, ...]) -> Report:
     with _progress() as advance:
-        async with _connect(settings.cluster) as cluster:
+        async with connect(settings.cluster) as cluster:
             scan = Scan(cluster, Patience(_PATIENCE_S), advance)
             return await check(scan, await _targets(scan, names))
 
@@ -84,7 +84,7 @@ async def _mend(settings: Settings, names: tuple[str, ...]) -> Report:
 
     patience = Patience(_PATIENCE_S)
     with _progress() as advance:
-        async with _connect(settings.cluster) as cluster, embedder_client(settings.bridge) as embedder:
+        async with connect(settings.cluster) as cluster, embedder_client(settings.bridge) as embedder:
             scan = Scan(cluster, patience, advance)
             return await Repair(scan, embedder, patience).mend(await _targets(scan, names))
 
@@ -104,7 +104,7 @@ async def _watch(settings: Settings, names: tuple[str, ...], *, as_json: bool) -
             _say(report, as_json=as_json)
         problems.update(now)
 
-    async with _connect(settings.cluster) as cluster, embedder_client(settings.bridge) as embedder:
+    async with connect(settings.cluster) as cluster, embedder_client(settings.bridge) as embedder:
         scan = Scan(cluster, patience, lambda _more, _done: None)
         repair = Repair(scan, embedder, patience)
         await watch(scan, repair, names, pause_s=_WATCH_PAUSE_S, audit_every_s=_AUDIT_EVERY_S, say=say)
@@ -115,11 +115,6 @@ async def _targets(scan: Scan, names: tuple[str, ...]) -> tuple[Target | Refused
     if names and not targets:
         raise InvalidInput("INDEX", f"[{','.join(names)}] stands for no index that is bound")
     return targets
-
-
-def _connect(access: ClusterSettings) -> OpenSearchCluster:
-    password = access.password.get_secret_value()
-    return OpenSearchCluster(access.url, user=access.user, password=password, tls_ca=access.tls_ca)
 
 
 class _Rate(ProgressColumn):

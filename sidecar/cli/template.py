@@ -19,7 +19,7 @@ from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json, loads_exact
 from sidecar.model import Engine, SpaceType
 from sidecar.models.store import ModelStore
-from sidecar.opensearch.client import OpenSearchCluster
+from sidecar.opensearch.client import connect
 from sidecar.ports import Cluster
 from sidecar.templates import apply as installation
 from sidecar.templates.compiler import DEFAULT_PRIORITY, CompiledTemplate, compile_template, default_base
@@ -171,12 +171,7 @@ def _ask(file: Path | None, url: str | None, question: Callable[[Cluster], Await
     settings = configure(file, cluster__url=url).settings.cluster
 
     async def ask() -> T:
-        async with OpenSearchCluster(
-            settings.url,
-            user=settings.user,
-            password=settings.password.get_secret_value(),
-            tls_ca=settings.tls_ca,
-        ) as cluster:
+        async with connect(settings) as cluster:
             return await question(cluster)
 
     return asyncio.run(ask())

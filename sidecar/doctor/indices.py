@@ -8,6 +8,7 @@ from sidecar.doctor.guards import calls_guard, fitting_guard
 from sidecar.doctor.parts import examine_model
 from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json, at
+from sidecar.mapping import mapped_fields
 from sidecar.model import SCHEMA, Binding, IndexBinding, ModelVersion
 
 
@@ -83,7 +84,7 @@ def _index(index: IndexFacts, bound: IndexBinding, around: Surroundings) -> Iter
 
 def _mapping(index: IndexFacts, binding: Binding) -> Iterator[Finding]:
     anew = "a mapping cannot be changed: sidecar template apply …, then _reindex into a new index"
-    fields = dict(_fields(at(index.mappings, "properties")))
+    fields = dict(mapped_fields(at(index.mappings, "properties")))
     vector, name = fields.get(binding.field, {}), binding.field
     if vector.get("type") != "knn_vector":
         yield error("vector_field", f"[{name}] is mapped as [{vector.get('type', 'nothing')}], not as knn_vector", anew)
@@ -226,13 +227,6 @@ def _documents(index: IndexFacts) -> Iterator[Finding]:
                 f"{count:,} of its documents have a text for [{name}], and neither a vector of it nor a mark",
                 mend,
             )
-
-
-def _fields(properties: Json, prefix: str = "") -> Iterator[tuple[str, dict[str, Json]]]:
-    for name, mapped in properties.items() if isinstance(properties, dict) else ():
-        if isinstance(mapped, dict):
-            yield prefix + name, mapped
-            yield from _fields(mapped.get("properties"), f"{prefix}{name}.")
 
 
 def _strings(node: Json) -> Iterator[str]:

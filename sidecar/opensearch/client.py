@@ -14,6 +14,7 @@ from opensearchpy.exceptions import ConnectionError as NoConnection
 from opensearchpy.exceptions import ConnectionTimeout
 
 from sidecar import jsontext
+from sidecar.config import ClusterSettings
 from sidecar.errors import ClusterUnreachable
 from sidecar.jsontext import Json
 from sidecar.ports import Reply
@@ -21,6 +22,7 @@ from sidecar.telemetry import logger
 
 _EVERY_STATUS: Final = range(100, 600)
 _MAX_CONNECTIONS: Final = 100
+_TIMEOUT_S: Final = 30.0
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -28,7 +30,7 @@ class OpenSearchCluster:
     """`ports.Cluster` at one address; to be closed, or used as an async context manager."""
 
     def __init__(
-        self, url: str, *, user: str = "", password: str = "", tls_ca: str = "", timeout_s: float = 30.0
+        self, url: str, *, user: str = "", password: str = "", tls_ca: str = "", timeout_s: float = _TIMEOUT_S
     ) -> None:
         """`tls_ca` names a PEM file with the authorities of the cluster's certificate; "": those of opensearch-py."""
         parts = urlsplit(url)
@@ -114,3 +116,14 @@ class _Connection(AIOHttpConnection):
     def _raise_warnings(self, warning_headers: Any) -> None:
         for header in warning_headers:
             logger(__name__).info("the cluster warns", action="cluster_warning", warning=header)
+
+
+def connect(access: ClusterSettings, url: str = "", *, timeout_s: float = _TIMEOUT_S) -> OpenSearchCluster:
+    """The cluster of the settings, or what answers at another address for the same user."""
+    return OpenSearchCluster(
+        url or access.url,
+        user=access.user,
+        password=access.password.get_secret_value(),
+        tls_ca=access.tls_ca,
+        timeout_s=timeout_s,
+    )

@@ -1,10 +1,10 @@
 """Which indices are bound, and which of them can be repaired. Pure: the answer to GET /{index} in, targets out."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json, at
+from sidecar.mapping import mapped_fields
 from sidecar.model import IndexBinding
 
 
@@ -57,7 +57,7 @@ def _problem(mappings: Json, bound: IndexBinding) -> str | None:
     """
     if at(mappings, "_source"):
         return "its mapping changes what is kept in _source, so texts cannot be read and documents not updated"
-    visible = dict(_fields(at(mappings, "properties")))
+    visible = dict(mapped_fields(at(mappings, "properties")))
     for binding in bound.fields.values():
         for name in (*binding.source, binding.field, binding.meta_field):
             if name not in visible:
@@ -66,10 +66,3 @@ def _problem(mappings: Json, bound: IndexBinding) -> str | None:
         if dimension != binding.dimension:
             return f"field [{binding.field}] has dimension {dimension}, but model [{binding.model}] {binding.dimension}"
     return None
-
-
-def _fields(properties: Json, prefix: str = "") -> Iterator[tuple[str, Mapping[str, Json]]]:
-    for name, field in properties.items() if isinstance(properties, dict) else ():
-        if isinstance(field, dict):
-            yield prefix + name, field
-            yield from _fields(field.get("properties"), f"{prefix}{name}.")
