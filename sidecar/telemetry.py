@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
@@ -22,7 +22,8 @@ def configure_logging(level: str) -> None:
         structlog.processors.JSONRenderer(),
     ]
     if sys.stderr.isatty():
-        rendering = [_cut, structlog.dev.ConsoleRenderer()]
+        # Its own tracebacks show local variables: texts of clients, and of a deep document for minutes.
+        rendering = [_cut, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -51,6 +52,20 @@ def logger(name: str) -> structlog.typing.FilteringBoundLogger:
 def exposition() -> tuple[bytes, str]:
     """Every metric of this process in Prometheus' text format, and its content type."""
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+
+
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+_series: dict[tuple[object, ...], Any] = {}
+
+
+def series(metric: M, *labels: str) -> M:
+    """One series of a metric, looked up once: `labels()` costs a search more than all else that is counted for it."""
+    key = (metric, *labels)
+    if key not in _series:
+        _series[key] = metric.labels(*labels)
+    found: M = _series[key]
+    return found
 
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

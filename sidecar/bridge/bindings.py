@@ -1,7 +1,6 @@
 """Which index is bound to what, asked of the cluster in the client's own name and remembered for seconds."""
 
 import hashlib
-import hmac
 import secrets
 from collections.abc import Mapping
 from typing import Final
@@ -29,6 +28,7 @@ _WANTED: Final = (
     "*.aliases.*.index_routing,*.aliases.*.is_write_index,*.data_stream,*.mappings,*.settings.index.number_of_shards,"
     "*.settings.index.search.default_pipeline,error,status"
 )
+_FORBIDDEN: Final = 403
 _RESOLUTION: Final = ("allow_no_indices", "expand_wildcards", "ignore_unavailable")
 
 Credentials = Mapping[str, str]
@@ -44,6 +44,7 @@ class Bindings:
         self._cluster = cluster
         self._salt = secrets.token_bytes(32)
         self._indices: TTLCache[tuple[str, ...], tuple[BoundIndex, ...]] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._hidden: TTLCache[tuple[str, ...], bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._targets: TTLCache[tuple[str, ...], WriteTarget] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._welcome: TTLCache[str, bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._pipelines: TTLCache[tuple[str, str], tuple[Json]] = TTLCache(_MAX_REMEMBERED, ttl_s)
@@ -54,6 +55,7 @@ class Bindings:
         """Drop what is remembered: mappings, templates, aliases or indices have changed."""
         self._changes += 1
         self._indices.clear()
+        self._hidden.clear()
         self._targets.clear()
         self._pipelines.clear()
 
@@ -64,16 +66,21 @@ class Bindings:
 
         Raises ClusterUnreachable.
         """
-        resolution = {name: parameters[name] for name in _RESOLUTION if name in parameters}
-        key = (self._digest(credentials), expression, *(f"{name}={value}" for name, value in resolution.items()))
+        key = self._key(expression, parameters, credentials)
         found = self._indices.get(key)
         if found is None:
             changes = self._changes
-            reply = await self._get(expression, resolution, credentials)
+            reply = await self._get(expression, _resolution(parameters), credentials)
             found = _read(expression, reply) if reply.ok else ()
             if changes == self._changes:
                 self._indices[key] = found
+                if reply.status == _FORBIDDEN:
+                    self._hidden[key] = True
         return found
+
+    def hides(self, expression: str, parameters: Mapping[str, str], credentials: Credentials) -> bool:
+        """Whether the cluster has refused to tell these credentials what an expression stands for."""
+        return self._key(expression, parameters, credentials) in self._hidden
 
     def refuse(self, expression: str, credentials: Credentials) -> None:
         """Take an expression for nothing, for a while: the cluster refused these credentials a search of it."""
@@ -147,10 +154,18 @@ class Bindings:
         path = "/" + quote(expression, safe=",*")
         return await self._cluster.call("GET", path, params={**resolution, "filter_path": _WANTED}, headers=credentials)
 
+    def _key(self, expression: str, parameters: Mapping[str, str], credentials: Credentials) -> tuple[str, ...]:
+        resolution = (f"{name}={value}" for name, value in _resolution(parameters).items())
+        return (self._digest(credentials), expression, *resolution)
+
     def _digest(self, credentials: Credentials) -> str:
         """Tells credentials apart without keeping them."""
         joined = "\n".join(f"{name}:{value}" for name, value in sorted(credentials.items()))
-        return hmac.new(self._salt, joined.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+        return hashlib.blake2b(joined.encode("utf-8", "surrogateescape"), key=self._salt).hexdigest()
+
+
+def _resolution(parameters: Mapping[str, str]) -> dict[str, str]:
+    return {name: parameters[name] for name in _RESOLUTION if name in parameters}
 
 
 def _read(expression: str, reply: Reply) -> tuple[BoundIndex, ...]:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from sidecar.bridge.searches.pipelines import fusing_pipeline
 from sidecar.doctor.findings import Subject
-from sidecar.doctor.indices import IndexFacts, Surroundings, examine_index
+from sidecar.doctor.indices import IndexFacts, Surroundings, examine_index, examine_unbound
 from sidecar.doctor.parts import (
     TemplateFacts,
     examine_bridge,
@@ -23,7 +23,7 @@ from sidecar.ports import Cluster
 from sidecar.rpc.client import EmbedderClient
 from sidecar.templates import naming
 from sidecar.templates.apply import list_templates, read_installed
-from sidecar.templates.auditing import companion_binding, drift, overruled_by, parts_of
+from sidecar.templates.auditing import companion_binding, drift, overruled_by, parts_of, template_for
 from sidecar.templates.companion import identity
 from sidecar.templates.installed import Installed, Summary
 
@@ -31,6 +31,7 @@ Progress = Callable[[int, int], None]  # so many indices are examined, of so man
 Known = Mapping[tuple[str, str], ModelVersion]
 
 _CHECKED_OPEN: Final = {"expand_wildcards": "open,hidden"}
+_LISTED: Final = "*.mappings._meta,*.settings.index.uuid"  # the latter of every index, bound or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +80,29 @@ async def see_indices(
 ) -> tuple[Subject, ...]:
     """Examine the bound indices that the names stand for (without names, all), and the templates behind them.
 
-    `known`: model versions that templates can be compiled for, by id and space. Raises InvalidInput for names that
-    stand for nothing that is bound, ClusterRefused, ClusterUnreachable.
+    Indices that are not bound are named if a template would bind them, were they made now. `known`: model versions that
+    templates can be compiled for, by id and space. Raises InvalidInput for names that stand for nothing of the kind,
+    ClusterRefused, ClusterUnreachable.
     """
     installed = await read_installed(cluster)
     path = "/" + quote(",".join(names) or "_all", safe=",*")
-    listed = await _ask(cluster, "GET", path, {**_CHECKED_OPEN, "filter_path": "*.mappings._meta"})
+    listed = await _ask(cluster, "GET", path, {**_CHECKED_OPEN, "filter_path": _LISTED})
     described = listed.items() if isinstance(listed, dict) else ()
     bound = [name for name, one in described if at(one, "mappings", "_meta", "sidecar") and not identity(one)]
-    if names and not bound:
+    unbound = {
+        name: template
+        for name, one in described
+        if at(one, "mappings", "_meta", "sidecar") is None and (template := template_for(name, installed))
+    }
+    if names and not bound and not unbound:
         raise InvalidInput("INDEX", f"[{','.join(names)}] stands for no index that is bound")
     around = _surroundings(installed, served)
     templates = [
         examine_template(_template(summary, installed, known), served)
         for summary in await list_templates(cluster)
-        if not names or not set(bound).isdisjoint(summary.indices)
+        if not names or summary.template in unbound.values() or not set(bound).isdisjoint(summary.indices)
     ]
-    indices = []
+    indices = [examine_unbound(name, template) for name, template in sorted(unbound.items())]
     for number, name in enumerate(sorted(bound)):
         progress(number, len(bound))
         facts = await _index(cluster, name)

@@ -65,6 +65,17 @@ def examine_index(index: IndexFacts, around: Surroundings) -> Subject:
     return Subject("index", index.name, about, tuple(_index(index, bound, around)))
 
 
+def examine_unbound(name: str, template: str) -> Subject:
+    """An index without a binding, though a new one of its name would get it from a template of ours."""
+    finding = warning(
+        "unbound",
+        f"it is not bound, as template [{template}] would bind a new index of this name: it was made before the "
+        "template. Its texts get no vectors, and searches are lexical (unbound, or mixed_indices beside bound ones)",
+        "a mapping cannot be changed: _reindex into a new index that the template makes",
+    )
+    return Subject("index", name, findings=(finding,))
+
+
 def _index(index: IndexFacts, bound: IndexBinding, around: Surroundings) -> Iterator[Finding]:
     for binding in bound.fields.values():
         yield from examine_model(binding.model, binding.space, around.served)

@@ -9,19 +9,17 @@ from sidecar.errors import ClusterRefused, Conflict, InvalidInput
 from sidecar.jsontext import Json
 from sidecar.ports import Cluster, Reply
 from sidecar.templates import naming
+from sidecar.templates.changes import Change, plan, refuse_conflicts
 from sidecar.templates.companion import identity
 from sidecar.templates.compiler import CompiledTemplate
 from sidecar.templates.installed import (
     PIPELINE_SETTINGS,
-    Change,
     Installed,
     Summary,
     aliases_of_indices,
     bound_by,
     indices_of,
     pipelines_of_indices,
-    plan,
-    refuse_conflicts,
     summaries,
     template_of,
 )

@@ -7,8 +7,9 @@ from sidecar.jsontext import Json, at
 from sidecar.model import Binding, Engine, IndexBinding, ModelVersion
 from sidecar.templates import naming
 from sidecar.templates.base import FINAL_PIPELINE, flatten_settings
+from sidecar.templates.changes import plan
 from sidecar.templates.compiler import CompiledTemplate, compile_template
-from sidecar.templates.installed import Installed, Summary, plan
+from sidecar.templates.installed import Installed, Summary, template_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,12 @@ def overruled_by(summary: Summary, installed: Installed) -> str | None:
     return next(
         (name for name in winners if name and not naming.owns(summary.template, naming.INDEX_TEMPLATE + name)), None
     )
+
+
+def template_for(index: str, installed: Installed) -> str | None:
+    """The template of ours that a new index of this name would be made from."""
+    winner = installed.winner(index)
+    return None if winner is None else template_of(installed.documents[naming.INDEX_TEMPLATE + winner])
 
 
 def companion_binding(companion: Json) -> IndexBinding | None:

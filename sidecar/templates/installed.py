@@ -1,18 +1,12 @@
-"""What is installed in a cluster, and what of it a compiled template would change."""
+"""The templates and pipelines that are installed in a cluster, and the indices made from them."""
 
-import difflib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-from sidecar.errors import Conflict
 from sidecar.jsontext import Json, at
 from sidecar.model import IndexBinding
 from sidecar.templates import naming
-from sidecar.templates.base import flatten_settings
-from sidecar.templates.companion import identity
-from sidecar.templates.compiler import CompiledTemplate
 
 PIPELINE_SETTINGS: Final = {
     "index.final_pipeline": naming.INGEST_PIPELINE,
@@ -80,27 +74,6 @@ class Installed:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One document that would be put."""
-
-    path: str
-    before: Json  # None: not installed
-    after: Json
-
-    def diff(self) -> str:
-        """The change as a unified diff of JSON texts, spelled alike on both sides."""
-        return "\n".join(
-            difflib.unified_diff(
-                _lines(self.path, self.before),
-                _lines(self.path, self.after),
-                self.path if self.before is not None else "(not installed)",
-                self.path,
-                lineterm="",
-            )
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     """One installed template, in short."""
 
@@ -112,55 +85,6 @@ class Summary:
     priority: int
     indices: tuple[str, ...]  # that were made from it, under its present or an earlier binding
     companion: str | None = None
-
-
-def plan(compiled: CompiledTemplate, installed: Installed) -> tuple[Change, ...]:
-    """What must be put so that the cluster has the compiled template, in a safe order; nothing if it has it already.
-
-    A cluster that cannot fuse gets no search pipeline and no companion: there the bridge fuses.
-    """
-    return tuple(
-        Change(path, installed.documents.get(path), document)
-        for path, document in compiled.documents.items()
-        if installed.fuses or not (path.startswith(naming.SEARCH_PIPELINE) or naming.is_companion(path))
-        if comparable(path, installed.documents.get(path)) != comparable(path, document)
-    )
-
-
-def refuse_conflicts(compiled: CompiledTemplate, installed: Installed) -> None:
-    """Raise Conflict if what is installed contradicts the compiled template."""
-    path = naming.INDEX_TEMPLATE + compiled.names.index_template
-    if path in installed.documents and template_of(installed.documents[path]) is None:
-        raise Conflict(f"index template [{compiled.names.index_template}] exists and is not one of ours")
-    companion = f"/{compiled.names.companion}"
-    if companion in installed.documents and identity(installed.documents[companion]) is None:
-        raise Conflict(f"index [{compiled.names.companion}] exists and is not a companion")
-    _refuse_changed_model(compiled, installed)
-    for name, patterns, priority in installed.index_templates():
-        if name == compiled.names.index_template or priority != compiled.priority:
-            continue
-        for ours in compiled.index_patterns:
-            if theirs := next((theirs for theirs in patterns if naming.overlap(ours, theirs)), None):
-                raise Conflict(
-                    f"index template [{name}] has the same priority [{priority}] and its pattern [{theirs}] meets "
-                    f"[{ours}]; choose another priority"
-                )
-    called = compiled.final_pipeline
-    if called is not None and naming.INGEST_PIPELINE + called not in installed.documents:
-        raise Conflict(f"the base names the final pipeline [{called}], which is not in the cluster")
-
-
-def _refuse_changed_model(compiled: CompiledTemplate, installed: Installed) -> None:
-    ours = {binding.model: binding.space for binding in compiled.binding.fields.values()}
-    for path in installed.documents:
-        component = path.removeprefix(naming.COMPONENT_TEMPLATE)
-        theirs = installed.binding(component) if component != path else None
-        for binding in theirs.fields.values() if theirs else ():
-            if ours.get(binding.model, binding.space) != binding.space:
-                raise Conflict(
-                    f"model [{binding.model}] has space [{ours[binding.model]}], but component template [{component}] "
-                    f"binds that model under space [{binding.space}]: changed weights or settings need a new version"
-                )
 
 
 def bound_by(document: Json) -> IndexBinding | None:
@@ -213,36 +137,6 @@ def aliases_of_indices(answer: Json) -> dict[str, frozenset[str]]:
 def indices_of(template: str, pipelines: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
     """The indices that name a pipeline of the template, of its present binding or an earlier one."""
     return tuple(sorted(i for i, paths in pipelines.items() if any(naming.owns(template, path) for path in paths)))
-
-
-def comparable(path: str, document: Json) -> Json:
-    """A document in a form that does not depend on who spelled it.
-
-    OpenSearch nests the settings of a component template and writes their values as strings; of a companion only its
-    identity is compared.
-    """
-    if naming.is_companion(path):
-        return identity(document)
-    template = at(document, "template")
-    if not path.startswith(naming.COMPONENT_TEMPLATE) or not isinstance(template, dict):
-        return document
-    flat = flatten_settings(_members(template.get("settings")))
-    spelled: Json = {key: _as_setting(value) for key, value in flat.items()}
-    return {**_members(document), "template": {**template, "settings": spelled}}
-
-
-def _as_setting(value: Json) -> Json:
-    if isinstance(value, list):
-        return [_as_setting(element) for element in value]
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if value is None else str(value)
-
-
-def _lines(path: str, document: Json) -> list[str]:
-    if document is None:
-        return []
-    return json.dumps(comparable(path, document), indent=2, sort_keys=True).splitlines()
 
 
 def _every_node_has(plugin: str, nodes_info: Json) -> bool:

@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sidecar.models.catalogue import shipped_versions
+from sidecar.opensearch.client import OpenSearchCluster
+from sidecar.templates.apply import apply
+from sidecar.templates.compiler import compile_template, default_base
 from tests.cluster.bridges import Papers
 
 SIDECAR = Path(sys.executable).with_name("sidecar")
@@ -90,6 +94,25 @@ async def test_a_template_that_was_changed_and_a_mapping_that_does_not_fit_are_n
     }
     assert (unbound.returncode, unbound.stdout) == (2, "")
     assert "no such index [nowhere-at-all]" in unbound.stderr
+
+
+async def test_an_index_that_is_older_than_its_template_is_named(
+    cluster: OpenSearchCluster, system: dict[str, str], unique: str
+) -> None:
+    index = f"{unique}-old-1"
+    for name in (index, f"{unique}-of-no-template"):
+        assert (await cluster.call("PUT", f"/{name}")).ok
+    version = shipped_versions()["all-minilm-l6-v2@1"]
+    await apply(
+        cluster,
+        compile_template(unique, version, default_base(), index_patterns=(f"{unique}-old-*",), source=("title",)),
+    )
+
+    done = await run(system, f"{unique}-*", "--json")
+    await cluster.call("DELETE", f"/{unique}-*")
+
+    assert (done.returncode, found(done)) == (0, {("index", "warning", "unbound")})
+    assert [subject["name"] for subject in json.loads(done.stdout)["subjects"] if subject["kind"] == "index"] == [index]
 
 
 async def test_parts_that_do_not_answer_are_named_and_exit_with_2(papers: Papers, system: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.templates import naming
-from sidecar.templates.installed import comparable
+from sidecar.templates.changes import comparable
 
 patterns = st.text("ab*", max_size=6)
 names = st.text("ab", max_size=6)

@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass
 from unittest.mock import patch
 
-from sidecar.bridge.writes import conversation
+from sidecar.bridge.writes import preparing
 from sidecar.model import Binding, ModelVersion
 from tests.soak.audit import left_by_repair, read
 from tests.soak.chaos import Chaos
@@ -45,7 +45,7 @@ async def fault_run(
 ) -> Outcome:
     """Write so many documents into an empty index through a bridge of its own, harmed as the seed says."""
     ledger = Ledger()
-    with patch.object(conversation, "MAX_SUB_BULK_BYTES", _SUB_BULK_BYTES):
+    with patch.object(preparing, "MAX_SUB_BULK_BYTES", _SUB_BULK_BYTES):
         async with between(direct.url, version, **_SETTINGS) as at:
             texts = {kind: _texts(number, documents, seed) for number, kind in enumerate(_KINDS)}
             await write_drafts(at.bridge, index, texts[Kind.UPDATE], ledger)

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sidecar.bridge.app import serving
+from sidecar.jsontext import Json
 from sidecar.models.catalogue import shipped_versions
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.templates.apply import apply
@@ -67,28 +68,33 @@ class Drawn:
 @asynccontextmanager
 async def filtered(node_url: str, name: str) -> AsyncIterator[Filtered]:
     """An index of one shard with its companion, one of three, and an alias of both; gone when the context ends."""
-    template = compile_template(name, MINILM, _BASE, index_patterns=(f"{name}-*",), source=("title", "abstract"))
-    alias = f"alias-of-{name}"
     async with (
         OpenSearchCluster(node_url) as cluster,
         serving(bridge_settings(node_url), HashEmbedder(MINILM)) as at,
         http(f"http://{at.address}", node_url) as (bridge, direct),
+        filled(cluster, bridge, name) as names,
     ):
-        await apply(cluster, template)
-        drawn = random.Random(name)
-        for shards in (1, 3):
-            index = f"{name}-{shards}"
-            settings = {"number_of_shards": shards, "number_of_replicas": 0}
-            assert (await direct("PUT", f"/{index}", {"settings": settings})).status == 200
-            lines = [
-                line for i in range(_DOCUMENTS) for line in ({"index": {"_id": f"{shards}/{i}"}}, _document(drawn))
-            ]
-            written = await bridge("POST", f"/{index}/_bulk?refresh=true", ndjson(*lines))
-            assert written.ingested[1] == 0
-        add = {"index": f"{name}-*", "alias": alias, "filter": {"terms": {"team": ["red", "blue"]}}}
-        assert (await direct("POST", "/_aliases", {"actions": [{"add": add}]})).status == 200
-        yield Filtered(bridge, direct, (f"{name}-1", f"{name}-3", f"{name}-*", alias))
-        await cluster.call("DELETE", f"/{name}-*,{template.names.companion}")
+        yield Filtered(bridge, direct, names)
+
+
+@asynccontextmanager
+async def filled(cluster: OpenSearchCluster, bridge: Http, name: str) -> AsyncIterator[tuple[str, ...]]:
+    """The names under which the documents can be searched; gone when the context ends."""
+    template = compile_template(name, MINILM, _BASE, index_patterns=(f"{name}-*",), source=("title", "abstract"))
+    alias = f"alias-of-{name}"
+    await apply(cluster, template)
+    drawn = random.Random(name)
+    for shards in (1, 3):
+        index = f"{name}-{shards}"
+        settings: Json = {"number_of_shards": shards, "number_of_replicas": 0}
+        assert (await cluster.call("PUT", f"/{index}", body={"settings": settings})).ok
+        lines = [line for i in range(_DOCUMENTS) for line in ({"index": {"_id": f"{shards}/{i}"}}, _document(drawn))]
+        written = await bridge("POST", f"/{index}/_bulk?refresh=true", ndjson(*lines))
+        assert written.ingested[1] == 0
+    add: Json = {"index": f"{name}-*", "alias": alias, "filter": {"terms": {"team": ["red", "blue"]}}}
+    assert (await cluster.call("POST", "/_aliases", body={"actions": [{"add": add}]})).ok
+    yield f"{name}-1", f"{name}-3", f"{name}-*", alias
+    await cluster.call("DELETE", f"/{name}-*,{template.names.companion}")
 
 
 async def filtered_searches(where: Filtered, *, seed: int, count: int) -> Tally:

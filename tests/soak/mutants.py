@@ -12,10 +12,10 @@ from sidecar.bridge.forward import Upstream
 from sidecar.bridge.writes import conversation, scripts, updates
 from sidecar.bridge.writes.bulk import Operation
 from sidecar.bridge.writes.bulk_answers import BulkAnswer
-from sidecar.bridge.writes.plan import Space, Vectors
+from sidecar.bridge.writes.plan import Vectors
 from sidecar.errors import ClusterUnreachable
 from sidecar.jsontext import dumps
-from sidecar.ports import Embeddings
+from sidecar.ports import Embeddings, Space
 
 _send, _doc_members, _add = Upstream.send, updates._doc_members, Vectors.add
 

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.doctor.findings import Level
 from sidecar.doctor.guards import calls_guard, fitting_guard
-from sidecar.doctor.indices import IndexFacts, Surroundings, examine_index
+from sidecar.doctor.indices import IndexFacts, Surroundings, examine_index, examine_unbound
 from sidecar.jsontext import Json, at
 from sidecar.model import ModelVersion
 from sidecar.templates.compiler import compile_guard, compile_template, default_base
@@ -157,6 +157,13 @@ def test_what_is_harmless_is_not_named(change: Change) -> None:
     facts, around = healthy()
 
     assert examine_index(change(facts), replace(around, served=None)).findings == ()
+
+
+def test_an_index_that_is_older_than_its_template_is_named() -> None:
+    (finding,) = examine_unbound("papers-old", "papers").findings
+
+    assert (finding.level, finding.check) == (Level.WARNING, "unbound")
+    assert "template [papers] would bind" in finding.message
 
 
 def test_the_remedy_names_the_guard_that_fits() -> None:

@@ -1,6 +1,7 @@
 """What is logged and measured, in a form that cannot be forged or grow without bound."""
 
 import json
+import sys
 
 import pytest
 import structlog
@@ -36,6 +37,26 @@ def test_long_values_are_cut_and_lesser_levels_left_out(capsys: pytest.CaptureFi
     logger("test").warning("long", value="x" * 100_000)
 
     assert len(capsys.readouterr().err) < 5_000
+
+
+def test_a_traceback_on_a_terminal_shows_no_local_variable(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    configure_logging("info")
+
+    try:
+        fail("of a " + "client")
+    except ValueError:
+        logger("test").exception("it failed", action="failed")
+
+    shown = capsys.readouterr().err
+    assert "ValueError: its own words" in shown
+    assert "of a client" not in shown
+
+
+def fail(_text: str) -> None:
+    raise ValueError("its own words")
 
 
 def test_metrics_are_in_prometheus_format() -> None:

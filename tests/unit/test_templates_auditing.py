@@ -6,7 +6,7 @@ from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json, at
 from sidecar.model import Engine, ModelVersion, SpaceType
 from sidecar.templates import naming
-from sidecar.templates.auditing import drift, overruled_by
+from sidecar.templates.auditing import drift, overruled_by, template_for
 from sidecar.templates.compiler import CompiledTemplate, compile_template, default_base
 from sidecar.templates.installed import Installed, Summary, summaries
 
@@ -96,3 +96,10 @@ def test_a_template_that_wins_over_ours_is_named() -> None:
     there = installed(compiled(), **{"/_index_template/x": {"index_patterns": ["pap*"], "priority": 500}})
 
     assert overruled_by(summary(there), there) == "x"
+
+
+def test_an_index_has_the_template_that_a_new_one_of_its_name_would_be_made_from() -> None:
+    other: Json = {"index_patterns": ["papers-raw*"], "priority": 900}
+    there = installed(compiled(), **{f"{naming.INDEX_TEMPLATE}raw": other})
+
+    assert [template_for(name, there) for name in ("papers-old", "papers-raw-1", "notes")] == ["papers", None, None]

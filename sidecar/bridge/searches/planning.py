@@ -29,11 +29,12 @@ from sidecar.errors import EmbedderMisbehaved, ErrorKind, InvalidInput, SidecarE
 from sidecar.model import Binding, Role
 from sidecar.ports import Embedder, Lane
 from sidecar.provenance import well_formed
-from sidecar.telemetry import BRIDGE_QUERY_VECTORS, logger
+from sidecar.telemetry import BRIDGE_QUERY_VECTORS, logger, series
 
 _log = logger("bridge")
 
 _EVERY_INDEX: Final = "_all"
+_UNBOUND: Final = Untouched(Mode.LEXICAL, Reason.UNBOUND)
 _UNKNOWN_HYBRID: Final = b"unknown query [hybrid]"  # the cluster has no neural-search
 # Document-level security puts every query of a user into a `bool`: these credentials only, and these indices.
 _WRAPPED_HYBRID: Final = b"hybrid query must be a top level query"
@@ -115,8 +116,10 @@ class Planning:
         indices = await self._bindings.of_search(expression or _EVERY_INDEX, asked.url, credentials)
         wished = tuple(wish.applied_to(index) for index in indices)
         plan = plan_search(asked.body, wished, wish.mode, asked.url, names_indices=expression is not None)
-        if isinstance(plan, TextSearch):
-            plan = replace(plan, tells_depth=wish.sets_depth)
+        if plan == _UNBOUND and self._bindings.hides(expression or _EVERY_INDEX, asked.url, credentials):
+            plan = Untouched(Mode.LEXICAL, Reason.HIDDEN_BINDING)
+        if isinstance(plan, TextSearch) and wish.sets_depth:
+            plan = replace(plan, tells_depth=True)
         if isinstance(plan, TextSearch) and plan.mode is Mode.HYBRID:
             plan = await self._with_own_pipeline(plan, credentials)
         if (
@@ -204,7 +207,7 @@ class Planning:
             else:
                 model, space, text = wanted
                 by_model.setdefault((model, space), []).append(text)
-        BRIDGE_QUERY_VECTORS.labels("bridge").inc(len(found))
+        series(BRIDGE_QUERY_VECTORS, "bridge").inc(len(found))
         for (model, space), new in by_model.items():
             answer = await self._embedder.embed(
                 new,
@@ -214,7 +217,7 @@ class Planning:
                 lane=Lane.INTERACTIVE,
                 timeout_s=max(deadline - asyncio.get_running_loop().time(), 0.0),
             )
-            BRIDGE_QUERY_VECTORS.labels("embedder").inc(len(new))
+            series(BRIDGE_QUERY_VECTORS, "embedder").inc(len(new))
             for position, text in enumerate(new):
                 vector = answer.vector(position)
                 if vector is None:

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     EXACT_MATCH = "exact_match"
     EXACT_TOTALS = "exact_totals"
     FUSION = "fusion"  # neither the cluster nor the bridge can fuse this search
+    HIDDEN_BINDING = "hidden_binding"  # the client may not see how the index is bound
     HIDDEN_SOURCE = "hidden_source"  # the client may not see a field that the vector was made of
     MIN_SCORE = "min_score"
     MIXED_INDICES = "mixed_indices"
