@@ -28,7 +28,7 @@ from sidecar.bridge.writes.passages import Passages
 from sidecar.config import BridgeSettings, split_address
 from sidecar.errors import ConfigurationError, InvalidInput, SidecarError
 from sidecar.ports import Embedder
-from sidecar.telemetry import BRIDGE_REQUESTS, BRIDGE_SECONDS, logger
+from sidecar.telemetry import BRIDGE_REQUESTS, BRIDGE_SECONDS, logger, series
 
 _log = logger("bridge")
 
@@ -70,8 +70,8 @@ class Bridge:
         except SidecarError as error:
             _log.info("a request was refused", action="refused", route=name, kind=error.kind, error=str(error))
             answer = error_answer(error, wire.parameters(request.raw_path.partition("?")[2]))
-        BRIDGE_REQUESTS.labels(name, f"{answer.status // 100}xx").inc()
-        BRIDGE_SECONDS.labels(name).observe(time.perf_counter() - started)
+        series(BRIDGE_REQUESTS, name, f"{answer.status // 100}xx").inc()
+        series(BRIDGE_SECONDS, name).observe(time.perf_counter() - started)
         return answer
 
     async def _dispatch(

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import IO, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -64,7 +64,7 @@ class Upstream:
 
     @asynccontextmanager
     async def send(
-        self, method: str, target: str, headers: Headers, body: bytes | BinaryIO | AsyncIterator[bytes] | None
+        self, method: str, target: str, headers: Headers, body: bytes | IO[bytes] | AsyncIterator[bytes] | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One request; `target` is the raw path and query.
 
@@ -159,6 +159,10 @@ def raw_headers(request: web.BaseRequest) -> list[tuple[str, str]]:
 
 class _Relayed(web.StreamResponse):
     """An answer without the headers that aiohttp would add of its own."""
+
+    # The head waits for the first piece of the body, which is here with it as a rule: one write, and the client wakes
+    # once.
+    _send_headers_immediately = False
 
     async def _prepare_headers(self) -> None:
         given = {name.lower() for name in self.headers}

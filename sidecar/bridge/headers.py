@@ -1,5 +1,6 @@
 """Which headers cross the bridge, and what may be appended to a query string. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote_plus
@@ -41,6 +42,7 @@ _FROM_PROXIES: Final = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-b
 _PROXY_IDENTITY: Final = ("x-proxy-",)
 _OURS: Final = frozenset(name.lower() for name in (*WISHES.values(), SOURCE, EXPLAIN))
 _CREDENTIALS: Final = ("authorization", "cookie", "securitytenant")
+_UNDECODABLE: Final = re.compile("[\udc80-\udcff]")  # what bytes that are not UTF-8 were read as
 _END_TO_END: Final = frozenset({"authorization", "cookie", "content-type", "content-encoding", "host"})
 
 
@@ -53,7 +55,7 @@ READ_ANSWER: Final = (*CHANGED_BODY, "accept", "accept-encoding")
 def check_request(headers: Iterable[tuple[str, str]]) -> None:
     """Refuse what cannot be forwarded truthfully. Raises InvalidInput."""
     for name, value in headers:
-        if any("\udc80" <= character <= "\udcff" for character in value):
+        if _UNDECODABLE.search(value):
             raise InvalidInput(f"header {name}", "the value is not valid UTF-8")
         if name.lower() == "transfer-encoding" and value.strip().lower() != "chunked":
             raise InvalidInput("header Transfer-Encoding", "only [chunked] is supported")

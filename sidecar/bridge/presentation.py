@@ -5,10 +5,11 @@ Pure. Values keep their bytes: nothing is parsed and written anew.
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final, TypeAlias
 
-from sidecar.bridge.splice import elements, members
+from sidecar.jsontext import loads
 
 # What of a URL concerns only how its answer is written; an answer that is composed is asked for without.
 FILTER_PATH: Final = "filter_path"
@@ -23,6 +24,7 @@ _SEPARATOR: Final = re.compile(r"(?<!\\)\.")
 _ESCAPED: Final = re.compile(r"\\.")
 _LITERAL: Final = re.compile(r"([?[])")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s"{}\[\],:]+')
+_TO_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\]])')
 
 
 def present(body: bytes, parameters: Mapping[str, str]) -> bytes:
@@ -82,37 +84,70 @@ def _parts(name: str) -> list[str]:
     return [*parts, last] if last or not parts else parts  # a dot at the end says nothing
 
 
-def _kept(value: bytes, paths: _Paths, *, is_wanted: bool) -> bytes | None:
-    """What is left of a value of which the paths name a part; None: nothing."""
-    match value[:1]:
-        case b"{":
-            parts = [
-                value[member.start : member.value_start] + part
-                for member in members(value)
-                if (part := _member(value[member.value_start : member.value_end], member.key, paths, is_wanted))
-                is not None
-            ]
-            return b"{" + b",".join(parts) + b"}" if parts else None
-        case b"[":
-            parts = [
-                part for element in elements(value) if (part := _kept(element, paths, is_wanted=is_wanted)) is not None
-            ]
-            return b"[" + b",".join(parts) + b"]" if parts else None
-        case _:
-            return None if is_wanted else value
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """The paths that hold at a place; the keys of one item come again in every other."""
+
+    paths: _Paths
+    known: dict[str, "_Level | None"] = field(default_factory=dict)
+
+    def below(self, key: str) -> "_Level | None":
+        """The paths that go on below a key; None: one ends here, and so names all that is below."""
+        if key not in self.known:
+            paths = _below(self.paths, key)
+            self.known[key] = None if paths is None else _Level(paths)
+        return self.known[key]
 
 
-def _member(value: bytes, key: str, paths: _Paths, is_wanted: bool) -> bytes | None:
-    further = _below(paths, key)
-    if further is None:
-        return value if is_wanted else None
-    if not further:
-        return None if is_wanted else value
-    return _kept(value, further, is_wanted=is_wanted)
+@dataclass(slots=True)
+class _Open:
+    """An object or array of which the paths name a part, while it is read."""
+
+    level: _Level
+    head: bytes = b""  # the key, as it stands, and the bracket
+    tail: bytes = b""  # the other bracket
+    parts: list[bytes] = field(default_factory=list)
+    key: re.Match[bytes] | None = None  # of the member that is read; None: a key comes next
+
+
+def _kept(body: bytes, paths: _Paths, *, is_wanted: bool) -> bytes | None:
+    """What is left of an object of which the paths name a part; None: nothing. A loop, for answers may be deep."""
+    opened, position = [_Open(_Level(paths))], 0
+    while token := _TOKEN.search(body, position):
+        here, first, position = opened[-1], token[0][:1], token.end()
+        if first in b"}]":
+            opened.pop()
+            if here.parts:
+                opened[-1].parts.append(here.head + b",".join(here.parts) + here.tail)
+        elif first in b",:":
+            continue
+        elif here.tail == b"}" and here.key is None:
+            here.key = token
+        else:
+            start = token.start() if here.key is None else here.key.start()
+            further = here.level if here.key is None else here.level.below(str(loads(here.key[0])))
+            here.key = None
+            if further is None or not further.paths:
+                position = _end(body, token)
+                if is_wanted == (further is None):
+                    here.parts.append(body[start:position])
+            elif first in b"{[":
+                opened.append(_Open(further, body[start:position], b"}" if first == b"{" else b"]"))
+            elif not is_wanted:
+                here.parts.append(body[start:position])
+    return b"".join(opened[0].parts) or None
+
+
+def _end(body: bytes, token: re.Match[bytes]) -> int:
+    """Where the value ends that starts with a token."""
+    depth, position = int(token[0] in b"{["), token.end()
+    while depth and (bracket := _TO_BRACKET.match(body, position)):
+        depth += 1 if bracket[1] in b"{[" else -1
+        position = bracket.end()
+    return position
 
 
 def _below(paths: _Paths, key: str) -> _Paths | None:
-    """The paths that go on below a key; None: one ends here, and so names all that is below."""
     further: list[_Path] = []
     for path in paths:
         if not _matches(path[0], key):

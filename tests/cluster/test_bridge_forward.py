@@ -53,6 +53,17 @@ async def test_the_clients_marks_reach_the_cluster_and_come_back(papers: Papers)
     assert through.headers["X-Opaque-Id"] == "me-7"
 
 
+async def test_a_small_answer_comes_in_one_piece(papers: Papers) -> None:
+    reader, writer = await asyncio.open_connection(*split_address(papers.bridge.url.removeprefix("http://")))
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with asyncio.timeout(10):
+        first = await reader.read(65_536)
+    writer.close()
+
+    assert first.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert first.endswith(b"}\n")
+
+
 async def test_a_large_document_streams_through_an_unbound_index(papers: Papers, unique: str) -> None:
     text = "x" * 3_000_000
 

@@ -84,3 +84,39 @@ async def test_a_format_that_only_the_cluster_writes_is_refused_before_anything_
     assert (refused.status, refused.json["error"]["type"]) == (400, "illegal_argument_exception")
     assert (await papers.direct("HEAD", f"/{papers.index}/_doc/1")).status == 404
     assert (relayed.status, relayed.body[:1] == b"{") == (200, False)
+
+
+SEARCH = {"query": {"match": {"title": "cats"}}, "aggs": {"years": {"terms": {"field": "year"}}}}
+
+
+async def store(papers: Papers, depth: int) -> bytes:
+    """A document with so many levels in a field that is not mapped further; the value of that field."""
+    mapping = {"properties": {"deep": {"type": "object", "enabled": False}}}
+    assert (await papers.direct("PUT", f"/{papers.index}/_mapping", mapping)).status == 200
+    deep = b'{"a":' * depth + b"1" + b"}" * depth
+    document = b'{"title":"Cats purr","deep":%s}' % deep
+    assert (await papers.bridge("PUT", f"/{papers.index}/_doc/1?refresh=true", document)).status == 201
+    return deep
+
+
+@pytest.mark.parametrize("depth", [400, 998])
+async def test_deep_documents_are_shown_as_by_the_cluster(papers: Papers, depth: int) -> None:
+    deep = await store(papers, depth)
+    path = f"/{papers.index}/_search?filter_path=hits.hits._source.deep"
+    through, direct = await papers.bridge("POST", path, SEARCH), await papers.direct("POST", path, SEARCH)
+    lines = ndjson({"update": {"_id": "1"}}, {"doc": {"title": "Dogs bark"}})
+    updated = await papers.bridge("POST", f"/{papers.index}/_bulk?_source=true&filter_path=items.*.get.**.a", lines)
+
+    assert through.headers["X-Sidecar-Search"].endswith("where=bridge")
+    assert through.body == direct.body == b'{"hits":{"hits":[{"_source":{"deep":%s}}]}}' % deep
+    assert updated.body == b'{"items":[{"update":{"get":{"_source":{"deep":%s}}}}]}' % deep
+
+
+async def test_what_is_deeper_than_the_bridge_reads_is_found_by_words(papers: Papers) -> None:
+    await store(papers, 1_030)
+    for way, body in (("_search", SEARCH), ("_msearch", ndjson({}, SEARCH))):
+        path = f"/{papers.index}/{way}?filter_path=**.hits.hits._source.deep"
+        through, direct = await papers.bridge("POST", path, body), await papers.direct("POST", path, body)
+
+        assert "lexical" in through.headers["X-Sidecar-Search"]
+        assert (through.status, through.body) == (200, direct.body)

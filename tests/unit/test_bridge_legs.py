@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.bridge.searches.fusible import Document, Fusible, Shard, can_fuse, plan_legs, windows_to
+from sidecar.bridge.searches.fusible import Fusible, Shard, can_fuse, plan_legs, windows_to
 from sidecar.bridge.searches.joining import Failed, read_legs
 from sidecar.bridge.searches.legs import legs_request, page_request
 from tests.support.bindings import an_index
@@ -61,7 +61,7 @@ def test_the_url_wins_over_the_body(url: dict[str, str], expected: object) -> No
 
 
 def test_a_search_of_one_shard_has_two_legs_and_reads_one_copy() -> None:
-    (first, lexical), (second, semantic) = sent(legs_request(planned(aggs={"y": {}}, timeout="5s")))
+    (first, semantic), (second, lexical) = sent(legs_request(planned(aggs={"y": {}}, timeout="5s")))
 
     assert first == second == {"preference": "t"}
     assert lexical == {
@@ -93,7 +93,7 @@ def test_a_point_in_time_takes_slices_for_shards_and_no_preference() -> None:
 
 def test_windows_behind_the_first_have_vector_legs_of_their_own() -> None:
     search = plan_legs({"query": QUERY}, KNN, windows_to((100,), 101), [Shard(0, "a")], {}, token="t")
-    (_, lexical), (_, first), (_, second) = sent(legs_request(search))
+    (_, first), (_, second), (_, lexical) = sent(legs_request(search))
 
     assert (lexical["size"], first["size"], second["size"]) == (1_000, 100, 1_000)
     assert [leg["query"]["knn"]["embedding"]["k"] for leg in (first, second)] == [100, 1_000]
@@ -103,7 +103,7 @@ def test_windows_behind_the_first_have_vector_legs_of_their_own() -> None:
 
 def test_what_a_pipeline_does_after_the_search_is_done_to_the_page_alone() -> None:
     search = replace(planned(aggs={}), processors=({"split": {}},))
-    page, count = sent(page_request(search, [Document(0, 7)], [Document(0, 9)]))
+    page, count = sent(page_request(search, [(0, 7)], [(0, 9)]))
 
     assert page[1]["search_pipeline"] == {"response_processors": [{"split": {}}]}
     assert [body["search_pipeline"] for _, body in (*sent(legs_request(search)), count)] == [{}] * 3
@@ -121,19 +121,19 @@ def test_the_field_of_collapse_is_read_with_each_hit(named: list[Any] | None, ex
     search = planned(collapse={"field": "year"}, **({} if named is None else {"docvalue_fields": named}))
 
     assert [body["docvalue_fields"] for _, body in sent(legs_request(search))] == [["year"]] * 2
-    assert sent(page_request(search, [Document(0, 7)], []))[0][1]["docvalue_fields"] == expected
+    assert sent(page_request(search, [(0, 7)], []))[0][1]["docvalue_fields"] == expected
 
 
 def test_several_indices_are_told_apart_inside_the_query() -> None:
     items = sent(legs_request(planned(Shard(0, "a"), Shard(0, "b"))))
 
     assert [body["query"]["bool"]["filter"] for _, body in items] == [[{"term": {"_index": i}}] for i in "abab"]
-    assert items[0][1]["query"]["bool"]["must"] == [QUERY]
+    assert items[-1][1]["query"]["bool"]["must"] == [QUERY]
 
 
 def test_the_page_is_fetched_by_number_and_the_clients_filter_with_its_options() -> None:
     search = planned(highlight={"fields": {}}, fields=["year"], aggs={})
-    (_, page), (_, count) = sent(page_request(search, [Document(0, 7), Document(0, 3)], [Document(0, 9)]))
+    (_, page), (_, count) = sent(page_request(search, [(0, 7), (0, 3)], [(0, 9)]))
 
     numbers = {"bool": {"filter": [{"terms": {"_seq_no": [7, 3]}}, FILTER]}}
     assert page == {
@@ -152,20 +152,30 @@ def leg(*numbers: int, total: int | None = None, relation: str = "eq") -> dict[s
 
 def test_vector_hits_are_counted_where_the_lexical_leg_is_whole_and_asked_about_where_it_is_not() -> None:
     search = planned(Shard(0, "a"), Shard(1, "a"))
-    found = read_legs(search, [leg(1, total=1), leg(1, total=500), leg(1, 2), leg(1, 2)])
+    found = read_legs(search, [leg(1, 2), leg(1, 2), leg(1, total=1), leg(1, total=500)])
 
     assert not isinstance(found, Failed)
-    assert (found.total, found.extra, found.uncounted) == (501, 1, (Document(1, 2),))
+    assert (found.total, found.extra, found.uncounted) == (501, 1, ((1, 2),))
+
+
+@pytest.mark.parametrize("score", [None, "Infinity"])
+def test_a_hit_whose_score_is_no_number_takes_no_part(score: object) -> None:
+    endless = leg(1, 2, total=2)
+    endless["hits"]["hits"][0]["_score"] = score
+    found = read_legs(planned(), [leg(), endless])
+
+    assert not isinstance(found, Failed)
+    assert found.tiers[0][0].lexical == [((0, 2), 1.0)]
 
 
 @pytest.mark.parametrize(
     ("responses", "url", "failed"),
     [
-        pytest.param([ERROR, leg(total=0), leg(), leg()], {}, 1, id="one lexical leg"),
-        pytest.param([leg(total=0), leg(total=0), leg(), ERROR], {}, 1, id="one vector leg"),
-        pytest.param([ERROR, ERROR, leg(), leg()], {}, None, id="all lexical legs"),
-        pytest.param([leg(total=0), leg(total=0), ERROR, ERROR], {}, None, id="all vector legs"),
-        pytest.param([ERROR, leg(total=0), leg(), leg()], {"allow_partial_search_results": "false"}, None,
+        pytest.param([leg(), leg(), ERROR, leg(total=0)], {}, 1, id="one lexical leg"),
+        pytest.param([leg(), ERROR, leg(total=0), leg(total=0)], {}, 1, id="one vector leg"),
+        pytest.param([leg(), leg(), ERROR, ERROR], {}, None, id="all lexical legs"),
+        pytest.param([ERROR, ERROR, leg(total=0), leg(total=0)], {}, None, id="all vector legs"),
+        pytest.param([leg(), leg(), ERROR, leg(total=0)], {"allow_partial_search_results": "false"}, None,
                      id="one, and no partial results wanted"),
     ],
 )  # fmt: skip

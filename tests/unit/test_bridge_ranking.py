@@ -16,7 +16,7 @@ KNN: dict[str, Any] = {"knn": {"embedding": {"vector": [1.0], "k": 2}}}
 
 
 def hits(found: list[tuple[int, float]]) -> tuple[tuple[Document, float], ...]:
-    return tuple((Document(0, number), score) for number, score in sorted(found, key=lambda hit: -hit[1]))
+    return tuple(((0, number), score) for number, score in sorted(found, key=lambda hit: -hit[1]))
 
 
 @given(LEG, LEG, st.integers(1, 10), st.integers(10, 20))
@@ -32,7 +32,7 @@ def test_a_wider_window_moves_nothing_that_stands_before(
 
 
 def documents(*numbers: int) -> list[Document]:
-    return [Document(0, number) for number in numbers]
+    return [(0, number) for number in numbers]
 
 
 def test_candidates_without_groups_come_in_their_order() -> None:
@@ -47,11 +47,12 @@ def test_of_a_group_the_next_stands_in_for_one_that_has_gone() -> None:
     groups = dict(zip(documents(1, 2, 3, 4, 5), ["a", "a", None, "b", None], strict=True))
     candidates = Candidates(dict.fromkeys(groups, 1.0), groups)
 
+    assert candidates.take(0) == []
     assert candidates.take(2) == documents(1, 3)
-    candidates.show(Document(0, 3))
+    candidates.show((0, 3))
     assert candidates.take(3) == documents(2, 4)  # 1 is not there any more; 3 is, so its group is done with
-    candidates.show(Document(0, 2))
-    candidates.show(Document(0, 4))
+    candidates.show((0, 2))
+    candidates.show((0, 4))
     assert candidates.take(9) == []
 
 
@@ -70,7 +71,7 @@ def grouped(*legs: dict[str, Any]) -> Any:
 
 
 def test_every_candidate_has_its_group() -> None:
-    found = grouped(leg((1, 2.0, [2001]), (2, 1.0, None)), leg((3, 1.0, [2001])))
+    found = grouped(leg((3, 1.0, [2001])), leg((1, 2.0, [2001]), (2, 1.0, None)))
 
     assert found.groups == dict(zip(documents(1, 2, 3), [2001, None, 2001], strict=True))
     assert found.is_cut  # the lexical leg has as many hits as it may
@@ -83,13 +84,13 @@ def test_a_field_of_several_values_is_the_clusters_to_refuse() -> None:
 def test_each_window_has_what_was_found_within_it() -> None:
     search = plan_legs({"query": {}}, KNN, (1, 10), [Shard(0, "a")], {}, token="t")
     found = read_legs(
-        search, [leg((1, 2.0, None), (2, 1.0, None)), leg((3, 1.0, None)), leg((3, 1.0, None), (4, 0.5, None))]
+        search, [leg((3, 1.0, None)), leg((3, 1.0, None), (4, 0.5, None)), leg((1, 2.0, None), (2, 1.0, None))]
     )
 
     assert not isinstance(found, Failed)
-    assert [[document.seq_no for document, _ in (*t.lexical, *t.semantic)] for (t,) in found.tiers] == [
+    assert [[number for (_, number), _ in (*t.lexical, *t.semantic)] for (t,) in found.tiers] == [
         [1, 3],
         [1, 2, 3, 4],
     ]
     assert (found.groups, found.is_cut) == ({}, False)
-    assert found.uncounted == (Document(0, 3), Document(0, 4))
+    assert found.uncounted == ((0, 3), (0, 4))

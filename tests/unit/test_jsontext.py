@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.jsontext import canonical, dumps, loads, loads_exact
+from sidecar.jsontext import canonical, dumps, dumps_quick, loads, loads_exact
 
 
 @pytest.mark.parametrize("read", [loads, loads_exact])
@@ -38,6 +38,20 @@ def test_writing_is_compact_and_keeps_surrogates() -> None:
     assert dumps({"errors": True, "t": "a\ud800é"}) == b'{"errors":true,"t":"a\\ud800\\u00e9"}'
     with pytest.raises(ValueError, match="JSON compliant"):
         dumps(float("nan"))
+
+
+@pytest.mark.parametrize("value", [{}, [], {"a": 1, "é": [True, None, {}, [], "x", {"b": 1.5, "c": (2,)}]}])
+def test_what_is_nested_deeper_than_python_goes_is_written_alike(value: object) -> None:
+    deep, levels = value, 3_000
+    for _ in range(levels):
+        deep = {"k": [deep]}
+
+    assert dumps(deep) == b'{"k":[' * levels + dumps(value) + b"]}" * levels
+
+
+@pytest.mark.parametrize("value", [{"v": [0.1, 1e-7], "t": "é"}, {"t": "\ud800"}, {"n": 2**64}, [[]]])
+def test_what_is_written_quickly_reads_alike(value: object) -> None:
+    assert loads_exact(dumps_quick(value)) == value
 
 
 def test_canonical_json_sorts_keys() -> None:

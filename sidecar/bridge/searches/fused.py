@@ -25,6 +25,7 @@ from sidecar.model import Fusion
 # The answers are read here: they come uncompressed, as JSON, and have bodies of their own.
 _NOT_OURS: Final = frozenset({"accept", "accept-encoding", "content-encoding", "content-length", "content-type"})
 _RELAYED: Final = frozenset({"warning", "x-opaque-id"})
+_UNREADABLE: Final = 400  # as if the cluster had refused the legs: the client's own search is sent
 
 
 def fusible(planned: Planned, plan: TextSearch) -> Fusible:
@@ -109,7 +110,7 @@ async def _page(
 ) -> tuple[list[tuple[Object, float]], int] | Failed:
     """The hits of the page and how many of the uncounted vector hits the lexical query misses."""
     hits: dict[Document, Object] = {}
-    shown: set[Document | tuple[Json, Json]] = set()
+    shown: set[tuple[Json, Json]] = set()
     candidates, uncounted, unmatched = Candidates(ranked, found.groups), found.uncounted, 0
     for document in candidates.take(search.start):
         candidates.show(document)
@@ -150,7 +151,10 @@ class _Phases:
         async with self._upstream.send("POST", self._target, self._headers, body) as response:
             self.relayed = [(name, value) for name, value in response.headers.items() if name.lower() in _RELAYED]
             text = await read_answer(response)
-        parsed = _parse(text, exact=exact)
+        try:
+            parsed = _parse(text, exact=exact)
+        except ValueError:  # a document is nested deeper than we can read
+            return Failed(_UNREADABLE, None)
         items = parsed.get("responses") if isinstance(parsed, dict) else None
         if response.status != 200 or not isinstance(items, list):
             return Failed(response.status, parsed)

@@ -40,14 +40,12 @@ def fuse(shards: Sequence[ShardHits[Key]], fusion: Fusion) -> list[tuple[Key, fl
     Equal scores keep the order of the shards; on one shard, that of the lexical leg and then of the vector leg. (The
     cluster has there the order of a hash table of Lucene's document numbers, which no answer shows.)
     """
-    keys: dict[Key, int] = {}
-    for shard in shards:
-        for key, _ in (*shard.lexical, *shard.semantic):
-            keys.setdefault(key, len(keys))
+    documents = list(dict.fromkeys(key for shard in shards for key, _ in (*shard.lexical, *shard.semantic)))
+    row_of = {key: row for row, key in enumerate(documents)}
     weights = np.array(fusion.weights, np.float32)
-    table = np.zeros((len(keys), 2), np.float32)
+    table = np.zeros((len(documents), 2), np.float32)
     for leg, hits in enumerate(([s.lexical for s in shards], [s.semantic for s in shards])):
-        rows = [keys[key] for found in hits for key, _ in found]
+        rows = [row_of[key] for found in hits for key, _ in found]
         table[rows, leg] = _normalised(hits, fusion.technique)
     fused = (
         table.sum(axis=1, dtype=np.float32)
@@ -55,10 +53,9 @@ def fuse(shards: Sequence[ShardHits[Key]], fusion: Fusion) -> list[tuple[Key, fl
         else _COMBINE[fusion.combination](table, weights)
     )
     order = np.argsort(-fused, kind="stable")
-    documents = list(keys)
     # Through orjson: the shortest decimals of a float32, as the cluster writes it.
-    scores: list[float] = orjson.loads(orjson.dumps(fused, option=orjson.OPT_SERIALIZE_NUMPY))
-    return [(documents[row], scores[row]) for row in order]
+    scores: list[float] = orjson.loads(orjson.dumps(fused[order], option=orjson.OPT_SERIALIZE_NUMPY))
+    return [(documents[row], score) for row, score in zip(order.tolist(), scores, strict=True)]
 
 
 def _normalised(hits: Sequence[Sequence[tuple[Key, float]]], technique: str) -> "Scores":

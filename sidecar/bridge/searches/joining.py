@@ -4,8 +4,9 @@ Pure. An error of a leg on some shards shows in `_shards`, as it does in the clu
 answer.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sidecar.bridge.searches.fusible import Document, Fusible
 from sidecar.bridge.searches.fusion import ShardHits
@@ -42,18 +43,19 @@ class Found:
 def read_legs(search: Fusible, responses: Sequence[Object]) -> Found | Failed:
     """The answer to `legs_request`."""
     count = len(search.shards)
-    lexical, *semantic = (responses[i : i + count] for i in range(0, count * (len(search.windows) + 1), count))
-    whole = responses[count * (len(search.windows) + 1) :]
+    end = count * (len(search.windows) + 1)
+    *semantic, lexical = (responses[i : i + count] for i in range(0, end, count))
+    whole = responses[end:]
     failure = _failure(search, lexical, semantic, whole)
     if failure is not None:
         return failure
     groups = _groups(search, (lexical, *semantic))
     if groups is None:  # a field of several values: the cluster refuses that in its own words
         return Failed(400, None)
-    words = [list(_hits(position, item)) for position, item in enumerate(lexical)]
-    neighbours = [[list(_hits(position, item)) for position, item in enumerate(leg)] for leg in semantic]
+    words = [_hits(position, item) for position, item in enumerate(lexical)]
+    neighbours = [[_hits(position, item) for position, item in enumerate(leg)] for leg in semantic]
     tiers = tuple(
-        tuple(ShardHits(tuple(first[:window]), tuple(second)) for first, second in zip(words, leg, strict=True))
+        tuple(ShardHits(first[:window], second) for first, second in zip(words, leg, strict=True))
         for window, leg in zip(search.windows, neighbours, strict=True)
     )
     totals = [_total(item) for item in lexical]
@@ -107,7 +109,7 @@ def _groups(search: Fusible, legs: Sequence[Sequence[Object]]) -> dict[Document,
                 if len(values) > 1:
                     return None
                 if isinstance(number, int):
-                    found[Document(position, number)] = values[0] if values else None
+                    found[position, number] = values[0] if values else None
     return found
 
 
@@ -120,7 +122,7 @@ def read_page(
             return _error(item)
     positions = list(by_shard(documents))
     fetched = {
-        Document(position, hit["_seq_no"]): hit
+        (position, hit["_seq_no"]): hit
         for position, item in zip(positions, responses, strict=False)
         for hit in _list(_dict(item.get("hits")).get("hits"))
         if isinstance(hit, dict) and isinstance(hit["_seq_no"], int)
@@ -223,12 +225,10 @@ def _failed(described: tuple[dict[str, int], list[Json]]) -> int:
     return described[0].get("failed", 0)
 
 
-def _hits(position: int, item: Object) -> Iterator[tuple[Document, float]]:
-    for hit in _list(_dict(item.get("hits")).get("hits")):
-        if isinstance(hit, dict):
-            seq_no, score = hit["_seq_no"], hit["_score"]
-            if isinstance(seq_no, int) and isinstance(score, int | float):
-                yield Document(position, seq_no), score
+def _hits(position: int, item: Object) -> list[tuple[Document, float]]:
+    """The hits of a leg but those with a score that is no number: the cluster writes null for it, or `"Infinity"`."""
+    listed: Any = _list(_dict(item.get("hits")).get("hits"))  # as we asked for them: checked no further, being many
+    return [((position, hit["_seq_no"]), hit["_score"]) for hit in listed if isinstance(hit["_score"], float)]
 
 
 def _total(item: Object) -> tuple[int, bool]:

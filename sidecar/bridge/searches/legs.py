@@ -14,15 +14,16 @@ from collections.abc import Iterable, Sequence
 from sidecar.bridge.searches.fusible import FETCH_OPTIONS, LEG_OPTIONS, SUMMARIES, Document, Fusible, number_of
 from sidecar.bridge.searches.options import holds_key
 from sidecar.bridge.searches.reasons import Object
-from sidecar.jsontext import Json, at, dumps
+from sidecar.jsontext import Json, at, dumps_quick
 
 
 def legs_request(search: Fusible) -> bytes:
-    """The body of the first `_msearch`: the lexical leg of each shard, then its vector leg for each window.
+    """The body of the first `_msearch`: for each window the vector leg of each shard, then its lexical leg.
 
-    With several shards, aggregations over all of them last.
+    The vector legs take longest, so the cluster begins with them. With several shards, aggregations over all of them
+    come last.
     """
-    lexical = dumps(search.body["query"])
+    lexical = dumps_quick(search.body["query"])
     common: Object = {"_source": False, "stored_fields": "_none_", "seq_no_primary_term": True}
     common |= _named(search.body, LEG_OPTIONS)
     if search.group_field is not None:
@@ -31,10 +32,11 @@ def legs_request(search: Fusible) -> bytes:
     first = {**common, "size": search.windows[-1], "track_total_hits": counting}
     if len(search.shards) == 1:
         first |= _summaries(search)
-    legs = [(lexical, first)] + [
-        (dumps(_with_neighbours(search.knn, window)), {**common, "size": window, "track_total_hits": False})
+    legs = [
+        (dumps_quick(_with_neighbours(search.knn, window)), {**common, "size": window, "track_total_hits": False})
         for window in search.windows
     ]
+    legs.append((lexical, first))
     lines = [
         line
         for query, options in legs
@@ -49,7 +51,7 @@ def legs_request(search: Fusible) -> bytes:
             **_named(search.body, LEG_OPTIONS),
             **_everywhere(search),
         }
-        lines += [dumps(search.header), _with_query(whole, lexical)]
+        lines += [dumps_quick(search.header), _with_query(whole, lexical)]
     return b"\n".join(lines) + b"\n"
 
 
@@ -73,18 +75,18 @@ def page_request(search: Fusible, documents: Sequence[Document], uncounted: Sequ
         if _fetch_needs_query(search):
             query = {"bool": {"filter": [query], "should": [lexical]}}
         asked: Object = {**options, "size": len(numbers)}
-        lines += _on_shard(search, position, asked, dumps(query), processors=search.processors)
+        lines += _on_shard(search, position, asked, dumps_quick(query), processors=search.processors)
     for position, numbers in by_shard(uncounted).items():
         query = {"bool": {"filter": [lexical, {"terms": {"_seq_no": list(numbers)}}]}}
-        lines += _on_shard(search, position, {"size": 0, "track_total_hits": True}, dumps(query))
+        lines += _on_shard(search, position, {"size": 0, "track_total_hits": True}, dumps_quick(query))
     return b"\n".join(lines) + b"\n"
 
 
 def by_shard(documents: Iterable[Document]) -> dict[int, list[int]]:
     """The `_seq_no`s of documents, by the position of their shard."""
     grouped: dict[int, list[int]] = {}
-    for document in documents:
-        grouped.setdefault(document.shard, []).append(document.seq_no)
+    for position, number in documents:
+        grouped.setdefault(position, []).append(number)
     return grouped
 
 
@@ -101,8 +103,8 @@ def _on_shard(
     elif siblings > 1:  # a point in time takes no preference, but as many slices as shards are the shards
         options["slice"] = {"id": number, "max": siblings}
     if siblings < len(search.shards):  # the index's name in the path instead would lose the filter of an alias
-        query = b'{"bool":{"must":[%s],"filter":[%s]}}' % (query, dumps({"term": {"_index": index}}))
-    return dumps(header), _with_query(options, query)
+        query = b'{"bool":{"must":[%s],"filter":[%s]}}' % (query, dumps_quick({"term": {"_index": index}}))
+    return dumps_quick(header), _with_query(options, query)
 
 
 def _everywhere(search: Fusible, processors: tuple[Object, ...] | None = None) -> Object:
@@ -132,7 +134,7 @@ def _with_field(named: Json, field: str) -> Json:
 
 def _with_query(options: Object, query: bytes) -> bytes:
     """A search body; the query is written once for all shards, as its vector is long."""
-    return dumps(options)[:-1] + b',"query":' + query + b"}"
+    return dumps_quick(options)[:-1] + b',"query":' + query + b"}"
 
 
 def _named(body: Object, names: Iterable[str]) -> Object:

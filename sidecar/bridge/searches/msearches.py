@@ -26,8 +26,8 @@ from sidecar.bridge.searches.together import Fusing, at_once, fusible_item
 from sidecar.bridge.searches.wishes import Wish
 from sidecar.bridge.splice import splice
 from sidecar.errors import InvalidInput
-from sidecar.jsontext import Json, dumps, loads
-from sidecar.telemetry import BRIDGE_SEARCHES, logger
+from sidecar.jsontext import Json, dumps, dumps_quick, loads
+from sidecar.telemetry import BRIDGE_SEARCHES, logger, series
 
 _log = logger("bridge")
 
@@ -220,7 +220,7 @@ def _lines(item: Item, planned: Planned, route: MultiSearch) -> bytes:
     if excludes and planned.asked.body is not None:  # no URL of its own to exclude them by
         shown = planned.asked.body if changed is None else changed
         changed = {**shown, "_source": {"excludes": list(excludes)}}
-    body = None if changed is None else dumps(changed)
+    body = None if changed is None else dumps_quick(changed)
     if changed is not None and isinstance(planned.plan, Untouched):
         # The rest as it came: the cluster's errors name columns.
         body = splice(item.body_line, {"_source": dumps(changed["_source"])}, drop=("_source",))
@@ -231,8 +231,8 @@ def _lines(item: Item, planned: Planned, route: MultiSearch) -> bytes:
 
 def _report(planned: Sequence[Planned]) -> str:
     """For `X-Sidecar-Search`; counts each search, too."""
-    for search in planned:
-        BRIDGE_SEARCHES.labels(search.plan.mode, search.plan.reason if isinstance(search.plan, Untouched) else "").inc()
+    for plan in (search.plan for search in planned):
+        series(BRIDGE_SEARCHES, plan.mode, plan.reason if isinstance(plan, Untouched) else "").inc()
     counts = Counter(search.plan.mode for search in planned)
     return "; ".join(["msearch", *(f"{mode}={counts[mode]}" for mode in _REPORTED if counts[mode])])
 

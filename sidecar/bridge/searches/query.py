@@ -155,11 +155,12 @@ def _plan_text(
         return Untouched(Mode.LEXICAL, reason or intent.why_no_text)
     if "post_filter" in body:  # it stays where it is; here it keeps unfit neighbours from filling the k
         intent.filters.append(body["post_filter"])
-    plan = TextSearch(
-        mode, binding, search, query, intent.text, intent.knn_filter, max(search.window, window), pipeline, where=where
-    )
     names = (*QUERY_PARAMETERS, *(("search_pipeline",) if mode is Mode.HYBRID else ()))
-    return replace(plan, consumed=tuple(name for name in names if name in url))
+    consumed = tuple(name for name in names if name in url)
+    depth = max(search.window, window)
+    return TextSearch(
+        mode, binding, search, query, intent.text, intent.knn_filter, depth, pipeline, consumed, where=where
+    )
 
 
 def _way_of_fusing(
@@ -202,7 +203,7 @@ def _common_search(indices: tuple[BoundIndex, ...]) -> tuple[Binding, SearchBind
     first = searches[0]
     if first is None and not any(searches):
         return Reason.BINDING
-    if first is None or any(search is None or _asks(search) != _asks(first) for search in searches):
+    if first is None or any(search is None or _asks(search) != _asks(first) for search in searches[1:]):
         return Reason.MIXED_INDICES
     bound = bindings_of_field(indices, first.field)
     if len(bound) > 1:

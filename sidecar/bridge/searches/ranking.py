@@ -3,6 +3,7 @@
 Pure.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -31,23 +32,22 @@ class Candidates:
     """The documents that may still be shown, best first; of each group one."""
 
     def __init__(self, ranked: Ranked, groups: Mapping[Document, Json]) -> None:
-        self._left = list(ranked)
+        self._left = deque(ranked)
         self._groups = groups
         self._shown: set[Json | Document] = set()
 
     def take(self, count: int) -> list[Document]:
         """The next ones; the others of their groups stay, should one of them have gone."""
         taken: dict[Json | Document, Document] = {}
-        left = []
-        for document in self._left:
+        passed = []
+        while self._left and len(taken) < count:
+            document = self._left.popleft()
             group = self._groups.get(document, document)
-            if group in self._shown:
-                continue
-            if len(taken) < count and group not in taken:
+            if group in taken:
+                passed.append(document)
+            elif group not in self._shown:
                 taken[group] = document
-            else:
-                left.append(document)
-        self._left = left
+        self._left.extendleft(reversed(passed))
         return list(taken.values())
 
     def show(self, document: Document) -> None:

@@ -20,8 +20,8 @@ from sidecar.bridge.searches.query import SearchPlan, TextSearch, Untouched
 from sidecar.bridge.searches.reasons import Mode, Reason
 from sidecar.bridge.searches.rendering import render
 from sidecar.bridge.searches.searchbody import parse_search
-from sidecar.jsontext import dumps
-from sidecar.telemetry import BRIDGE_SEARCHES, logger
+from sidecar.jsontext import dumps, dumps_quick
+from sidecar.telemetry import BRIDGE_SEARCHES, logger, series
 
 _log = logger("bridge")
 
@@ -90,7 +90,7 @@ class Searches:
         headers = wire.to_upstream(raw_headers(request), request.remote, without=wire.CHANGED_BODY)
         if not request.body_exists:
             headers.append(("Content-Type", "application/json"))
-        async with self._upstream.send(request.method, target, headers, dumps(body)) as response:
+        async with self._upstream.send(request.method, target, headers, dumps_quick(body)) as response:
             if companion is None or not (response.status in (403, 404) or response.status >= 500):
                 if response.status == 400 and text:
                     return await self._refused(request, path, query, planned, await read_answer(response))
@@ -119,7 +119,7 @@ class Searches:
         if answered.status in (400, 403):  # 403: these credentials may search, but not several times in one request
             _log.warning("the cluster refused a search in two legs", action="search_refused")
             return None
-        BRIDGE_SEARCHES.labels(plan.mode, "").inc()
+        series(BRIDGE_SEARCHES, plan.mode, "").inc()
         added = [*answered.headers, (wire.SEARCH, plan.note)]
         if wants_explanation(request):
             added.append((wire.EXPLAIN, explanation(path, {"lexical": plan.query, "semantic": search.knn})))
@@ -149,6 +149,6 @@ class Searches:
 async def _relay(
     request: web.BaseRequest, response: ClientResponse, plan: SearchPlan, sent: str | None = None
 ) -> web.StreamResponse:
-    BRIDGE_SEARCHES.labels(plan.mode, plan.reason if isinstance(plan, Untouched) else "").inc()
+    series(BRIDGE_SEARCHES, plan.mode, plan.reason if isinstance(plan, Untouched) else "").inc()
     added = [(wire.SEARCH, plan.note), *([] if sent is None else [(wire.EXPLAIN, sent)])]
     return await relay(request, response, added)
