@@ -45,6 +45,18 @@ class InvalidInput(SidecarError):
 
 
 @dataclass(eq=False)
+class BodyTooLarge(SidecarError):
+    """The body of a request, decoded, is larger than a server of ours takes."""
+
+    limit: int
+    setting: str
+    kind = ErrorKind.TOO_LARGE
+
+    def __str__(self) -> str:
+        return f"the decoded request body is larger than the limit of [{self.limit}] bytes ({self.setting})"
+
+
+@dataclass(eq=False)
 class ConfigurationError(SidecarError):
     """A setting, a file or the machine does not allow what was asked."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sidecar.jsontext import Json
 from sidecar.model import ModelVersion, Role
@@ -73,6 +73,25 @@ class Embedder(Protocol):
     async def models(self) -> tuple[ServedModel, ...]:
         """The model versions that are loaded. Raises as `embed`."""
         ...
+
+
+class Space(NamedTuple):  # made, hashed and compared for every document: cheaper than a dataclass
+    """Texts of one space are embedded together."""
+
+    model: str
+    fingerprint: str
+
+
+async def embed_passages(embedder: Embedder, texts: Sequence[str], space: Space, *, timeout_s: float) -> Embeddings:
+    """Embed texts of documents, to be stored among vectors of this space. Raises as `Embedder.embed`."""
+    return await embedder.embed(
+        texts,
+        Role.PASSAGE,
+        model=space.model,
+        expect_space=space.fingerprint,
+        lane=Lane.BULK,
+        timeout_s=timeout_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from typing import Final
 from aiohttp import web
 
 from sidecar.bridge.spool import Spool
-from sidecar.errors import ErrorKind, InvalidInput, SidecarError
+from sidecar.errors import BodyTooLarge, ErrorKind, InvalidInput, SidecarError
 
+_LIMIT_SETTING: Final = "bridge.max_body_bytes"
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 _MAX_RATIO: Final = 200  # of decoded to sent bytes, past the first megabytes: a bomb, not a document
 _RATIO_FLOOR: Final = 10 * 1024 * 1024
@@ -19,17 +20,6 @@ _PIECE_BYTES: Final = 256 * 1024
 
 _PLAIN: Final = frozenset({"", "identity"})
 _DEFLATED: Final = frozenset({"gzip", "x-gzip", "deflate"})
-
-
-@dataclass(eq=False)
-class BodyTooLarge(SidecarError):
-    """The decoded body is larger than the bridge (and the cluster) takes."""
-
-    limit: int
-    kind = ErrorKind.TOO_LARGE
-
-    def __str__(self) -> str:
-        return f"the decoded request body is larger than the limit of [{self.limit}] bytes"
 
 
 @dataclass(eq=False)
@@ -74,13 +64,13 @@ class BodyReader:
         with Spool() as sent, Spool() as text:
             try:
                 if (request.content_length or 0) > self._max_body:
-                    raise BodyTooLarge(self._max_body)
+                    raise BodyTooLarge(self._max_body, _LIMIT_SETTING)
                 await continue_if_expected(request)
                 async for piece in request.content.iter_any():
                     held += len(piece)
                     self._inflight += len(piece)
                     if held > self._max_body:
-                        raise BodyTooLarge(self._max_body)
+                        raise BodyTooLarge(self._max_body, _LIMIT_SETTING)
                     if self._inflight > self._max_inflight:
                         raise BridgeOverloaded(self._max_inflight)
                     sent.write(piece)
@@ -127,7 +117,7 @@ def inflated(pieces: Iterable[bytes], coding: str, limit: int) -> Iterator[bytes
                 raise InvalidInput("request body", f"is not valid {coding}") from error
             gave += len(found)
             if gave > min(limit, max(_RATIO_FLOOR, _MAX_RATIO * came)):
-                raise BodyTooLarge(limit)
+                raise BodyTooLarge(limit, _LIMIT_SETTING)
             yield found
             rest = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
     if came and not inflate.eof:

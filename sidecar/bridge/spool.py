@@ -1,12 +1,11 @@
 """Bytes that are kept in memory while they are few, and in a nameless file after that."""
 
 import contextlib
-import io
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import IO, Final, Self
 
 from sidecar.errors import ErrorKind, SidecarError
 
@@ -29,7 +28,7 @@ class Spool:
     """Written once from start to end, then read anywhere. A context manager: at its end the bytes are gone."""
 
     def __init__(self) -> None:
-        self.file: BinaryIO = io.BytesIO()
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 - closed with this
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -39,38 +38,36 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(OSError):  # what found no room is tried once more then, and is not wanted any more
-            self.file.close()
+            self._file.close()
 
     def write(self, piece: bytes) -> None:
         """Append. Raises SpoolFull."""
         try:
-            if self.size <= _IN_MEMORY_BYTES < self.size + len(piece):
-                memory, self.file = self.file, tempfile.TemporaryFile()  # noqa: SIM115 - closed with this
-                memory.seek(0)
-                self.file.write(memory.read())
-            self.file.write(piece)
-            self.file.flush()  # so that a full disk is noticed here, and not when something is read
+            self._file.write(piece)
+            self._file.flush()  # so that a full disk is noticed here, and not when something is read
         except OSError as error:
             raise SpoolFull(error.strerror or str(error)) from error
         self.size += len(piece)
 
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         """The bytes from `start` to `end`, by default all."""
-        self.file.seek(start)
-        return self.file.read((self.size if end is None else end) - start)
+        self._file.seek(start)
+        return self._file.read((self.size if end is None else end) - start)
 
     def pieces(self) -> Iterator[bytes]:
         """All bytes, some at a time."""
-        self.file.seek(0)
-        while piece := self.file.read(_PIECE_BYTES):
+        self._file.seek(0)
+        while piece := self._file.read(_PIECE_BYTES):
             yield piece
 
     def lines(self) -> Iterator[bytes]:
         """All bytes, line by line, each with its end."""
-        self.file.seek(0)
-        return iter(self.file)
+        self._file.seek(0)
+        return iter(self._file)
 
-    def payload(self) -> bytes | BinaryIO:
+    def payload(self) -> bytes | IO[bytes]:
         """All bytes as aiohttp sends them with their length: if they are many, without reading them whole."""
-        self.file.seek(0)
-        return self.file.getvalue() if isinstance(self.file, io.BytesIO) else self.file
+        if self.size <= _IN_MEMORY_BYTES:
+            return self.read()
+        self._file.seek(0)
+        return self._file

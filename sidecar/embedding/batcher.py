@@ -24,7 +24,7 @@ from sidecar.embedding.computing import Computing, Outcome, WorkerLost
 from sidecar.embedding.tokenizing import TokenizedText
 from sidecar.errors import EmbedderOverloaded
 from sidecar.ports import Lane
-from sidecar.telemetry import EMBEDDER_BATCH_TEXTS, EMBEDDER_SECONDS, EMBEDDER_TOKENS, logger
+from sidecar.telemetry import EMBEDDER_BATCH_TEXTS, EMBEDDER_SECONDS, EMBEDDER_TOKENS, logger, series
 
 _WINDOW: Final = 1_024  # texts among which lengths are compared; sorting them takes less than a millisecond
 _TELLING_TOKENS: Final = 256  # whoever has seen fewer knows no rate: a call is refused only on good grounds
@@ -261,9 +261,9 @@ class Batcher:
         lane = batch[0].lane
         lengths = [waiting.tokens for waiting in batch]
         padding = padding_tokens(lengths, self._backend.bucket_tokens)
-        EMBEDDER_BATCH_TEXTS.labels(self._model, lane).observe(len(batch))
-        EMBEDDER_TOKENS.labels(self._model, "computed").inc(sum(lengths))
-        EMBEDDER_TOKENS.labels(self._model, "padding").inc(padding)
+        series(EMBEDDER_BATCH_TEXTS, self._model, lane).observe(len(batch))
+        series(EMBEDDER_TOKENS, self._model, "computed").inc(sum(lengths))
+        series(EMBEDDER_TOKENS, self._model, "padding").inc(padding)
         self._owed_to_bulk_s = owed_after(self._owed_to_bulk_s, lane, seconds, bulk_waits=bool(self._lanes[Lane.BULK]))
         if not outcome.failures:  # what was tried again says nothing of the rate
             self._rate.learn(sum(lengths), seconds)
@@ -328,8 +328,8 @@ class Batcher:
 
     def _finished(self, call: _Call, shared: frozenset[int]) -> Computed:
         queue_s = max((call.started or call.enqueued) - call.enqueued, 0.0)  # a batch that it joined had begun before
-        EMBEDDER_SECONDS.labels(self._model, call.lane, "queue").observe(queue_s)
-        EMBEDDER_SECONDS.labels(self._model, call.lane, "compute").observe(call.compute_s)
+        series(EMBEDDER_SECONDS, self._model, call.lane, "queue").observe(queue_s)
+        series(EMBEDDER_SECONDS, self._model, call.lane, "compute").observe(call.compute_s)
         return Computed(call.pooled, call.failures, shared, queue_s, call.compute_s, call.padding_tokens)
 
 

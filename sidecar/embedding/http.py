@@ -17,7 +17,6 @@ from sidecar.embedding.access import REFUSAL, Gate
 from sidecar.embedding.inflight import Held
 from sidecar.embedding.openai import (
     Asked,
-    BodyTooLarge,
     ErrorAnswer,
     TimedOut,
     answer,
@@ -32,11 +31,13 @@ from sidecar.embedding.openai import (
 from sidecar.embedding.requestids import HEADER, from_headers
 from sidecar.embedding.service import EmbeddingService, State
 from sidecar.embedding.statuses import Fault, NotServing
-from sidecar.errors import ConfigurationError, ErrorKind, SidecarError
-from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, exposition, logger
+from sidecar.errors import BodyTooLarge, ConfigurationError, ErrorKind, SidecarError
+from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, exposition, logger, series
 
 _API: Final = "/v1/"
+_LIMIT_SETTING: Final = "embedder.max_message_bytes"
 _REQUEST_ID: Final = web.RequestKey("request_id", str)
+_CLOSE_TIMEOUT_S: Final = 1.0  # for answers that are being written; what is in work has been waited for before
 _SMALL_BYTES: Final = 64 * 1024  # what is parsed or written in less than the hand-over to a thread and back costs
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ async def serve_http(
     app = web.Application(middlewares=[_identified, _counting, _answering(gate)])
     app.add_routes([*_probes(service), *_api(service, settings.max_message_bytes)])
     # A caller that hangs up is cancelled: what nobody waits for leaves the queue.
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSE_TIMEOUT_S)
     await runner.setup()
     try:
         yield await _start(runner, settings.http_listen, tls)
@@ -130,7 +131,7 @@ def _declared(request: web.Request, limit: int) -> int:
     """The length that the head tells of the body; 0 if it comes in chunks. Raises BodyTooLarge."""
     declared = request.content_length or 0
     if declared > limit:
-        raise BodyTooLarge(limit)
+        raise BodyTooLarge(limit, _LIMIT_SETTING)
     return declared
 
 
@@ -140,7 +141,7 @@ async def _body(request: web.Request, held: Held, limit: int) -> bytes:
     async for piece in request.content.iter_any():
         body += piece
         if len(body) > limit:
-            raise BodyTooLarge(limit)
+            raise BodyTooLarge(limit, _LIMIT_SETTING)
         held.grow_to(len(body))
     return bytes(body)
 
@@ -161,7 +162,7 @@ def _answering(gate: Gate | None) -> Middleware:
         try:
             return await handler(request)
         except SidecarError as error:
-            EMBEDDER_ERRORS.labels("request", error.kind).inc()
+            series(EMBEDDER_ERRORS, "request", error.kind).inc()
             _log.info(
                 "refused a request",
                 action="request_refused",
@@ -175,7 +176,7 @@ def _answering(gate: Gate | None) -> Middleware:
             problem = f"{error.reason}: {request.method} {request.path}"
             return _error(plain_error(error.status, problem, headers=headers))
         except Exception:  # noqa: BLE001 - the edge: the log gets the traceback, the caller an answer
-            EMBEDDER_ERRORS.labels("request", ErrorKind.INTERNAL).inc()
+            series(EMBEDDER_ERRORS, "request", ErrorKind.INTERNAL).inc()
             _log.exception(
                 "a request failed", action="request_failed", path=request.path, request_id=request[_REQUEST_ID]
             )
@@ -203,7 +204,7 @@ async def _counting(request: web.Request, handler: Handler) -> web.StreamRespons
         return response
     finally:
         if request.path.startswith(_API):
-            EMBEDDER_REQUESTS.labels("http", status).inc()
+            series(EMBEDDER_REQUESTS, "http", status).inc()
 
 
 def _json(body: bytes) -> web.Response:

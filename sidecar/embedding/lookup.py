@@ -17,7 +17,7 @@ from sidecar.embedding.requests import ReplyLimit, Wanted
 from sidecar.embedding.tokenizing import TokenizedText
 from sidecar.ports import Lane
 from sidecar.rpc.pb import embedding_pb2 as pb
-from sidecar.telemetry import EMBEDDER_CACHE
+from sidecar.telemetry import EMBEDDER_CACHE, series
 
 # Between two slices of a load a query gets its turn: some 3 ms of one core, unless one text is longer than that.
 _SLICE_TEXTS: Final = 32
@@ -152,4 +152,4 @@ def _tokenized(text: TokenizedText, key: bytes | None, wanted: Wanted) -> Answer
 def _measure_cache(model: str, in_memory: int, on_disk: int, misses: int) -> None:
     for outcome, texts in (("memory", in_memory), ("disk", on_disk), ("miss", misses)):
         if texts:
-            EMBEDDER_CACHE.labels(model, outcome).inc(texts)
+            series(EMBEDDER_CACHE, model, outcome).inc(texts)

@@ -48,17 +48,6 @@ _CODES: Final = {401: "invalid_api_key", 404: "not_found", 405: "method_not_allo
 
 
 @dataclass(eq=False)
-class BodyTooLarge(SidecarError):
-    """A request body beyond the limit."""
-
-    limit: int
-    kind = ErrorKind.TOO_LARGE
-
-    def __str__(self) -> str:
-        return f"the body has more than {self.limit} bytes (embedder.max_message_bytes)"
-
-
-@dataclass(eq=False)
 class TimedOut(SidecarError):
     """The answer would come after the caller's own deadline."""
 

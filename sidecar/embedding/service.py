@@ -22,7 +22,7 @@ from sidecar.embedding.vectors import finish
 from sidecar.errors import ModelNotFound
 from sidecar.ports import Lane
 from sidecar.rpc.pb import embedding_pb2 as pb
-from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_SECONDS, EMBEDDER_TEXTS, EMBEDDER_TOKENS
+from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_SECONDS, EMBEDDER_TEXTS, EMBEDDER_TOKENS, series
 from sidecar.tracing import OFF, Tracing
 
 
@@ -234,9 +234,9 @@ def _measure(model: str, made: Sequence[pb.Item], lane: Lane, tokenize_s: float)
         dropped += item.tokens_dropped
         if item.row < 0:
             failed += 1
-            EMBEDDER_ERRORS.labels("text", ITEM_KINDS[item.error.code]).inc()
+            series(EMBEDDER_ERRORS, "text", ITEM_KINDS[item.error.code]).inc()
     if failed:
-        EMBEDDER_TEXTS.labels(model, lane, "error").inc(failed)
-    EMBEDDER_TEXTS.labels(model, lane, "ok").inc(len(made) - failed)
-    EMBEDDER_TOKENS.labels(model, "dropped").inc(dropped)
-    EMBEDDER_SECONDS.labels(model, lane, "tokenize").observe(tokenize_s)
+        series(EMBEDDER_TEXTS, model, lane, "error").inc(failed)
+    series(EMBEDDER_TEXTS, model, lane, "ok").inc(len(made) - failed)
+    series(EMBEDDER_TOKENS, model, "dropped").inc(dropped)
+    series(EMBEDDER_SECONDS, model, lane, "tokenize").observe(tokenize_s)

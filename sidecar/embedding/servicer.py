@@ -15,7 +15,7 @@ from sidecar.embedding.statuses import Fault, retry_after_s, status_of
 from sidecar.errors import ErrorKind, SidecarError
 from sidecar.rpc.pb import embedding_pb2 as pb
 from sidecar.rpc.pb import embedding_pb2_grpc
-from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, logger
+from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, logger, series
 
 # Requests of one stream that are in work or wait to be written. A caller who does not read is not read from either.
 _STREAM_WINDOW: Final = 4
@@ -127,9 +127,9 @@ def _counted() -> Iterator[None]:
         status = "CANCELLED"  # by the caller, or its deadline has passed: gRPC tells us no difference
         raise
     finally:
-        EMBEDDER_REQUESTS.labels("grpc", status).inc()
+        series(EMBEDDER_REQUESTS, "grpc", status).inc()
         if status not in {"OK", "CANCELLED"}:
-            EMBEDDER_ERRORS.labels("request", kind).inc()
+            series(EMBEDDER_ERRORS, "request", kind).inc()
 
 
 @asynccontextmanager

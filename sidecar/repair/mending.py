@@ -2,14 +2,15 @@
 
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from sidecar.errors import ClusterRefused, EmbedderMisbehaved, ModelNotFound, SpaceMismatch
-from sidecar.model import IndexBinding, Role
-from sidecar.ports import Embedder, Embeddings, Lane, ServedModel
+from sidecar.model import IndexBinding
+from sidecar.ports import Embedder, Embeddings, ServedModel, Space, embed_passages
 from sidecar.repair.documents import Finding, Kind, StoredDocument, findings
-from sidecar.repair.mends import Mend, Result, Space, Vector, bulks, mend, read_result, read_vectors, texts_by_space
+from sidecar.repair.mends import Mend, Result, Vector, bulks, mend, read_result, read_vectors, texts_by_space
 from sidecar.repair.patience import Patience
 from sidecar.repair.report import IndexReport, Outcome
 from sidecar.repair.scanning import Scan
@@ -89,17 +90,8 @@ class Mending:
         return await self._isolate(space, texts[:middle]) | await self._isolate(space, texts[middle:])
 
     async def _ask_embedder(self, space: Space, texts: Sequence[str]) -> Embeddings:
-        async def attempt() -> Embeddings:
-            return await self.embedder.embed(
-                texts,
-                Role.PASSAGE,
-                model=space.model,
-                expect_space=space.fingerprint,
-                lane=Lane.BULK,
-                timeout_s=_EMBED_TIMEOUT_S,
-            )
-
-        return await self.patience.call("embedder", attempt)
+        ask = partial(embed_passages, self.embedder, texts, space, timeout_s=_EMBED_TIMEOUT_S)
+        return await self.patience.call("embedder", ask)
 
     async def _write(self, mends: Sequence[Mend]) -> list[Mend]:
         """Send the writes, again and again where the cluster takes none now; those whose document has changed."""

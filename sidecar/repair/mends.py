@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from sidecar.model import Provenance, State
-from sidecar.ports import Embeddings
+from sidecar.ports import Embeddings, Space
 from sidecar.provenance import well_formed
 from sidecar.repair.documents import Finding, Kind, StoredDocument
 
@@ -23,14 +23,6 @@ _SCRIPT: Final = (
     " || params.dotted.stream().anyMatch(prefix -> key.startsWith(prefix)));"
     " ctx._source.putAll(params.set)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    """Texts of one space are embedded together."""
-
-    model: str
-    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from sidecar.bridge.writes import conversation
+from sidecar.bridge.writes import preparing
 from sidecar.models.catalogue import shipped_versions
 from tests.cluster.bridges import Papers
 from tests.support.between import Between, between, broken_promises, stored
@@ -56,7 +56,7 @@ async def raw(at: Between, index: str, body: bytes, *, sends: int | None = None,
 async def test_case_09_a_cluster_that_goes_down_within_a_bulk_has_each_document_once_after_retries(
     papers: Papers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "MAX_SUB_BULK_BYTES", 1_000)
+    monkeypatch.setattr(preparing, "MAX_SUB_BULK_BYTES", 1_000)
     async with between(papers.direct.url, MINILM, **LASTING) as at:
         await bind(at, papers)
         at.to_node.set(to_server=Faults(reset_peer=60_000))
@@ -130,7 +130,7 @@ async def test_case_11_a_write_that_is_never_answered_is_told_so_and_done_once(p
 async def test_case_11_a_part_that_is_never_answered_is_told_item_by_item(
     papers: Papers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "MAX_SUB_BULK_BYTES", 1_000)
+    monkeypatch.setattr(preparing, "MAX_SUB_BULK_BYTES", 1_000)
     async with between(papers.direct.url, MINILM, write_answer_timeout_s=0.5, **LASTING) as at:
         await bind(at, papers)
         at.to_node.set(to_client=Faults(stall_after=1_000))
@@ -168,7 +168,7 @@ async def test_case_13_a_429_of_one_item_stays_at_its_place(papers: Papers) -> N
 async def test_case_14_a_later_part_that_is_refused_is_told_item_by_item(
     papers: Papers, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(conversation, "MAX_SUB_BULK_BYTES", 1_000)  # with a vector, each document is a part of its own
+    monkeypatch.setattr(preparing, "MAX_SUB_BULK_BYTES", 1_000)  # with a vector, each document is a part of its own
     refusal = json.dumps({"error": {"type": "refused", "reason": "why"}, "status": status}).encode()
     async with scripted(papers.direct.url) as cluster, between(cluster.url, MINILM) as at:
         cluster.answers.extend([None, None, (status, refusal)])
@@ -187,7 +187,7 @@ async def test_case_14_a_later_part_that_is_refused_is_told_item_by_item(
 async def test_case_15_a_cut_answer_never_looks_whole(
     papers: Papers, monkeypatch: pytest.MonkeyPatch, sub_bulk_bytes: int, fault: Faults
 ) -> None:
-    monkeypatch.setattr(conversation, "MAX_SUB_BULK_BYTES", sub_bulk_bytes)
+    monkeypatch.setattr(preparing, "MAX_SUB_BULK_BYTES", sub_bulk_bytes)
     async with between(papers.direct.url, MINILM, **LASTING) as at:
         await bind(at, papers)
         at.to_node.set(to_client=fault)
@@ -258,7 +258,7 @@ async def test_case_18_a_client_that_leaves_while_its_texts_are_embedded_writes_
 async def test_case_18_a_client_that_leaves_between_two_parts_leaves_nothing_unmarked(
     papers: Papers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "MAX_SUB_BULK_BYTES", 1_000)
+    monkeypatch.setattr(preparing, "MAX_SUB_BULK_BYTES", 1_000)
     async with between(papers.direct.url, MINILM, **LASTING) as at:
         await bind(at, papers)
         at.to_node.set(to_client=Faults(stall_after=1_000))

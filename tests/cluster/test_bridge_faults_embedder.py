@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 
-from sidecar.bridge.writes import conversation
+from sidecar.bridge.writes import preparing
 from sidecar.model import IndexBinding, SearchBinding, WritePolicy
 from sidecar.models.catalogue import shipped_versions
 from sidecar.rpc.pb import embedding_pb2 as pb
@@ -206,7 +206,7 @@ def answers_only_once(at: Between) -> None:
 
 
 async def test_what_was_embedded_within_the_budget_is_kept(papers: Papers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation, "MAX_SUB_BULK_BYTES", 1_000)
+    monkeypatch.setattr(preparing, "MAX_SUB_BULK_BYTES", 1_000)
     async with between(papers.direct.url, MINILM, write_embed_timeout_s=0.5) as at:
         answers_only_once(at)
         answer = await write(at, papers, 50)

@@ -6,9 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.ports import Space
 from sidecar.provenance import provenance_hash, well_formed
 from sidecar.repair.documents import Kind, StoredDocument, findings
-from sidecar.repair.mends import Space, Vector, mend, texts_by_space
+from sidecar.repair.mends import Vector, mend, texts_by_space
 from tests.support.bindings import SPACE, a_binding, bound
 
 BINDING = a_binding(source=("title",))

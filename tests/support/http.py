@@ -1,9 +1,11 @@
 """A plain HTTP client for tests: what it is given goes out, what comes back is kept as it is."""
 
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 from multidict import CIMultiDictProxy
@@ -46,9 +48,13 @@ class Http:
 
 
 @asynccontextmanager
-async def http(*urls: str) -> AsyncIterator[tuple[Http, ...]]:
+async def http(*urls: str, tls_ca: Path | None = None, **headers: str) -> AsyncIterator[tuple[Http, ...]]:
+    """`headers` go with every request; `tls_ca` is the file of the authority to trust."""
     plain = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-    async with aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=plain) as session:
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=tls_ca) if tls_ca else True)
+    async with aiohttp.ClientSession(
+        connector=connector, headers=headers, auto_decompress=False, skip_auto_headers=plain
+    ) as session:
         yield tuple(Http(url, session) for url in urls)
 
 

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from sidecar.bridge.answers import error_answer, error_status, json_answer
-from sidecar.bridge.body import BodyTooLarge, BridgeOverloaded
+from sidecar.bridge.body import BridgeOverloaded
 from sidecar.bridge.spool import SpoolFull
 from sidecar.errors import (
+    BodyTooLarge,
     ClusterTimedOut,
     ClusterUnreachable,
     DeadlineExceeded,
@@ -28,7 +29,7 @@ from sidecar.errors import (
         (InvalidInput("f", "p"), 400, "illegal_argument_exception"),
         (ModelNotFound("m@1"), 404, "resource_not_found_exception"),
         (SpaceMismatch("m@1", "a", "b"), 409, "model_space_mismatch_exception"),
-        (BodyTooLarge(1), 413, "content_too_long_exception"),
+        (BodyTooLarge(1, "s"), 413, "content_too_long_exception"),
         (BridgeOverloaded(1), 429, "rejected_execution_exception"),
         (EmbedderOverloaded(1), 429, "rejected_execution_exception"),
         (EmbedderUnavailable("h:1", "x"), 503, "embedder_unavailable_exception"),

@@ -5,9 +5,9 @@ import zlib
 
 import pytest
 
-from sidecar.bridge.body import BodyTooLarge, inflated
+from sidecar.bridge.body import inflated
 from sidecar.bridge.spool import Spool
-from sidecar.errors import InvalidInput
+from sidecar.errors import BodyTooLarge, InvalidInput
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import pytest
 
 from sidecar.bridge.targets import WriteTarget
 from sidecar.bridge.writes.bulk_plan import Kind, Step, apply_plans, plan_items, plan_step, waves
-from sidecar.bridge.writes.plan import Counts, Space, Vectors
+from sidecar.bridge.writes.plan import Counts, Vectors
 from sidecar.bridge.writes.update_body import Position
 from sidecar.bridge.writes.updates import Key, Stored
 from sidecar.model import WritePolicy
-from sidecar.ports import EmbeddedText, Embeddings
+from sidecar.ports import EmbeddedText, Embeddings, Space
 from tests.support.bindings import SPACE, a_binding, bound
 from tests.support.bulks import items_of
 

@@ -7,14 +7,13 @@ import pytest
 
 from sidecar.bridge.writes.plan import (
     Counts,
-    Space,
     Vectors,
     apply_plan,
     plan_document,
     texts_by_space,
 )
 from sidecar.model import WritePolicy
-from sidecar.ports import EmbeddedText, Embeddings
+from sidecar.ports import EmbeddedText, Embeddings, Space
 from sidecar.provenance import provenance_hash
 from tests.support.bindings import SPACE, a_binding, bound
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.bridge.writes.plan import Counts, Space, Vectors
+from sidecar.bridge.writes.plan import Counts, Vectors
 from sidecar.bridge.writes.update_body import Position, parse_update
 from sidecar.bridge.writes.updates import (
     Stored,
@@ -19,7 +19,7 @@ from sidecar.bridge.writes.updates import (
     plan_update,
 )
 from sidecar.model import Binding, WritePolicy
-from sidecar.ports import EmbeddedText, Embeddings
+from sidecar.ports import EmbeddedText, Embeddings, Space
 from sidecar.provenance import provenance_hash
 from tests.support.bindings import SPACE, a_binding, bound
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from sidecar.embedding.openai import BodyTooLarge, NoVector, TimedOut, error_answer, full_id, parse, timeout_s
+from sidecar.embedding.openai import NoVector, TimedOut, error_answer, full_id, parse, timeout_s
 from sidecar.embedding.statuses import InvalidRequest, NotServing
-from sidecar.errors import EmbedderOverloaded, InvalidInput, ModelNotFound, SidecarError
+from sidecar.errors import BodyTooLarge, EmbedderOverloaded, InvalidInput, ModelNotFound, SidecarError
 from sidecar.rpc.pb import embedding_pb2 as pb
 
 
@@ -110,7 +110,7 @@ def test_which_version_a_name_means(name: str, loaded: list[str], found: str | N
         pytest.param(NoVector(2, pb.ItemError(code=11)), 400, "input[2]", {}, id="a text that cannot be embedded"),
         pytest.param(NoVector(2, pb.ItemError(code=13)), 500, "input[2]", {}, id="a text that we failed on"),
         pytest.param(ModelNotFound("m"), 404, "model", {}, id="unknown model"),
-        pytest.param(BodyTooLarge(10), 413, None, {}, id="a large body"),
+        pytest.param(BodyTooLarge(10, "s"), 413, None, {}, id="a large body"),
         pytest.param(EmbedderOverloaded(1.2), 429, None, {"Retry-After": "2"}, id="busy: whole seconds, rounded up"),
         pytest.param(EmbedderOverloaded(0.1), 429, None, {"Retry-After": "1"}, id="busy: a second at least"),
         pytest.param(NotServing("loading"), 503, None, {"Retry-After": "1"}, id="not yet"),

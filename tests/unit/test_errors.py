@@ -10,6 +10,8 @@ from sidecar.errors import ErrorKind, SidecarError
     ("error", "kind", "sentence"),
     [
         (errors.InvalidInput("size", "must be a number, not [x]"), ErrorKind.BAD_INPUT, "size: must be a number, not [x]"),
+        (errors.BodyTooLarge(10, "bridge.max_body_bytes"), ErrorKind.TOO_LARGE,
+         "the decoded request body is larger than the limit of [10] bytes (bridge.max_body_bytes)"),
         (errors.ConfigurationError("no java"), ErrorKind.CONFIGURATION, "no java"),
         (errors.ModelNotFound("x@1", ("a@1", "b@1")), ErrorKind.NOT_FOUND,
          "model [x@1] is not known here; known: a@1, b@1"),

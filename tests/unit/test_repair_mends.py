@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from sidecar.ports import EmbeddedText, Embeddings
+from sidecar.ports import EmbeddedText, Embeddings, Space
 from sidecar.provenance import provenance_hash
 from sidecar.repair import mends
 from sidecar.repair.documents import Kind, StoredDocument, findings
-from sidecar.repair.mends import Result, Space, Vector, bulks, mend, read_result, read_vectors, texts_by_space
+from sidecar.repair.mends import Result, Vector, bulks, mend, read_result, read_vectors, texts_by_space
 from tests.support.bindings import SPACE, a_binding, bound
 
 BINDING = a_binding()

@@ -12,8 +12,9 @@ from sidecar.bridge.routes import Bulk
 from sidecar.bridge.spool import Spool
 from sidecar.bridge.writes.bulk import Action, Place, load, parse_bulk, parts
 from sidecar.bridge.writes.bulk_plan import Kind, Step, Targets, plan_step
-from sidecar.bridge.writes.conversation import MAX_SUB_BULK_BYTES, Conversation
+from sidecar.bridge.writes.conversation import Conversation
 from sidecar.bridge.writes.passages import WEIGHT_OF_DOCUMENT, Passages, off_the_loop
+from sidecar.bridge.writes.preparing import MAX_SUB_BULK_BYTES
 
 
 class Bulks:

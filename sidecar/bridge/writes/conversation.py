@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from aiohttp import web
 
@@ -13,8 +13,7 @@ from sidecar.bridge.answers import error_status
 from sidecar.bridge.forward import Upstream, raw_headers, read_answer, relay
 from sidecar.bridge.searches.asking import shows_source
 from sidecar.bridge.spool import Spool, SpoolFull
-from sidecar.bridge.targets import added_fields
-from sidecar.bridge.writes.bulk import Item, Outbox, Place, SubBulk, load, parts
+from sidecar.bridge.writes.bulk import Place
 from sidecar.bridge.writes.bulk_answers import (
     BulkAnswer,
     answer_of_items,
@@ -25,29 +24,16 @@ from sidecar.bridge.writes.bulk_answers import (
     item_outcome,
     merge_answers,
 )
-from sidecar.bridge.writes.bulk_plan import Kind, Step, Targets, apply_plans, plan_items, waves
-from sidecar.bridge.writes.passages import WEIGHT_OF_ANSWER, WEIGHT_OF_DOCUMENT, Passages, off_the_loop, report
-from sidecar.bridge.writes.plan import Counts, DocumentPlan
+from sidecar.bridge.writes.bulk_plan import Kind, Step, Targets, apply_plans, waves
+from sidecar.bridge.writes.passages import WEIGHT_OF_ANSWER, Passages, off_the_loop, report
+from sidecar.bridge.writes.plan import Counts
+from sidecar.bridge.writes.preparing import Prepared, Preparing
 from sidecar.bridge.writes.scripts import Scripts, unanswered
-from sidecar.bridge.writes.showing import hide_in_item
 from sidecar.bridge.writes.stored import Read, read_stored
-from sidecar.bridge.writes.updates import OUR_RETRIES, Key, Stored, UpdatePlan, fields_to_read, is_lost_race
+from sidecar.bridge.writes.updates import OUR_RETRIES, Key, Stored, fields_to_read, is_lost_race
 from sidecar.errors import ClusterUnreachable, EmbedderOverloaded, InvalidInput
 
-MAX_SUB_BULK_BYTES: Final = 8 * 1024 * 1024  # vectors make a body several times larger than the cluster would take
-
 _Operations: TypeAlias = Sequence[tuple[Place, Step]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """Operations whose texts have been embedded."""
-
-    sub_bulks: Sequence[SubBulk]
-    refused: Mapping[int, bytes]  # answers to operations that are not sent, by position
-    guarded: frozenset[int]  # positions of updates that happen only to the document that was read
-    counts: Mapping[int, Counts]  # by position
-    changes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +66,22 @@ class Conversation:
         text: Spool,
     ) -> None:
         self._upstream = upstream
-        self._passages = passages
         self._request = request
         self._target = target
         self._scripts = Scripts(upstream, request, target)
         self._targets = targets
-        self._text = text
         self._path, _, self._query = target.partition("?")
         self._parameters = wire.parameters(self._query)
-        self._deadline = passages.deadline(self._parameters)
+        self._preparing = Preparing(
+            passages, targets=targets, text=text, parameters=self._parameters, shows_source=shows_source(request)
+        )
         self._counts = Counts()
         self._answers: list[BulkAnswer] = []
 
     async def at_once(self, places: Sequence[Place]) -> web.StreamResponse | None:
         """Send a bulk in which nothing depends on what is stored; None if it may go as it came."""
         with Spool() as lines:
-            prepared = await self._prepare(places, {}, lines)
+            prepared = await self._preparing.prepare(places, {}, lines)
             if not prepared.changes:
                 return None
             self._count(prepared.counts.values())
@@ -153,7 +139,7 @@ class Conversation:
         stored = await self._read(tries_on)
         with Spool() as lines:
             try:
-                prepared = await self._prepare(places, stored, lines)
+                prepared = await self._preparing.prepare(places, stored, lines)
             except (EmbedderOverloaded, SpoolFull) as error:
                 if is_first:
                     raise
@@ -169,43 +155,7 @@ class Conversation:
                 reads.append(Read(target.index, place.id, step.routing, fields_to_read(target.binding)))
         return await read_stored(self._upstream, reads, wire.credentials(self._request.headers))
 
-    async def _prepare(self, places: Sequence[Place], stored: Mapping[Key, Stored], lines: Spool) -> _Prepared:
-        """Embed every text of these operations, some at a time, and write what is to be sent into `lines`.
-
-        Raises EmbedderOverloaded if a binding would rather have the write refused, and SpoolFull.
-        """
-        outbox, refused, changes, position = Outbox(lines.write, MAX_SUB_BULK_BYTES), dict[int, bytes](), False, 0
-        guarded, counts = set[int](), dict[int, Counts]()
-        for part in parts(places, MAX_SUB_BULK_BYTES):
-            size = part[-1].end - part[0].start + WEIGHT_OF_DOCUMENT * len(part)
-            items, plans, hides = await off_the_loop(size, self._plan, part, stored)
-            vectors = await self._passages.embed(plans, self._deadline)
-            pipeline = self._parameters.get("pipeline")
-            send, refused_here, counted = await off_the_loop(size, apply_plans, items, plans, vectors, pipeline)
-            await off_the_loop(size, _put, outbox, send)
-            refused.update({position + number: answer for number, answer in refused_here.items()})
-            guarded.update(position + n for n, plan in enumerate(plans) if isinstance(plan, UpdatePlan) and plan.guard)
-            counts.update({position + number: count for number, count in counted.items()})
-            position += len(items)
-            changes = changes or hides or any(plan.changes for plan in plans)
-        return _Prepared(outbox.sub_bulks(), refused, frozenset(guarded), counts, changes=changes)
-
-    def _plan(
-        self, part: Sequence[Place], stored: Mapping[Key, Stored]
-    ) -> tuple[tuple[Item, ...], tuple[DocumentPlan | UpdatePlan, ...], bool]:
-        """Operations, their plans, and whether some show less of their documents than the client has asked for."""
-        items = load(part, self._text.read)
-        plans = plan_items(items, self._targets, stored)
-        if shows_source(self._request):
-            return items, plans, False
-        shown = tuple(map(self._hide, items))
-        return shown, plans, shown != items
-
-    def _hide(self, item: Item) -> Item:
-        binding = self._targets[item.index].binding
-        return item if binding is None else hide_in_item(item, self._parameters, added_fields(binding))
-
-    async def _send(self, prepared: _Prepared, lines: Spool, *, is_first: bool = True) -> BulkAnswer:
+    async def _send(self, prepared: Prepared, lines: Spool, *, is_first: bool = True) -> BulkAnswer:
         """Send sub-bulks one after the other; `is_first`: nothing of the request has been written yet."""
         target = wire.join_target(self._path, wire.without_parameter(self._query, *presentation.PARAMETERS))
         headers = wire.to_upstream(raw_headers(self._request), self._request.remote, without=wire.READ_ANSWER)
@@ -235,9 +185,9 @@ class Conversation:
         started = asyncio.get_running_loop().time()
         places = [place for place, _ in operations]
         stored = await self._read([pair for pair in operations if pair[1].reads])
-        items, plans, _ = self._plan(places, stored)
+        items, plans, _ = self._preparing.plan(places, stored)
         try:
-            vectors = await self._passages.embed(plans, self._deadline)
+            vectors = await self._preparing.embed(plans)
         except EmbedderOverloaded as error:
             if not self._answers:
                 raise
@@ -267,11 +217,6 @@ class Conversation:
         merged = merge_answers(self._answers)
         body = await off_the_loop(_weight(merged), presentation.present, merged.render(), self._parameters)
         return web.Response(body=body, content_type="application/json", charset="UTF-8", headers=dict(self._ingest()))
-
-
-def _put(outbox: Outbox, items: Sequence[Item]) -> None:
-    for item in items:
-        outbox.add(item)
 
 
 def _weight(answer: BulkAnswer) -> int:

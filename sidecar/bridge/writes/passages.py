@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, ParamSpec, TypeVar
 
 from sidecar.bridge.writes.budget import write_budget_s
-from sidecar.bridge.writes.plan import Counts, Plan, Space, Vectors, texts_by_space
+from sidecar.bridge.writes.plan import Counts, Plan, Vectors, texts_by_space
 from sidecar.errors import EmbedderOverloaded, SidecarError
-from sidecar.model import Role
-from sidecar.ports import Embedder, Embeddings, Lane
-from sidecar.telemetry import BRIDGE_TEXTS, logger
+from sidecar.ports import Embedder, Embeddings, Space, embed_passages
+from sidecar.telemetry import BRIDGE_TEXTS, logger, series
 
 _log = logger("bridge")
 
@@ -67,14 +66,7 @@ class Passages:
         async with turn:
             left_s = max(deadline - asyncio.get_running_loop().time(), 0.001)
             try:
-                return await self._embedder.embed(
-                    texts,
-                    Role.PASSAGE,
-                    model=space.model,
-                    expect_space=space.fingerprint,
-                    lane=Lane.BULK,
-                    timeout_s=left_s,
-                )
+                return await embed_passages(self._embedder, texts, space, timeout_s=left_s)
             except SidecarError as error:
                 return error
 
@@ -93,6 +85,6 @@ async def off_the_loop(weight: int, function: Callable[P, T], *args: P.args, **k
 
 def report(counts: Counts) -> None:
     """Add what was done to the metrics."""
-    BRIDGE_TEXTS.labels("embedded").inc(counts.embedded)
-    BRIDGE_TEXTS.labels("cached").inc(counts.cached)
-    BRIDGE_TEXTS.labels("pending").inc(counts.pending)
+    series(BRIDGE_TEXTS, "embedded").inc(counts.embedded)
+    series(BRIDGE_TEXTS, "cached").inc(counts.cached)
+    series(BRIDGE_TEXTS, "pending").inc(counts.pending)

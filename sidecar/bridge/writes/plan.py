@@ -5,24 +5,17 @@ Pure: documents and bindings in, a plan out; the plan and the vectors in, bytes 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import orjson
 
 from sidecar.bridge.splice import splice
 from sidecar.jsontext import Json, loads
 from sidecar.model import Binding, IndexBinding, Provenance, State
-from sidecar.ports import Embeddings
+from sidecar.ports import Embeddings, Space
 from sidecar.provenance import provenance_hash, source_text, well_formed
 
 Bindings: TypeAlias = Mapping[str, IndexBinding | None]  # by the name that the client writes to
-
-
-class Space(NamedTuple):  # made, hashed and compared for every document: cheaper than a dataclass
-    """Texts of one space are embedded together."""
-
-    model: str
-    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
