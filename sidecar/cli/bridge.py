@@ -1,10 +1,9 @@
 """`sidecar bridge`: the HTTP bridge in the foreground."""
 
-import asyncio
 import json
 from typing import Annotated
 
-from sidecar.cli.foreground import run_until_signal
+from sidecar.cli.foreground import run_until_signal, until_cancelled
 from sidecar.cli.options import AsJson, ConfigFile, configure, setting
 from sidecar.config import Settings
 
@@ -45,4 +44,4 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
             print(json.dumps({"bridge": url, "admin": admin}), flush=True)
         else:
             print(f"bridge ready on {url} (admin {admin})", flush=True)
-        await asyncio.Event().wait()  # until a signal cancels us
+        await until_cancelled()

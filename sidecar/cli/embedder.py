@@ -1,11 +1,10 @@
 """`sidecar embedder`: the embedding server in the foreground."""
 
-import asyncio
 import json
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Annotated
 
-from sidecar.cli.foreground import run_until_signal
+from sidecar.cli.foreground import run_until_signal, until_cancelled
 from sidecar.cli.options import AsJson, ConfigFile, configure, setting
 from sidecar.config import Settings
 from sidecar.models.store import ModelStore
@@ -65,4 +64,4 @@ async def _say_and_wait(server: "AbstractAsyncContextManager[Running]", *, as_js
         else:
             names = "; ".join(f"model {model}, {backend}" for model, backend in models)
             print(f"embedder ready on {running.address} ({names})", flush=True)
-        await asyncio.Event().wait()  # until a signal cancels us
+        await until_cancelled()
