@@ -8,16 +8,15 @@ prints medians with their spread. One to two minutes on two cores.
 
 import asyncio
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from machine import machine
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -150,15 +149,6 @@ def memory(pid: int) -> Iterator[tuple[str, float]]:
             yield from memory(child)
 
 
-def machine(opensearch: str) -> str:
-    described = Path("/proc/cpuinfo").read_text().splitlines()
-    names = (line.partition(":")[2].strip() for line in described if line.startswith("model name"))
-    model = next(names, platform.machine())
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "sentence-transformers", "aiohttp", "grpcio"))
-    cores = len(os.sched_getaffinity(0))
-    return f"{model}, {cores} cores; Python {platform.python_version()}, OpenSearch {opensearch}, {packages}"
-
-
 def bulk_table(seconds: Measured) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for heading in (f"bulk of {BULK_DOCUMENTS}, {BULKS} times", "docs/s, median", "worst to best", "of direct"):
@@ -219,7 +209,7 @@ async def main() -> None:
             info: Any = (await cluster.call("GET", "/")).body
         processes = list(memory(os.getpid()))
     console = Console(width=100, highlight=False)
-    console.print(machine(info["version"]["number"]))
+    console.print(machine(f"OpenSearch {info['version']['number']}"))
     console.print(bulk_table(bulks), search_table(searches), memory_table(processes))
 
 

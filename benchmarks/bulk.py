@@ -26,7 +26,8 @@ from typing import Any
 
 import aiohttp
 import orjson
-from bridge import machine, plain_search
+from bridge import plain_search
+from machine import machine
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -317,7 +318,7 @@ async def main() -> None:
             large = await measure_large(session, where, binding, sizes)
             info: Any = (await cluster.call("GET", "/")).body
     console = Console(width=120, highlight=False)
-    console.print(machine(info["version"]["number"]))
+    console.print(machine(f"OpenSearch {info['version']['number']}"))
     console.print(rates_table(rates, sizes), ratios_table(rates), beside_table(beside), large_table(large, sizes))
 
 

@@ -16,7 +16,6 @@ import itertools
 import json
 import math
 import os
-import platform
 import random
 import statistics
 import sys
@@ -25,7 +24,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +32,7 @@ import grpc
 import numpy as np
 import torch
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from machine import machine
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
@@ -309,6 +308,16 @@ async def idle(caller: Caller, bare: Bare | None, reference: Any, queries: Seque
     return seconds
 
 
+async def empty(channel: grpc.aio.Channel, table: Table) -> None:
+    """Calls of the same server that carry and do nothing, after as long a rest: what gRPC itself takes."""
+    health = health_pb2_grpc.HealthStub(channel)
+    seconds = []
+    for _ in range(QUERIES):
+        await asyncio.sleep(REST_S)
+        seconds.append(await timed(lambda: health.Check(health_pb2.HealthCheckRequest())))
+    table.add_row("an empty call, idle", latencies(seconds), "")
+
+
 async def under_load(caller: Caller, texts: Texts, idle_s: Sequence[float], table: Table) -> None:
     """Load alone, then with queries, then alone again: the machine may have changed meanwhile."""
     seconds: list[float] = []
@@ -356,12 +365,14 @@ async def load_rate(
 async def hits(caller: Caller, channel: grpc.aio.Channel, texts: Texts, table: Table) -> None:
     """Cached texts, beside calls of the same server that carry and do nothing: what gRPC itself takes."""
     health = health_pb2_grpc.HealthStub(channel)
-    empty = [await timed(lambda: health.Check(health_pb2.HealthCheckRequest())) for _ in range(HITS)]
     for count in (1, 256):
         some = texts.passages[:count]
         await caller.embed(some, cached=True)
-        seconds = [await timed(lambda some=some: caller.embed(some, cached=True)) for _ in range(HITS)]
-        table.add_row(f"{count} cached passage(s)", latencies(seconds), f"an empty call: {latencies(empty)}")
+        seconds, nothing = [], []
+        for _ in range(HITS):
+            seconds.append(await timed(lambda some=some: caller.embed(some, cached=True)))
+            nothing.append(await timed(lambda: health.Check(health_pb2.HealthCheckRequest())))
+        table.add_row(f"{count} cached passage(s)", latencies(seconds), f"an empty call: {latencies(nothing)}")
 
 
 def p(values: Sequence[float], percent: int) -> float:
@@ -376,22 +387,6 @@ def latencies(seconds: Sequence[float]) -> str:
     if len(seconds) < 2:
         return "none answered"
     return ", ".join(f"p{percent} {p(seconds, percent) * 1e3:.1f}" for percent in (50, 95, 99)) + " ms"
-
-
-def machine(threads: int) -> str:
-    described = Path("/proc/cpuinfo").read_text().splitlines()
-    names = (line.partition(":")[2].strip() for line in described if line.startswith("model name"))
-    packages = []
-    for name in ("torch", "sentence-transformers", "openvino", "tokenizers", "grpcio"):
-        try:
-            packages.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            packages.append(f"no {name}")
-    load = os.getloadavg()[0]
-    return (
-        f"{next(names, platform.machine())}, {threads} threads for each, load before {load:.1f}; "
-        f"Python {platform.python_version()}, {', '.join(packages)}"
-    )
 
 
 def load_reference(folder: Path, threads: int) -> Any:
@@ -421,6 +416,7 @@ async def measure_ours(spec: str, texts: Texts, reference: Any, threads: int) ->
         table.add_row("start to READY", f"{process.start_s:.1f} s", "")
         table.add_row("resident memory after load", f"{process.resident_mb:.0f} MB", "")
         await measure(caller, Bare(spec, threads), texts, reference, table)
+        await empty(channel, table)
         await hits(caller, channel, texts, table)
         table.add_row("resident memory afterwards", f"{process.resident_mb:.0f} MB", "")
         return table
@@ -452,7 +448,7 @@ async def main() -> None:
     store = ModelStore(load_configuration().settings.models.dir)
     _, folder = store.open(specs[0].partition("/")[0])
     console = Console(width=120, highlight=False)
-    console.print(machine(chosen.threads))
+    console.print(machine(f"{chosen.threads} threads for each"))
     reference = load_reference(folder, chosen.threads)
     for spec in specs:
         console.print(await measure_ours(spec, texts, reference, chosen.threads))

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import ir_measures
 import numpy as np
-from embedder import machine, server
+from embedder import server
 from ir_measures import nDCG
+from machine import machine
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
@@ -144,7 +145,7 @@ async def main() -> None:
     chosen = parser.parse_args()
     task = read_task(chosen.corpus, chosen.qrels or [chosen.corpus / "qrels.tsv"])
     console = Console(width=140, highlight=False)
-    console.print(machine(chosen.threads))
+    console.print(machine(f"{chosen.threads} threads for each"))
     reference = await embed(f"{chosen.model}/{REFERENCE}", task, chosen.threads)
     size = f"{task.name}, {len(task.passages)} passages, {len(task.queries)} queries"
     table = Table(box=box.SIMPLE_HEAD)
