@@ -3,21 +3,11 @@
 import pytest
 
 from sidecar.errors import ClusterRefused
-from sidecar.model import ModelVersion
 from sidecar.ports import Reply
 from sidecar.templates.apply import apply
-from sidecar.templates.compiler import compile_template, default_base
+from tests.support.templates import compiled
 
-MINILM = ModelVersion(
-    id="all-minilm-l6-v2@1",
-    weights={"model.safetensors": "1" * 64},
-    tokenizer="2" * 64,
-    pooling="mean",
-    max_tokens=256,
-    normalized=True,
-    dimension=384,
-)
-TEMPLATE = compile_template("papers", MINILM, default_base(), index_patterns=["papers*"], source=["title"])
+TEMPLATE = compiled()
 BASE, VECTOR = (path for path in TEMPLATE.documents if path.startswith("/_component_template"))
 GUARD = next(path for path in TEMPLATE.documents if path.startswith("/_ingest"))
 OLD_BASE = {"template": {"mappings": {}}}

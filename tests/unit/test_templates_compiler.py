@@ -1,18 +1,10 @@
 import pytest
 
 from sidecar.errors import InvalidInput
-from sidecar.model import Engine, IndexBinding, ModelVersion, SpaceType
+from sidecar.model import Engine, IndexBinding, SpaceType
 from sidecar.templates.compiler import compile_guard, compile_template, default_base
+from tests.support.templates import MINILM
 
-MINILM = ModelVersion(
-    id="all-minilm-l6-v2@1",
-    weights={"model.safetensors": "1" * 64},
-    tokenizer="2" * 64,
-    pooling="mean",
-    max_tokens=256,
-    normalized=True,
-    dimension=384,
-)
 DOT = MINILM.model_copy(
     update={
         "id": "multi-qa-mpnet-base-dot-v1@1",
