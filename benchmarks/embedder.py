@@ -308,13 +308,18 @@ async def idle(caller: Caller, bare: Bare | None, reference: Any, queries: Seque
     return seconds
 
 
-async def empty(channel: grpc.aio.Channel, table: Table) -> None:
-    """Calls of the same server that carry and do nothing, after as long a rest: what gRPC itself takes."""
+def empty_call(channel: grpc.aio.Channel) -> Callable[[], Awaitable[object]]:
+    """A call of the same server that carries and does nothing: what gRPC itself takes."""
     health = health_pb2_grpc.HealthStub(channel)
-    seconds = []
+    return lambda: health.Check(health_pb2.HealthCheckRequest())
+
+
+async def empty(channel: grpc.aio.Channel, table: Table) -> None:
+    """Empty calls, after as long a rest as the idle queries have."""
+    call, seconds = empty_call(channel), []
     for _ in range(QUERIES):
         await asyncio.sleep(REST_S)
-        seconds.append(await timed(lambda: health.Check(health_pb2.HealthCheckRequest())))
+        seconds.append(await timed(call))
     table.add_row("an empty call, idle", latencies(seconds), "")
 
 
@@ -363,15 +368,15 @@ async def load_rate(
 
 
 async def hits(caller: Caller, channel: grpc.aio.Channel, texts: Texts, table: Table) -> None:
-    """Cached texts, beside calls of the same server that carry and do nothing: what gRPC itself takes."""
-    health = health_pb2_grpc.HealthStub(channel)
+    """Cached texts, beside empty calls."""
+    call = empty_call(channel)
     for count in (1, 256):
         some = texts.passages[:count]
         await caller.embed(some, cached=True)
         seconds, nothing = [], []
         for _ in range(HITS):
             seconds.append(await timed(lambda some=some: caller.embed(some, cached=True)))
-            nothing.append(await timed(lambda: health.Check(health_pb2.HealthCheckRequest())))
+            nothing.append(await timed(call))
         table.add_row(f"{count} cached passage(s)", latencies(seconds), f"an empty call: {latencies(nothing)}")
 
 

@@ -54,17 +54,17 @@ def exposition() -> tuple[bytes, str]:
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
 
 
-M = TypeVar("M", Counter, Gauge, Histogram)
+_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 
 _series: dict[tuple[object, ...], Any] = {}
 
 
-def series(metric: M, *labels: str) -> M:
-    """One series of a metric, looked up once: `labels()` costs a search more than all else that is counted for it."""
+def series(metric: _Metric, *labels: str) -> _Metric:
+    """One series of a metric that keeps all of its series: `labels()` checks and spells the values each time."""
     key = (metric, *labels)
     if key not in _series:
         _series[key] = metric.labels(*labels)
-    found: M = _series[key]
+    found: _Metric = _series[key]
     return found
 
 

@@ -84,7 +84,7 @@ class Bindings:
 
     def refuse(self, expression: str, credentials: Credentials) -> None:
         """Take an expression for nothing, for a while: the cluster refused these credentials a search of it."""
-        self._indices[self._digest(credentials), expression] = ()
+        self._indices[self._key(expression, {}, credentials)] = ()
 
     def refuse_hybrid(self, expression: str, credentials: Credentials) -> None:
         """Remember for a while that the cluster fuses no search of an expression for these credentials."""

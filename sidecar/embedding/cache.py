@@ -18,7 +18,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from sidecar.embedding.vectorfile import VectorFile
-from sidecar.telemetry import EMBEDDER_CACHE_BYTES
+from sidecar.telemetry import EMBEDDER_CACHE_BYTES, series
 
 _HEADER: Final = struct.Struct("<III")  # CRC-32 of what follows, tokens, tokens dropped
 _OVERHEAD_BYTES: Final = 400  # of the Python objects around one vector, measured
@@ -90,7 +90,7 @@ class VectorCache:
         """Take into memory what has been read from disk."""
         if _size(entry) <= self._memory.maxsize:
             self._memory[key] = entry
-            EMBEDDER_CACHE_BYTES.labels("memory").set(self._memory.currsize)
+            series(EMBEDDER_CACHE_BYTES, "memory").set(self._memory.currsize)
 
     def keep(self, key: bytes, entry: Entry) -> Entry:
         """Keep what has been computed; what is kept already stays as it is, and is given back."""
@@ -117,7 +117,7 @@ class VectorCache:
         with self._exchange:
             unwritten, self._unwritten = self._unwritten, {}
         file.write({key: pack(entry) for key, entry in unwritten.items()})
-        EMBEDDER_CACHE_BYTES.labels("disk").set(file.size())
+        series(EMBEDDER_CACHE_BYTES, "disk").set(file.size())
 
 
 def _size(entry: Entry) -> int:

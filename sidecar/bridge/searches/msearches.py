@@ -18,7 +18,7 @@ from sidecar.bridge.routes import MultiSearch
 from sidecar.bridge.searches.asking import shows_source, wish_of
 from sidecar.bridge.searches.fused import Answered
 from sidecar.bridge.searches.msearch import Item, parse_msearch, statuses_of_items, with_answers
-from sidecar.bridge.searches.planning import Asked, Planned, Planning
+from sidecar.bridge.searches.planning import Asked, Planned, Planning, count_search
 from sidecar.bridge.searches.query import TextSearch, Untouched
 from sidecar.bridge.searches.reasons import Mode, Object, Reason
 from sidecar.bridge.searches.rendering import render
@@ -27,7 +27,7 @@ from sidecar.bridge.searches.wishes import Wish
 from sidecar.bridge.splice import splice
 from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json, dumps, dumps_quick, loads
-from sidecar.telemetry import BRIDGE_SEARCHES, logger, series
+from sidecar.telemetry import logger
 
 _log = logger("bridge")
 
@@ -231,8 +231,8 @@ def _lines(item: Item, planned: Planned, route: MultiSearch) -> bytes:
 
 def _report(planned: Sequence[Planned]) -> str:
     """For `X-Sidecar-Search`; counts each search, too."""
-    for plan in (search.plan for search in planned):
-        series(BRIDGE_SEARCHES, plan.mode, plan.reason if isinstance(plan, Untouched) else "").inc()
+    for search in planned:
+        count_search(search.plan)
     counts = Counter(search.plan.mode for search in planned)
     return "; ".join(["msearch", *(f"{mode}={counts[mode]}" for mode in _REPORTED if counts[mode])])
 

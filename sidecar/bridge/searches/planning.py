@@ -29,7 +29,7 @@ from sidecar.errors import EmbedderMisbehaved, ErrorKind, InvalidInput, SidecarE
 from sidecar.model import Binding, Role
 from sidecar.ports import Embedder, Lane
 from sidecar.provenance import well_formed
-from sidecar.telemetry import BRIDGE_QUERY_VECTORS, logger, series
+from sidecar.telemetry import BRIDGE_QUERY_VECTORS, BRIDGE_SEARCHES, logger, series
 
 _log = logger("bridge")
 
@@ -228,6 +228,11 @@ class Planning:
                 if len(text) <= _QUERY_CHARACTERS:
                     self._queries[model, space, text] = written
         return found
+
+
+def count_search(plan: SearchPlan) -> None:
+    """Count a search by what becomes of it."""
+    series(BRIDGE_SEARCHES, plan.mode, plan.reason if isinstance(plan, Untouched) else "").inc()
 
 
 def _texts(planned: Planned) -> tuple[_Text, ...]:

@@ -15,13 +15,13 @@ from sidecar.bridge.searches.companions import WHOLE, with_companion
 from sidecar.bridge.searches.explaining import explanation
 from sidecar.bridge.searches.fused import fusible, search_fused
 from sidecar.bridge.searches.hiding import hide_fields
-from sidecar.bridge.searches.planning import Asked, Planned, Planning
+from sidecar.bridge.searches.planning import Asked, Planned, Planning, count_search
 from sidecar.bridge.searches.query import SearchPlan, TextSearch, Untouched
 from sidecar.bridge.searches.reasons import Mode, Reason
 from sidecar.bridge.searches.rendering import render
 from sidecar.bridge.searches.searchbody import parse_search
 from sidecar.jsontext import dumps, dumps_quick
-from sidecar.telemetry import BRIDGE_SEARCHES, logger, series
+from sidecar.telemetry import logger
 
 _log = logger("bridge")
 
@@ -119,7 +119,7 @@ class Searches:
         if answered.status in (400, 403):  # 403: these credentials may search, but not several times in one request
             _log.warning("the cluster refused a search in two legs", action="search_refused")
             return None
-        series(BRIDGE_SEARCHES, plan.mode, "").inc()
+        count_search(plan)
         added = [*answered.headers, (wire.SEARCH, plan.note)]
         if wants_explanation(request):
             added.append((wire.EXPLAIN, explanation(path, {"lexical": plan.query, "semantic": search.knn})))
@@ -149,6 +149,6 @@ class Searches:
 async def _relay(
     request: web.BaseRequest, response: ClientResponse, plan: SearchPlan, sent: str | None = None
 ) -> web.StreamResponse:
-    series(BRIDGE_SEARCHES, plan.mode, plan.reason if isinstance(plan, Untouched) else "").inc()
+    count_search(plan)
     added = [(wire.SEARCH, plan.note), *([] if sent is None else [(wire.EXPLAIN, sent)])]
     return await relay(request, response, added)
