@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Final, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -24,6 +24,22 @@ from sidecar.telemetry import logger
 _log = logger("bridge")
 
 _CALL_TIMEOUT_S = 30.0
+
+# The node answers a request that it cannot read with one of these, keeps the connection open and may read nothing more
+# from it: whatever were sent there next would hang.
+_UNREAD: Final = frozenset({400, 413, 414, 417, 431})
+
+
+class _Response(aiohttp.ClientResponse):
+    """An answer that keeps its connection until `Upstream.send` has looked at the status."""
+
+    def _response_eof(self) -> None:
+        """Do nothing: aiohttp would put the connection back into the pool here, before the status is known."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the next request may use the connection: this one was sent and answered to its end."""
+        return self.content.at_eof() and self._writer is None and self.status not in _UNREAD
 
 
 class Upstream:
@@ -52,6 +68,7 @@ class Upstream:
             trust_env=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             max_field_size=65_536,
+            response_class=_Response,
         )
         # aiohttp would send PUT and DELETE again when a kept-alive connection dies after the cluster has read them.
         self._session._retry_connection = False  # noqa: SLF001
@@ -89,7 +106,8 @@ class Upstream:
         try:
             yield response
         finally:
-            response.release() if response.content.at_eof() else response.close()
+            is_clean = isinstance(response, _Response) and response.is_clean
+            response.release() if is_clean else response.close()
 
     async def call(
         self,
@@ -142,7 +160,7 @@ def trusting(authorities: str) -> ssl.SSLContext:
 async def read_answer(response: aiohttp.ClientResponse) -> bytes:
     """The whole body of an answer that is for the bridge itself. Raises ClusterUnreachable if it breaks off."""
     try:
-        return await response.read()
+        return await response.content.read()
     except aiohttp.ClientError as error:
         raise _no_answer(str(response.url.origin()), error) from error
 

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from sidecar.config import split_address
+from sidecar.models.catalogue import shipped_versions
 from tests.cluster.bridges import Papers
+from tests.support.between import between
 from tests.support.http import ndjson
 
 
@@ -125,6 +127,42 @@ async def test_100_continue_is_said_only_when_the_body_is_wanted(papers: Papers)
 
     assert wanted.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")
     assert refused.startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        pytest.param("/", {"X-A": "a" * 9_000}, id="headers that are longer than the node reads"),
+        pytest.param("/{index}/_search", {"X-A": "a" * 9_000}, id="such headers of a search"),
+        pytest.param("/{index}/_doc/1", {"X-A": "a" * 9_000}, id="such headers of a read"),
+        pytest.param(f"/{'a' * 5_000}", {}, id="a path that is longer than the node reads"),
+    ],
+)
+async def test_a_request_that_the_node_does_not_read_leaves_no_connection_for_others(
+    node_url: str, path: str, headers: dict[str, str]
+) -> None:
+    """The node answers 400, keeps the connection open, and never reads from it again."""
+    version = shipped_versions()["all-minilm-l6-v2@1"]
+    async with between(node_url, version) as at:
+        await at.bridge("GET", "/")
+        for _ in range(3):
+            refused = await at.bridge("GET", path.format(index="none"), **headers)
+            before = at.to_node.connections
+            async with asyncio.timeout(60):
+                others = [await at.bridge("GET", "/") for _ in range(3)]
+
+            assert refused.status == 400
+            assert [answer.status for answer in others] == [200, 200, 200]
+            assert at.to_node.connections == before + 1
+
+
+async def test_a_connection_is_used_again_after_an_answer_that_was_read_to_its_end(node_url: str) -> None:
+    version = shipped_versions()["all-minilm-l6-v2@1"]
+    async with between(node_url, version) as at:
+        statuses = [(await at.bridge("GET", path)).status for path in ("/", "/none/_doc/1", "/_cat/plugins", "/")]
+
+    assert statuses == [200, 404, 200, 200]
+    assert at.to_node.connections == 1
 
 
 async def test_the_admin_listener_tells_the_truth(papers: Papers) -> None:
