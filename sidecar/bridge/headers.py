@@ -41,7 +41,9 @@ _HOP_BY_HOP: Final = frozenset(
 _FROM_PROXIES: Final = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-by", "x-real-ip"})
 _PROXY_IDENTITY: Final = ("x-proxy-",)
 _OURS: Final = frozenset(name.lower() for name in (*WISHES.values(), SOURCE, EXPLAIN))
-_CREDENTIALS: Final = ("authorization", "cookie", "securitytenant")
+# The security plugin's own header for an administrator who acts for a user: the request has that user's rights.
+_IMPERSONATION: Final = "opendistro_security_impersonate_as"
+_CREDENTIALS: Final = ("authorization", "cookie", "securitytenant", _IMPERSONATION)
 _UNDECODABLE: Final = re.compile("[\udc80-\udcff]")  # what bytes that are not UTF-8 were read as
 _END_TO_END: Final = frozenset({"authorization", "cookie", "content-type", "content-encoding", "host"})
 
@@ -67,12 +69,13 @@ def check_request(headers: Iterable[tuple[str, str]]) -> None:
 def to_upstream(headers: Sequence[tuple[str, str]], peer: str | None, without: Iterable[str] = ()) -> Headers:
     """A client's headers as the cluster gets them; `without` names further ones to leave out (lower case)."""
     dropped = _HOP_BY_HOP | _FROM_PROXIES | _OURS | _nominated(headers) | frozenset(without)
-    kept = [
-        (name, value)
-        for name, value in headers
-        if name.lower() not in dropped and "_" not in name and not name.lower().startswith(_PROXY_IDENTITY)
-    ]
+    kept = [(name, value) for name, value in headers if _is_safe(name.lower()) and name.lower() not in dropped]
     return [*kept, ("Via", "1.1 sidecar"), *([("X-Forwarded-For", peer)] if peer else [])]
+
+
+def _is_safe(name: str) -> bool:
+    """Whether no server would take a header of this name (lower case) for one that names another client."""
+    return name == _IMPERSONATION or ("_" not in name and not name.startswith(_PROXY_IDENTITY))
 
 
 def to_client(headers: Sequence[tuple[str, str]]) -> Headers:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from sidecar.bridge.app import serving
 from sidecar.bridge.forward import Upstream
 from sidecar.config import BridgeSettings
 from sidecar.errors import ConfigurationError
+from sidecar.jsontext import Json
 from sidecar.models.catalogue import shipped_versions
 from sidecar.opensearch.assembly import PLUGINS, SECURITY
 from sidecar.opensearch.client import OpenSearchCluster
@@ -79,6 +80,16 @@ PASSWORD = f"Aa-{uuid.uuid4().hex}"
 
 
 @dataclass(frozen=True, slots=True)
+class Impersonation(Security):
+    """A secured node on which the user `boss` may act for others."""
+
+    @property
+    def settings(self) -> Mapping[str, Json]:
+        may = {"plugins.security.authcz.rest_impersonation_user.boss": ["of-a-team"]}
+        return {**super(Impersonation, self).settings, **may}
+
+
+@dataclass(frozen=True, slots=True)
 class Secured:
     """A cluster whose users are those of ROLES."""
 
@@ -97,7 +108,7 @@ def secured(system: dict[str, str]) -> Iterator[Secured]:
     folder.mkdir()
     authority = Authority.make(folder, "authority")
     certificate, key = authority.sign(folder, "node")
-    security = Security(authority.file, certificate, key)
+    security = Impersonation(authority.file, certificate, key)
     with node_of_its_own(PLUGINS | {SECURITY}, security) as url:
         made = Secured(url, authority.file)
         asyncio.run(fill(made, system["embedder"]))
@@ -112,6 +123,7 @@ async def fill(secured: Secured, embedder: str) -> None:
         http(f"http://{at.address}") as (bridge,),
     ):
         users = {name: {"password": PASSWORD, "opendistro_security_roles": [name]} for name in ROLES}
+        users["boss"] = {"password": PASSWORD, "opendistro_security_roles": ["reader", "writer"]}
         for kind, entries in (("roles", ROLES), ("internalusers", users)):
             patch = [{"op": "add", "path": f"/{name}", "value": value} for name, value in entries.items()]
             reply = await cluster.call("PATCH", f"/_plugins/_security/api/{kind}", body=patch)
@@ -343,6 +355,20 @@ async def test_what_the_bridge_remembers_of_one_user_serves_no_other(way: Way) -
         assert (answer.status, note(answer)[: len(said)]) == (status, said)
         if user == "of-a-team":
             assert ids(answer.json) <= OPEN
+
+
+async def test_who_acts_for_another_user_gets_the_rights_of_that_user(way: Way) -> None:
+    acts = {**as_user("boss"), "opendistro_security_impersonate_as": "of-a-team"}
+    for _ in range(2):  # each after the other: what is remembered of one serves no other
+        own = await way.bridge("POST", f"/{INDEX}/_search", {"query": QUERY}, **as_user("boss"))
+        acting = await way.bridge.request("POST", f"/{INDEX}/_search", {"query": QUERY}, acts)
+        who = await way.bridge.request("GET", "/_plugins/_security/authinfo", None, acts)
+        deleted = await way.bridge.request("DELETE", f"/{INDEX}/_doc/none", None, acts)
+
+        assert (ids(own.json), ids(acting.json)) == (DOCUMENTS.keys(), OPEN)
+        assert note(acting).endswith("where=bridge")
+        assert who.json["user_name"] == "of-a-team"
+        assert deleted.status == 403
 
 
 async def test_what_a_writer_may_not_read_is_marked_pending(way: Way, secured: Secured) -> None:

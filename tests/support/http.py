@@ -2,7 +2,7 @@
 
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +38,13 @@ class Http:
 
     async def __call__(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
         """`body`: bytes as they are, anything else as JSON. Header names are written with "_" for "-"."""
+        return await self.request(method, path, body, {name.replace("_", "-"): v for name, v in headers.items()})
+
+    async def request(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> Answer:
+        """The same with headers that are named as they are."""
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         sent = {"Content-Type": "application/json"} if data is not None else {}
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        sent |= headers
         async with self.session.request(
             method, URL(self.url + path, encoded=True), data=data, headers=sent, allow_redirects=False
         ) as response:

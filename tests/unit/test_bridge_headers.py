@@ -1,6 +1,7 @@
 """Which headers cross the bridge; what happens to a query string."""
 
 import pytest
+from multidict import CIMultiDict
 
 from sidecar.bridge import headers as wire
 from sidecar.errors import InvalidInput
@@ -11,6 +12,7 @@ def test_headers_of_one_connection_and_claims_about_the_client_stay_behind() -> 
         ("Host", "search.example"), ("Connection", "keep-alive, X-Hop"), ("X-Hop", "1"), ("Upgrade", "h2c"),
         ("HTTP2-Settings", "x"), ("Transfer-Encoding", "chunked"), ("X-Forwarded-For", "6.6.6.6"),
         ("x-proxy-user", "admin"), ("x-proxy-roles", "all"), ("X_Forwarded_For", "6.6.6.6"),
+        ("Forwarded", "for=6.6.6.6"), ("X-Forwarded-By", "6.6.6.6"), ("X-Real-IP", "6.6.6.6"),
         ("X-Sidecar-Mode", "off"), ("Authorization", "Basic x"), ("X-Opaque-Id", "7"), ("Content-Length", "3"),
     ]  # fmt: skip
 
@@ -21,6 +23,13 @@ def test_headers_of_one_connection_and_claims_about_the_client_stay_behind() -> 
         ("Via", "1.1 sidecar"),
         ("X-Forwarded-For", "127.0.0.9"),
     ]
+
+
+def test_who_acts_for_another_user_does_so_through_the_bridge_too() -> None:
+    named = ("opendistro_security_impersonate_as", "carol")
+
+    assert named in wire.to_upstream([named], None)
+    assert wire.credentials(CIMultiDict([("Opendistro_Security_Impersonate_As", "carol")])) == dict([named])
 
 
 def test_an_answer_keeps_its_headers_but_those_of_the_connection() -> None:
