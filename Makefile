@@ -51,9 +51,9 @@ format: $(INSTALLED) ## format the code and mend what ruff can
 	$(BIN)/ruff check --fix .
 
 .PHONY: proto
-proto: $(INSTALLED) ## generate sidecar/rpc/pb from proto/
-	$(BIN)/python -m grpc_tools.protoc -Isidecar/rpc/pb=proto --python_out=. --pyi_out=. --grpc_python_out=. \
-	  sidecar/rpc/pb/embedding.proto
+proto: $(INSTALLED) ## generate sidecar/contract from proto/
+	$(BIN)/python -m grpc_tools.protoc -Isidecar/contract=proto --python_out=. --pyi_out=. --grpc_python_out=. \
+	  sidecar/contract/embedding.proto
 
 .PHONY: lock
 lock: $(INSTALLED) ## pin the newest versions that pyproject.toml allows

@@ -24,11 +24,11 @@ from rich.table import Table
 from sidecar.cli.searching import search
 from sidecar.cli.up import running_system
 from sidecar.config import load_configuration
+from sidecar.evaluation.docstrings import Passage, read_passages
 from sidecar.jsontext import Json, dumps
 from sidecar.model import Role
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.ports import Lane
-from sidecar.retrieval.docstrings import Passage, read_passages
 from sidecar.rpc.client import EmbedderClient
 from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template, default_base

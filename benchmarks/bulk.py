@@ -34,12 +34,12 @@ from rich.table import Table
 
 from sidecar.cli.up import Addresses, running_system
 from sidecar.config import load_configuration
+from sidecar.evaluation.docstrings import read_passages
 from sidecar.jsontext import Json
 from sidecar.model import Binding, Provenance, Role, State
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.ports import Embeddings, Lane
 from sidecar.provenance import provenance_hash, source_text
-from sidecar.retrieval.docstrings import read_passages
 from sidecar.rpc.client import EmbedderClient
 from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template, default_base

@@ -21,9 +21,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from sidecar.bridge.app import serving
 from sidecar.config import BridgeSettings
+from sidecar.contract import embedding_pb2 as pb
+from sidecar.contract import embedding_pb2_grpc
 from sidecar.rpc.client import EmbedderClient
-from sidecar.rpc.pb import embedding_pb2 as pb
-from sidecar.rpc.pb import embedding_pb2_grpc
 from sidecar.telemetry import configure_logging
 
 ANY = "127.0.0.1:0"

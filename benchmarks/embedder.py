@@ -40,14 +40,14 @@ from rich.table import Table
 from sentence_transformers import SentenceTransformer
 
 from sidecar.config import EmbedderSettings, load_configuration
+from sidecar.contract import embedding_pb2 as pb
+from sidecar.contract import embedding_pb2_grpc
 from sidecar.embedding.backends import Backend, load_backend
 from sidecar.embedding.batching import bulk_batch_tokens, choose_batch, padded
-from sidecar.embedding.cpus import available_cpus
-from sidecar.embedding.loading import open_models
+from sidecar.embedding.loading.cpus import available_cpus
+from sidecar.embedding.loading.models import open_models
+from sidecar.evaluation.docstrings import read_passages
 from sidecar.models.store import ModelStore
-from sidecar.retrieval.docstrings import read_passages
-from sidecar.rpc.pb import embedding_pb2 as pb
-from sidecar.rpc.pb import embedding_pb2_grpc
 
 REQUEST_TEXTS = 32
 IN_FLIGHT = 4

@@ -25,10 +25,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sidecar.embedding.cpus import available_cpus
+from sidecar.embedding.loading.cpus import available_cpus
+from sidecar.evaluation.data_set import read_corpus
 from sidecar.jsontext import loads
 from sidecar.model import Role
-from sidecar.retrieval.evaluation import read_corpus
 from sidecar.rpc import EmbedderClient
 
 REFERENCE = "torch"

@@ -28,12 +28,12 @@ from rich.table import Table
 
 from sidecar.cli.up import running_system
 from sidecar.config import load_configuration
-from sidecar.embedding.cpus import available_cpus
+from sidecar.embedding.loading.cpus import available_cpus
+from sidecar.evaluation.data_set import measure, open_data_set, read_corpus
 from sidecar.jsontext import Json, dumps, loads
 from sidecar.model import ModelVersion, Role
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.ports import Lane
-from sidecar.retrieval.evaluation import measure, open_data_set, read_corpus
 from sidecar.rpc.client import EmbedderClient
 from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template

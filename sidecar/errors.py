@@ -1,7 +1,7 @@
 """The errors of this package: one tree, one enum of kinds.
 
-Each front door has one table from `ErrorKind` to its own statuses: `bridge/answers.py` (OpenSearch's error shape),
-`embedding/statuses.py` and `rpc/failures.py` (gRPC), `embedding/openai.py` (HTTP), `cli/main.py` (exit codes). An
+Each front door has one table from `ErrorKind` to its own statuses: `bridge/proxy/errors.py` (OpenSearch's error shape),
+`embedding/statuses.py` and `rpc/failures.py` (gRPC), `embedding/front/openai.py` (HTTP), `cli/main.py` (exit codes). An
 exception carries its data as attributes and builds its sentence in `__str__`.
 """
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sidecar import __version__
 from sidecar.config import TracingSettings
+from sidecar.contract import embedding_pb2 as pb
 from sidecar.errors import ConfigurationError, SidecarError
-from sidecar.rpc.pb import embedding_pb2 as pb
 from sidecar.telemetry import logger
 
 if TYPE_CHECKING:

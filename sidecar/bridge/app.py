@@ -11,19 +11,19 @@ from typing import Final
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from sidecar.bridge import headers as wire
 from sidecar.bridge.admin import admin_app
-from sidecar.bridge.answers import error_answer, error_body, json_answer
-from sidecar.bridge.bindings import Bindings
-from sidecar.bridge.body import BodyReader
-from sidecar.bridge.forward import Upstream, raw_headers
+from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.plugin import Plugin as PluginHandler
+from sidecar.bridge.proxy import headers as wire
+from sidecar.bridge.proxy.body import BodyReader
+from sidecar.bridge.proxy.errors import error_answer, error_body, json_answer
+from sidecar.bridge.proxy.upstream import Upstream, raw_headers
 from sidecar.bridge.routes import Bulk, Document, MultiSearch, PassThrough, Plugin, Read, Search, Update, route
-from sidecar.bridge.searches.msearches import MultiSearches
-from sidecar.bridge.searches.planning import Planning
-from sidecar.bridge.searches.searches import Searches
-from sidecar.bridge.writes.bulks import Bulks
-from sidecar.bridge.writes.documents import Writes
+from sidecar.bridge.searches.msearch_handler import MultiSearches
+from sidecar.bridge.searches.planner import Planning
+from sidecar.bridge.searches.search_handler import Searches
+from sidecar.bridge.writes.bulk_handler import Bulks
+from sidecar.bridge.writes.document_handler import Writes
 from sidecar.bridge.writes.passages import Passages
 from sidecar.config import BridgeSettings, split_address
 from sidecar.errors import ConfigurationError, InvalidInput, SidecarError

@@ -12,10 +12,10 @@ from prometheus_client import REGISTRY
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sidecar import __version__
-from sidecar.bridge import headers as wire
-from sidecar.bridge.answers import error_body, json_answer
-from sidecar.bridge.bindings import Bindings
-from sidecar.bridge.body import BodyReader
+from sidecar.bridge.bindings.lookup import Bindings
+from sidecar.bridge.proxy import headers as wire
+from sidecar.bridge.proxy.body import BodyReader
+from sidecar.bridge.proxy.errors import error_body, json_answer
 from sidecar.errors import InvalidInput, ModelNotFound, SidecarError
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Embedder, Lane

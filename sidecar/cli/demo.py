@@ -27,11 +27,11 @@ from sidecar.cli.steps import steps
 from sidecar.cli.up import Addresses, keep_parts_quiet, running_system
 from sidecar.config import Configuration
 from sidecar.errors import ClusterRefused, ErrorKind, SidecarError
+from sidecar.evaluation.docstrings import Passage, read_passages
 from sidecar.jsontext import Json
 from sidecar.model import ModelVersion, Role
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.ports import Cluster, Lane, Reply, ServedModel
-from sidecar.retrieval.docstrings import Passage, read_passages
 from sidecar.rpc.client import EmbedderClient
 from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template, default_base

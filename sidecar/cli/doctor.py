@@ -48,8 +48,8 @@ def doctor(
 
 
 async def _examine(settings: Settings, names: tuple[str, ...], bridge: str | None) -> list[Subject]:
-    from sidecar.cli import doctor_reading as reading  # noqa: PLC0415 - grpc would slow --help
     from sidecar.cli.connecting import embedder_client  # noqa: PLC0415
+    from sidecar.doctor import reading  # noqa: PLC0415 - grpc would slow --help
     from sidecar.models.store import ModelStore  # noqa: PLC0415
     from sidecar.opensearch.client import connect  # noqa: PLC0415
 

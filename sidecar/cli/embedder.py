@@ -37,9 +37,9 @@ def embedder(
 
 
 async def _serve(settings: Settings, *, as_json: bool) -> None:
-    from sidecar.embedding.cpus import available_cpus  # noqa: PLC0415 - a bridge host has no tokenizers
-    from sidecar.embedding.loading import open_models  # noqa: PLC0415
-    from sidecar.embedding.worker import working  # noqa: PLC0415
+    from sidecar.embedding.loading.cpus import available_cpus  # noqa: PLC0415 - a bridge host has no tokenizers
+    from sidecar.embedding.loading.models import open_models  # noqa: PLC0415
+    from sidecar.embedding.worker.supervisor import working  # noqa: PLC0415
 
     store = ModelStore(settings.models.dir)
     opened = open_models(settings.embedder.model, store, memory_bytes=settings.embedder.memory_bytes)

@@ -20,12 +20,12 @@ from sidecar.cli.options import AsJson, ConfigFile, configure, setting
 from sidecar.cli.searching import search
 from sidecar.config import ClusterSettings
 from sidecar.errors import ClusterRefused, Conflict
+from sidecar.evaluation.data_set import MEASURES, CorpusDocument, DataSet, measure, open_data_set, read_corpus
 from sidecar.jsontext import Json, dumps
 from sidecar.model import ModelVersion
 from sidecar.models.store import ModelStore
 from sidecar.opensearch.client import OpenSearchCluster, connect
 from sidecar.ports import Reply
-from sidecar.retrieval.evaluation import MEASURES, CorpusDocument, DataSet, measure, open_data_set, read_corpus
 from sidecar.templates.apply import apply, delete
 from sidecar.templates.compiler import CompiledTemplate, compile_template
 

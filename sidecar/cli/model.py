@@ -14,11 +14,11 @@ from rich.table import Column, Table
 from sidecar.cli.options import AsJson, ConfigFile, command_group, configure
 from sidecar.cli.steps import steps
 from sidecar.errors import ConfigurationError, InvalidInput
+from sidecar.evaluation.docstrings import read_passages
 from sidecar.model import ModelVersion
 from sidecar.models.artifacts import Artifact
 from sidecar.models.catalogue import CatalogueEntry, catalogue
 from sidecar.models.store import KnownModel, ModelStore
-from sidecar.retrieval.docstrings import read_passages
 
 _NAME_WIDTH: Final = 14
 _TABLE_WIDTH: Final = 200  # a narrow terminal wraps the lines; a pipe must not lose their ends
@@ -147,7 +147,7 @@ def _intact(store: ModelStore, model: str, backend: str) -> Artifact | None:
 
 
 def _build(store: ModelStore, model: str, backend: str, texts: Path | None) -> Artifact:
-    from sidecar.embedding.building import TEXTS, build  # noqa: PLC0415 - a bridge host has no tokenizers
+    from sidecar.embedding.loading.building import TEXTS, build  # noqa: PLC0415 - a bridge host has no tokenizers
 
     with redirect_stdout(sys.stderr), steps() as report:  # NNCF draws its progress bars on stdout
         report("reading texts to measure with")

@@ -21,8 +21,8 @@ from sidecar.opensearch.client import connect
 from sidecar.repair.documents import Kind
 from sidecar.repair.patience import Patience
 from sidecar.repair.report import Outcome, Report
-from sidecar.repair.scanning import Progress as Advance
-from sidecar.repair.scanning import Scan, check
+from sidecar.repair.scan import Progress as Advance
+from sidecar.repair.scan import Scan, check
 from sidecar.repair.targets import Refused, Target
 
 _NOT_RIGHT: Final = 1
@@ -80,7 +80,7 @@ async def _check(settings: Settings, names: tuple[str, ...]) -> Report:
 
 async def _mend(settings: Settings, names: tuple[str, ...]) -> Report:
     from sidecar.cli.connecting import embedder_client  # noqa: PLC0415 - --check needs no grpc
-    from sidecar.repair.repairing import Repair  # noqa: PLC0415
+    from sidecar.repair.passes import Repair  # noqa: PLC0415
 
     patience = Patience(_PATIENCE_S)
     with _progress() as advance:
@@ -91,8 +91,8 @@ async def _mend(settings: Settings, names: tuple[str, ...]) -> Report:
 
 async def _watch(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> None:
     from sidecar.cli.connecting import embedder_client  # noqa: PLC0415
-    from sidecar.repair.repairing import Repair  # noqa: PLC0415
-    from sidecar.repair.watching import watch  # noqa: PLC0415
+    from sidecar.repair.passes import Repair  # noqa: PLC0415
+    from sidecar.repair.watch import watch  # noqa: PLC0415
 
     patience = Patience(None)
     problems: dict[str, str | None] = {}

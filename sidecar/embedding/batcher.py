@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sidecar.embedding.backends.computing import Computing, Outcome, WorkerLost
 from sidecar.embedding.batching import (
     BULK_SHARE,
     Rate,
@@ -19,9 +20,8 @@ from sidecar.embedding.batching import (
     owed_after,
     padding_tokens,
 )
-from sidecar.embedding.cache import Entry, VectorCache
-from sidecar.embedding.computing import Computing, Outcome, WorkerLost
-from sidecar.embedding.tokenizing import TokenizedText
+from sidecar.embedding.cache.vectors import Entry, VectorCache
+from sidecar.embedding.text.tokenizer import TokenizedText
 from sidecar.errors import EmbedderOverloaded
 from sidecar.ports import Lane
 from sidecar.telemetry import EMBEDDER_BATCH_TEXTS, EMBEDDER_SECONDS, EMBEDDER_TOKENS, logger, series

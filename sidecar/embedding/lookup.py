@@ -8,15 +8,15 @@ from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
 
+from sidecar.contract import embedding_pb2 as pb
 from sidecar.embedding.batcher import Text
-from sidecar.embedding.cache import Entry, VectorCache, keys_of
-from sidecar.embedding.chunking import Parts, cut, joined
-from sidecar.embedding.loading import LoadedModel
+from sidecar.embedding.cache.vectors import Entry, VectorCache, keys_of
+from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.replies import EMPTY, Answer, Distinct, tokenized, too_long
 from sidecar.embedding.requests import ReplyLimit, Wanted
-from sidecar.embedding.tokenizing import TokenizedText
+from sidecar.embedding.text.chunking import Parts, cut, joined
+from sidecar.embedding.text.tokenizer import TokenizedText
 from sidecar.ports import Lane
-from sidecar.rpc.pb import embedding_pb2 as pb
 from sidecar.telemetry import EMBEDDER_CACHE, series
 
 # Between two slices of a load a query gets its turn: some 3 ms of one core, unless one text is longer than that.

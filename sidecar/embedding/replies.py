@@ -9,10 +9,10 @@ import numpy as np
 from google.rpc import code_pb2
 from numpy.typing import NDArray
 
-from sidecar.embedding.chunking import Part
-from sidecar.embedding.tokenizing import TokenSpans
+from sidecar.contract import embedding_pb2 as pb
+from sidecar.embedding.text.chunking import Part
+from sidecar.embedding.text.tokenizer import TokenSpans
 from sidecar.errors import ErrorKind
-from sidecar.rpc.pb import embedding_pb2 as pb
 
 ITEM_KINDS: Final = {  # what the codes of an ItemError mean, as metrics tell it
     code_pb2.INVALID_ARGUMENT: ErrorKind.BAD_INPUT,

@@ -7,13 +7,13 @@ from typing import Final
 
 import numpy as np
 
+from sidecar.contract import embedding_pb2 as pb
 from sidecar.embedding.statuses import InvalidRequest
-from sidecar.embedding.tokenizing import most_characters
+from sidecar.embedding.text.tokenizer import most_characters
 from sidecar.embedding.vectors import DTYPES
 from sidecar.errors import InvalidInput, SpaceMismatch
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Lane
-from sidecar.rpc.pb import embedding_pb2 as pb
 
 _ROLES: Final[dict[int, Role | None]] = {
     pb.ROLE_UNSPECIFIED: None,

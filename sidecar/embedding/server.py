@@ -12,17 +12,17 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from sidecar.config import EmbedderSettings
-from sidecar.embedding.access import Gate, GateInterceptor
+from sidecar.contract import embedding_pb2, embedding_pb2_grpc
 from sidecar.embedding.batcher import Batcher
-from sidecar.embedding.cache import VectorCache
-from sidecar.embedding.http import serve_http
-from sidecar.embedding.loading import LoadedModel
+from sidecar.embedding.cache.file import VectorFile
+from sidecar.embedding.cache.vectors import VectorCache
+from sidecar.embedding.front.http import serve_http
+from sidecar.embedding.front.servicer import EmbedderServicer, ModelsServicer
+from sidecar.embedding.front.tls import Certificates, certificates
+from sidecar.embedding.front.tokens import Gate, GateInterceptor
+from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.service import EmbeddingService, Served
-from sidecar.embedding.servicer import EmbedderServicer, ModelsServicer
-from sidecar.embedding.tls import Certificates, certificates
-from sidecar.embedding.vectorfile import VectorFile
 from sidecar.errors import ConfigurationError
-from sidecar.rpc.pb import embedding_pb2, embedding_pb2_grpc
 from sidecar.telemetry import logger
 from sidecar.tracing import OFF, Tracing
 

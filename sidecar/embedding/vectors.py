@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.rpc.pb import embedding_pb2 as pb
+from sidecar.contract import embedding_pb2 as pb
 
 DTYPES: Final[dict[int, str]] = {pb.ENCODING_FLOAT32: "<f4", pb.ENCODING_FLOAT16: "<f2"}
 

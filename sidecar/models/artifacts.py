@@ -1,4 +1,4 @@
-"""What was built from a model version for one back end: found, verified, installed. `embedding/building.py` builds.
+"""What was built from a model version for one back end: found, verified, installed. `loading/building.py` builds.
 
 An artifact is a folder `MODELS/backends/VERSION/BACKEND`: beside the folders of the versions, whose files may lie in an
 installed package and belong to it. It is a link to `builds/BACKEND-RANDOM` beside it: a link can be replaced at one

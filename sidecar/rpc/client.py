@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from sidecar.contract import embedding_pb2 as pb
 from sidecar.errors import EmbedderMisbehaved, InvalidInput
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Embeddings, Lane, ServedModel
 from sidecar.provenance import well_formed
 from sidecar.rpc.addresses import parse
 from sidecar.rpc.connections import Connection, Connector, watched_credentials
-from sidecar.rpc.pb import embedding_pb2 as pb
 from sidecar.rpc.replicas import Replicas
 from sidecar.rpc.replies import Limits, Part, join, rows, split, within
 from sidecar.rpc.streaming import BulkStream, async_batches

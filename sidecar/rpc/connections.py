@@ -10,9 +10,9 @@ from typing import TypeAlias
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
+from sidecar.contract import embedding_pb2_grpc
 from sidecar.errors import ConfigurationError
 from sidecar.rpc.addresses import Target
-from sidecar.rpc.pb import embedding_pb2_grpc
 from sidecar.watched import Watched, read_bytes
 
 Credentials: TypeAlias = grpc.ChannelCredentials | None  # None: plain text

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from sidecar.contract import embedding_pb2 as pb
 from sidecar.errors import (
     DeadlineExceeded,
     EmbedderMisbehaved,
@@ -19,7 +20,6 @@ from sidecar.errors import (
     SidecarError,
     SpaceMismatch,
 )
-from sidecar.rpc.pb import embedding_pb2 as pb
 
 
 def is_lost(code: grpc.StatusCode) -> bool:

@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sidecar.contract import embedding_pb2 as pb
 from sidecar.errors import EmbedderMisbehaved, InvalidInput, SpaceMismatch
 from sidecar.ports import EmbeddedText, Embeddings
-from sidecar.rpc.pb import embedding_pb2 as pb
 
 _SPECIAL_TOKENS: Final = 8  # more than any model puts around a text
 

@@ -8,12 +8,12 @@ from typing import Final, TypeVar
 
 import grpc
 
+from sidecar.contract import embedding_pb2 as pb
 from sidecar.errors import DeadlineExceeded, EmbedderMisbehaved, EmbedderOverloaded
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Embeddings
 from sidecar.provenance import well_formed
 from sidecar.rpc.failures import translate_refusal
-from sidecar.rpc.pb import embedding_pb2 as pb
 from sidecar.rpc.replica import Replica, ReplicaHangs
 from sidecar.rpc.replicas import Replicas
 from sidecar.rpc.replies import Batches, Limits, Part, join, most_tokens, split

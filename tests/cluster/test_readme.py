@@ -5,8 +5,9 @@ import re
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-# Run by other tests, each in its own way: test_demo.py, test_cli_up.py, and the whole of this.
+from tests.support.folders import ROOT
+
+# Run by other tests, each in its own way: test_demo.py, test_up.py, and the whole of this.
 ELSEWHERE = {"make demo", ".venv/bin/sidecar up", "make test"}
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from sidecar.model import Binding
 from sidecar.opensearch.client import OpenSearchCluster
+from sidecar.repair.passes import Repair
 from sidecar.repair.patience import Patience
-from sidecar.repair.repairing import Repair
-from sidecar.repair.scanning import Scan
+from sidecar.repair.scan import Scan
 from tests.soak.clients import Ledger, text_of
 from tests.support.between import broken_promises
 from tests.support.embedders import HashEmbedder

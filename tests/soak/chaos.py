@@ -9,7 +9,7 @@ from typing import TypeAlias
 import grpc
 import numpy as np
 
-from sidecar.rpc.pb import embedding_pb2 as pb
+from sidecar.contract import embedding_pb2 as pb
 from tests.support.between import Between
 from tests.support.faults import FaultProxy, Faults
 

@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass
 from unittest.mock import patch
 
-from sidecar.bridge.writes import preparing
+from sidecar.bridge.writes import bulk_preparation as preparing
 from sidecar.model import Binding, ModelVersion
 from tests.soak.audit import left_by_repair, read
 from tests.soak.chaos import Chaos

@@ -8,11 +8,11 @@ from unittest.mock import patch
 
 import aiohttp
 
-from sidecar.bridge.forward import Upstream
+from sidecar.bridge.proxy.upstream import Upstream
 from sidecar.bridge.writes import conversation, scripts, updates
-from sidecar.bridge.writes.bulk import Operation
-from sidecar.bridge.writes.bulk_answers import BulkAnswer
-from sidecar.bridge.writes.plan import Vectors
+from sidecar.bridge.writes.bulk_answer import BulkAnswer
+from sidecar.bridge.writes.bulk_body import Operation
+from sidecar.bridge.writes.document_plan import Vectors
 from sidecar.errors import ClusterUnreachable
 from sidecar.jsontext import dumps
 from sidecar.ports import Embeddings, Space

@@ -1,6 +1,6 @@
 """Bindings and indices for tests."""
 
-from sidecar.bridge.targets import BoundIndex
+from sidecar.bridge.bindings.indices import BoundIndex
 from sidecar.model import Binding, IndexBinding, SearchBinding, SpaceType, WritePolicy
 
 SPACE = "sha256:" + "a" * 64

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterable
 
-from sidecar.bridge.writes.bulk import Item, Outbox, SubBulk, load, parse_bulk
+from sidecar.bridge.writes.bulk_body import Item, Outbox, SubBulk, load, parse_bulk
 
 
 def items_of(body: bytes, index: str | None = "i") -> tuple[Item, ...] | None:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.embedding.backends import Backend, load_backend
-from sidecar.embedding.computing import Outcome, compute_each
-from sidecar.embedding.cpus import available_cpus
-from sidecar.embedding.loading import LoadedModel, open_models
+from sidecar.embedding.backends.computing import Outcome, compute_each
+from sidecar.embedding.loading.cpus import available_cpus
+from sidecar.embedding.loading.models import LoadedModel, open_models
 from sidecar.models.store import ModelStore
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sidecar.bridge.forward import Upstream
-from sidecar.bridge.searches.fused import Answered, search_fused
-from sidecar.bridge.searches.fusible import Shard, plan_legs, windows_to
+from sidecar.bridge.proxy.upstream import Upstream
+from sidecar.bridge.searches.fusion.request import Shard, plan_legs, windows_to
+from sidecar.bridge.searches.fusion.search import Answered, search_fused
 from sidecar.model import Fusion
 from sidecar.opensearch.client import OpenSearchCluster
 from tests.support.http import ndjson

@@ -10,11 +10,11 @@ import grpc
 import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from sidecar.contract import embedding_pb2 as pb
+from sidecar.contract import embedding_pb2_grpc
 from sidecar.errors import SidecarError
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import EmbeddedText, Embeddings, Lane, ServedModel
-from sidecar.rpc.pb import embedding_pb2 as pb
-from sidecar.rpc.pb import embedding_pb2_grpc
 
 
 @dataclass

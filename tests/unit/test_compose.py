@@ -10,8 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from sidecar.config import CONFIG_VARIABLE, load_configuration, variable
+from tests.support.folders import ROOT
 
-ROOT = Path(__file__).parents[2]
 OURS = ("bridge", "embedder")
 
 

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from sidecar.cli.main import app
 from sidecar.config import load_configuration, variable
+from tests.support.folders import ROOT
 
-ROOT = Path(__file__).parents[2]
 COMMANDS = (
     "up", "demo", "template render", "template diff", "template apply", "template list", "template delete",
     "model list", "model show", "model add", "model build", "embed", "repair", "doctor", "eval", "bridge", "embedder",
@@ -56,12 +56,12 @@ def test_every_command_has_help_and_is_documented(request: pytest.FixtureRequest
 
 
 def test_generated_code_is_up_to_date(tmp_path: Path) -> None:
-    generated = ROOT / "sidecar" / "rpc" / "pb"
+    generated = ROOT / "sidecar" / "contract"
     subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", f"-Isidecar/rpc/pb={ROOT / 'proto'}", f"--python_out={tmp_path}",
-         f"--pyi_out={tmp_path}", f"--grpc_python_out={tmp_path}", "sidecar/rpc/pb/embedding.proto"],
+        [sys.executable, "-m", "grpc_tools.protoc", f"-Isidecar/contract={ROOT / 'proto'}", f"--python_out={tmp_path}",
+         f"--pyi_out={tmp_path}", f"--grpc_python_out={tmp_path}", "sidecar/contract/embedding.proto"],
         check=True,
     )  # fmt: skip
 
-    for path in sorted((tmp_path / "sidecar/rpc/pb").iterdir()):
+    for path in sorted((tmp_path / "sidecar/contract").iterdir()):
         assert path.read_text() == (generated / path.name).read_text(), f"run make proto: {path.name} is out of date"

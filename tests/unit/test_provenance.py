@@ -1,12 +1,12 @@
 import json
-from pathlib import Path
 
 import pytest
 
 from sidecar.model import Binding, SpaceType
 from sidecar.provenance import provenance_hash, source_text, well_formed
+from tests.support.folders import GOLDEN
 
-CASES = json.loads((Path(__file__).parents[1] / "golden" / "provenance.json").read_text("ascii"))
+CASES = json.loads((GOLDEN / "provenance.json").read_text("ascii"))
 
 
 def binding_of(case):
@@ -36,7 +36,7 @@ def test_every_case_has_its_own_name():
 
 
 def test_an_integer_beyond_64_bits_gives_nothing():
-    """No golden case: the script processor of OpenSearch 2.19 fails on it (see tests/cluster/test_guard.py)."""
+    """No golden case: the script processor of OpenSearch 2.19 fails on it (see tests/cluster/templates/test_guard.py)."""
     assert source_text({"title": [2**64, "a"]}, binding_of(CASES[0])) == "a"
 
 

@@ -4,8 +4,8 @@ import sys
 import pytest
 
 from sidecar.config import TracingSettings
+from sidecar.contract import embedding_pb2 as pb
 from sidecar.errors import ConfigurationError
-from sidecar.rpc.pb import embedding_pb2 as pb
 from sidecar.tracing import OFF, tracing
 
 UNUSED = """

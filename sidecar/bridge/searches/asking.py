@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from sidecar.bridge import headers as wire
-from sidecar.bridge.searches.wishes import Wish, read_wish
+from sidecar.bridge.proxy import headers as wire
+from sidecar.bridge.searches.request_options import Wish, read_wish
 
 
 def wish_of(request: web.BaseRequest, url: Mapping[str, str]) -> Wish:

@@ -9,13 +9,21 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
+from sidecar.bridge.bindings.indices import WriteTarget
 from sidecar.bridge.splice import splice_member
-from sidecar.bridge.targets import WriteTarget
-from sidecar.bridge.writes.bulk import Action, Item, action_parameters
-from sidecar.bridge.writes.bulk_answers import failed_item
-from sidecar.bridge.writes.plan import UNTOUCHED, Counts, DocumentPlan, Vectors, apply_plan, plan_document, refusal
+from sidecar.bridge.writes.bulk_answer import failed_item
+from sidecar.bridge.writes.bulk_body import Action, Item, action_parameters
+from sidecar.bridge.writes.document_plan import (
+    UNTOUCHED,
+    Counts,
+    DocumentPlan,
+    Vectors,
+    apply_plan,
+    plan_document,
+    refusal,
+)
 from sidecar.bridge.writes.update_body import has_more, parse_update
-from sidecar.bridge.writes.updates import (
+from sidecar.bridge.writes.update_plan import (
     Key,
     Stored,
     UpdatePlan,

@@ -7,14 +7,13 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from sidecar.bridge import headers as wire
-from sidecar.bridge import presentation
-from sidecar.bridge.answers import error_status
-from sidecar.bridge.forward import Upstream, raw_headers, read_answer, relay
+from sidecar.bridge.proxy import headers as wire
+from sidecar.bridge.proxy import presentation
+from sidecar.bridge.proxy.errors import error_status
+from sidecar.bridge.proxy.spool import Spool, SpoolFull
+from sidecar.bridge.proxy.upstream import Upstream, raw_headers, read_answer, relay
 from sidecar.bridge.searches.asking import shows_source
-from sidecar.bridge.spool import Spool, SpoolFull
-from sidecar.bridge.writes.bulk import Place
-from sidecar.bridge.writes.bulk_answers import (
+from sidecar.bridge.writes.bulk_answer import (
     BulkAnswer,
     answer_of_items,
     answer_of_part,
@@ -24,14 +23,16 @@ from sidecar.bridge.writes.bulk_answers import (
     item_outcome,
     merge_answers,
 )
+from sidecar.bridge.writes.bulk_body import Place
 from sidecar.bridge.writes.bulk_plan import Kind, Step, Targets, apply_plans, waves
-from sidecar.bridge.writes.passages import WEIGHT_OF_ANSWER, Passages, off_the_loop, report
-from sidecar.bridge.writes.plan import Counts
-from sidecar.bridge.writes.preparing import Prepared, Preparing
-from sidecar.bridge.writes.scripts import Scripts, unanswered
-from sidecar.bridge.writes.stored import Read, read_stored
-from sidecar.bridge.writes.updates import OUR_RETRIES, Key, Stored, fields_to_read, is_lost_race
+from sidecar.bridge.writes.bulk_preparation import Prepared, Preparing
+from sidecar.bridge.writes.document_plan import Counts
+from sidecar.bridge.writes.passages import Passages, report
+from sidecar.bridge.writes.scripted_updates import Scripts, unanswered
+from sidecar.bridge.writes.stored_documents import Read, read_stored
+from sidecar.bridge.writes.update_plan import OUR_RETRIES, Key, Stored, fields_to_read, is_lost_race
 from sidecar.errors import ClusterUnreachable, EmbedderOverloaded, InvalidInput
+from sidecar.threads import WEIGHT_OF_ANSWER, off_the_loop
 
 _Operations: TypeAlias = Sequence[tuple[Place, Step]]
 

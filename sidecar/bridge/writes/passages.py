@@ -1,11 +1,11 @@
 """The texts of a write become vectors, within the time that the write has."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, ParamSpec, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from sidecar.bridge.writes.budget import write_budget_s
-from sidecar.bridge.writes.plan import Counts, Plan, Vectors, texts_by_space
+from sidecar.bridge.writes.document_plan import Counts, Plan, Vectors, texts_by_space
 from sidecar.errors import EmbedderOverloaded, SidecarError
 from sidecar.ports import Embedder, Embeddings, Space, embed_passages
 from sidecar.telemetry import BRIDGE_TEXTS, logger, series
@@ -14,14 +14,6 @@ _log = logger("bridge")
 
 _SLICE_TEXTS: Final = 256  # what has been embedded when the time is up is kept, by so many texts
 _SLICES_AT_A_TIME: Final = 4  # enough to keep the embedder busy
-
-# What is heavier than this is done in a thread. Bytes weigh 1, documents and the items of answers more: each is parsed.
-_OFF_THE_LOOP: Final = 256 * 1024
-WEIGHT_OF_DOCUMENT: Final = 2 * 1024
-WEIGHT_OF_ANSWER: Final = 16  # a byte
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Passages:
@@ -74,13 +66,6 @@ class Passages:
 def _refuse_if_bound_so(plans: Sequence[Plan], space: Space) -> None:
     if any(w.space == space and w.binding.write.on_failure == "reject" for plan in plans for w in plan.wanted):
         raise EmbedderOverloaded(retry_after_s=1.0)
-
-
-async def off_the_loop(weight: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a pure function here if it is quick, in a thread if it is not: other requests must go on."""
-    if weight <= _OFF_THE_LOOP:
-        return function(*args, **kwargs)
-    return await asyncio.to_thread(function, *args, **kwargs)
 
 
 def report(counts: Counts) -> None:

@@ -1,0 +1,183 @@
+"""Which index is bound to what, asked of the cluster in the client's own name and remembered for seconds."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+from cachetools import TTLCache
+
+from sidecar.bridge.bindings.indices import (
+    BoundIndex,
+    WriteTarget,
+    read_indices,
+    read_simulated,
+    write_index,
+    write_target,
+)
+from sidecar.errors import InvalidInput
+from sidecar.jsontext import Json
+from sidecar.ports import Cluster, Reply
+from sidecar.telemetry import logger
+
+_log = logger("bridge")
+
+_MAX_REMEMBERED: Final = 4_096
+_WANTED: Final = (
+    "*.aliases.*.index_routing,*.aliases.*.is_write_index,*.data_stream,*.mappings,*.settings.index.number_of_shards,"
+    "*.settings.index.search.default_pipeline,error,status"
+)
+_FORBIDDEN: Final = 403
+_RESOLUTION: Final = ("allow_no_indices", "expand_wildcards", "ignore_unavailable")
+
+Credentials = Mapping[str, str]
+
+
+class Bindings:
+    """Looks up bindings with the client's own credentials.
+
+    So nobody gets a vector computed, or learns of an index, whom the cluster itself would turn away.
+    """
+
+    def __init__(self, cluster: Cluster, ttl_s: float) -> None:
+        self._cluster = cluster
+        self._salt = secrets.token_bytes(32)
+        self._indices: TTLCache[tuple[str, ...], tuple[BoundIndex, ...]] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._hidden: TTLCache[tuple[str, ...], bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._targets: TTLCache[tuple[str, ...], WriteTarget] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._welcome: TTLCache[str, bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._pipelines: TTLCache[tuple[str, str], tuple[Json]] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._wrapped: TTLCache[tuple[str, str], bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._changes = 0  # an answer that was asked for before a change is not remembered
+
+    def forget(self) -> None:
+        """Drop what is remembered: mappings, templates, aliases or indices have changed."""
+        self._changes += 1
+        self._indices.clear()
+        self._hidden.clear()
+        self._targets.clear()
+        self._pipelines.clear()
+
+    async def of_search(
+        self, expression: str, parameters: Mapping[str, str], credentials: Credentials
+    ) -> tuple[BoundIndex, ...]:
+        """The indices that an expression stands for; () if there are none or the client may not see them.
+
+        Raises ClusterUnreachable.
+        """
+        key = self._key(expression, parameters, credentials)
+        found = self._indices.get(key)
+        if found is None:
+            changes = self._changes
+            reply = await self._get(expression, _resolution(parameters), credentials)
+            found = _read(expression, reply) if reply.ok else ()
+            if changes == self._changes:
+                self._indices[key] = found
+                if reply.status == _FORBIDDEN:
+                    self._hidden[key] = True
+        return found
+
+    def hides(self, expression: str, parameters: Mapping[str, str], credentials: Credentials) -> bool:
+        """Whether the cluster has refused to tell these credentials what an expression stands for."""
+        return self._key(expression, parameters, credentials) in self._hidden
+
+    def refuse(self, expression: str, credentials: Credentials) -> None:
+        """Take an expression for nothing, for a while: the cluster refused these credentials a search of it."""
+        self._indices[self._key(expression, {}, credentials)] = ()
+
+    def refuse_hybrid(self, expression: str, credentials: Credentials) -> None:
+        """Remember for a while that the cluster fuses no search of an expression for these credentials."""
+        self._wrapped[self._digest(credentials), expression] = True
+
+    def refuses_hybrid(self, expression: str, credentials: Credentials) -> bool:
+        """Whether the cluster has refused these credentials to fuse a search of this expression."""
+        return (self._digest(credentials), expression) in self._wrapped
+
+    async def search_pipeline(self, name: str, credentials: Credentials) -> Json:
+        """The definition of a search pipeline; None if there is none or the client may not read it.
+
+        Raises ClusterUnreachable.
+        """
+        key = (self._digest(credentials), name)
+        found = self._pipelines.get(key)
+        if found is None:
+            changes = self._changes
+            reply = await self._cluster.call("GET", f"/_search/pipeline/{quote(name, safe='')}", headers=credentials)
+            found = (reply.body.get(name) if reply.ok and isinstance(reply.body, dict) else None,)
+            if changes == self._changes:
+                self._pipelines[key] = found
+        return found[0]
+
+    async def of_write(self, name: str, credentials: Credentials) -> WriteTarget:
+        """The index that a write to `name` goes to, or that a template would create for it, and its binding.
+
+        Raises ClusterUnreachable.
+        """
+        key = (self._digest(credentials), name)
+        found = self._targets.get(key)
+        if found is None:
+            changes = self._changes
+            found = await self._look_up_write(name, credentials)
+            if changes == self._changes:
+                self._targets[key] = found
+        return found
+
+    async def authorise(self, credentials: Credentials) -> Reply | None:
+        """None if the cluster lets these credentials in, else its refusal. Raises ClusterUnreachable."""
+        digest = self._digest(credentials)
+        if not self._welcome.get(digest):
+            reply = await self._cluster.call("GET", "/", headers=credentials)
+            if not reply.ok:
+                return reply
+            self._welcome[digest] = True
+        return None
+
+    async def _look_up_write(self, name: str, credentials: Credentials) -> WriteTarget:
+        reply = await self._get(name, {}, credentials)
+        if reply.ok:
+            found = write_index(name, _read(name, reply))
+        elif reply.status == 404:
+            found = await self._look_up_template(_resolved(name, reply), credentials)
+        else:
+            found = None
+        return write_target(name, found)
+
+    async def _look_up_template(self, name: str, credentials: Credentials) -> BoundIndex | None:
+        reply = await self._cluster.call(
+            "POST", f"/_index_template/_simulate_index/{quote(name, safe='')}", headers=credentials
+        )
+        return read_simulated(name, reply.body) if reply.ok else None
+
+    async def _get(self, expression: str, resolution: Mapping[str, str], credentials: Credentials) -> Reply:
+        # A comma separates names; everything else that OpenSearch reads in an expression survives the encoding.
+        path = "/" + quote(expression, safe=",*")
+        return await self._cluster.call("GET", path, params={**resolution, "filter_path": _WANTED}, headers=credentials)
+
+    def _key(self, expression: str, parameters: Mapping[str, str], credentials: Credentials) -> tuple[str, ...]:
+        resolution = (f"{name}={value}" for name, value in _resolution(parameters).items())
+        return (self._digest(credentials), expression, *resolution)
+
+    def _digest(self, credentials: Credentials) -> str:
+        """Tells credentials apart without keeping them."""
+        joined = "\n".join(f"{name}:{value}" for name, value in sorted(credentials.items()))
+        return hashlib.blake2b(joined.encode("utf-8", "surrogateescape"), key=self._salt).hexdigest()
+
+
+def _resolution(parameters: Mapping[str, str]) -> dict[str, str]:
+    return {name: parameters[name] for name in _RESOLUTION if name in parameters}
+
+
+def _read(expression: str, reply: Reply) -> tuple[BoundIndex, ...]:
+    try:
+        return read_indices(reply.body)
+    except InvalidInput as error:
+        _log.warning("a binding is not valid", action="binding_invalid", expression=expression, error=str(error))
+        return ()
+
+
+def _resolved(name: str, reply: Reply) -> str:
+    """The name that the cluster looked for: date math is resolved there."""
+    error = reply.body.get("error") if isinstance(reply.body, dict) else None
+    resolved = error.get("index") if isinstance(error, dict) else None
+    return resolved if isinstance(resolved, str) else name

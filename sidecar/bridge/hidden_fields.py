@@ -1,0 +1,41 @@
+"""Our fields stay out of the hits that clients read, unless a client names them. Pure."""
+
+from collections.abc import Mapping
+
+from sidecar.bridge.bindings.indices import BoundIndex, hidden_fields
+from sidecar.bridge.searches.outcome import Object
+from sidecar.bridge.searches.rewrite.intent import clauses
+from sidecar.jsontext import Json
+
+
+def hide_fields(
+    body: Object | None, url: Mapping[str, str], indices: tuple[BoundIndex, ...]
+) -> tuple[Object | None, tuple[str, ...]]:
+    """Leave our fields out of the hits: the body to send instead (None: as it is), and what to exclude by URL.
+
+    The URL's `_source…` parameters replace the body's `_source`; so the body is changed only where it has one.
+    What a client names itself it gets.
+    """
+    hidden = hidden_fields(indices)
+    if any(name in url for name in ("_source", "_source_includes", "_source_excludes")):
+        named = f"{url.get('_source', '')},{url.get('_source_includes', '')}".split(",")
+        is_off = url.get("_source") == "false"
+        return None, () if is_off else tuple(name for name in hidden if name not in named)
+    source = None if body is None else body.get("_source")
+    if body is None or source is None or source is True:
+        return None, hidden
+    if source is False:
+        return None, ()
+    return {**body, "_source": source_without(source, hidden)}, ()
+
+
+def source_without(source: Json, hidden: tuple[str, ...]) -> Json:
+    """A `_source` that leaves fields out, but for those that it names."""
+    if isinstance(source, dict):
+        options = dict(source)
+        includes = clauses(options.get("includes", options.get("include")))
+        key = "exclude" if "exclude" in options else "excludes"
+    else:
+        includes, options, key = clauses(source), {"includes": clauses(source)}, "excludes"
+    added = [name for name in hidden if name not in includes]
+    return {**options, key: [*clauses(options.get(key)), *added]} if added else source

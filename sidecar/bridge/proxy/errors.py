@@ -1,0 +1,72 @@
+"""The bridge's own answers, in OpenSearch's manners: error shape, `?pretty`, compact JSON."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from sidecar.bridge.proxy.presentation import indented, wants_pretty
+from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ErrorKind, SidecarError
+from sidecar.jsontext import dumps
+
+# One table from kind to status and type. 429, not 503, for what is worth another try: opensearch-py answers a 503 with
+# three immediate tries and marks the node dead.
+_STATUSES: Final = {
+    ErrorKind.BAD_INPUT: (400, "illegal_argument_exception"),
+    ErrorKind.CONFIGURATION: (500, "configuration_exception"),
+    ErrorKind.NOT_FOUND: (404, "resource_not_found_exception"),
+    ErrorKind.CONFLICT: (409, "model_space_mismatch_exception"),
+    ErrorKind.TOO_LARGE: (413, "content_too_long_exception"),
+    ErrorKind.OVERLOADED: (429, "rejected_execution_exception"),
+    ErrorKind.UNAVAILABLE: (503, "embedder_unavailable_exception"),
+    ErrorKind.DEADLINE: (503, "embedder_timeout_exception"),
+    ErrorKind.INTERNAL: (500, "exception"),
+}
+
+
+def error_status(error: SidecarError) -> tuple[int, str]:
+    """The HTTP status and OpenSearch error type of an error of ours."""
+    if isinstance(error, ClusterTimedOut):
+        return 504, "cluster_timeout_exception"
+    if isinstance(error, ClusterUnreachable):
+        return 503, "cluster_unreachable_exception"
+    return _STATUSES[error.kind]
+
+
+def error_reason(error: SidecarError) -> str:
+    """What a client is told of an error of ours; never an address behind the bridge."""
+    if isinstance(error, ClusterTimedOut):
+        return "the cluster behind this bridge did not answer in time; whether this was carried out is not known"
+    return "the cluster behind this bridge does not answer" if isinstance(error, ClusterUnreachable) else str(error)
+
+
+def error_body(status: int, error_type: str, reason: str) -> dict[str, object]:
+    """OpenSearch's error shape."""
+    cause = {"type": error_type, "reason": reason}
+    return {"error": {"root_cause": [cause], **cause}, "status": status}
+
+
+def json_answer(
+    body: object,
+    *,
+    status: int = 200,
+    parameters: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """An answer of ours; `pretty` among the parameters indents it as OpenSearch does."""
+    text = dumps(body)
+    return web.Response(
+        body=indented(text) if wants_pretty(parameters or {}) else text,
+        status=status,
+        content_type="application/json",
+        charset="UTF-8",
+        headers=dict(headers or {}),
+    )
+
+
+def error_answer(error: SidecarError, parameters: Mapping[str, str] | None = None) -> web.Response:
+    """The answer to a request that failed with an error of ours."""
+    status, error_type = error_status(error)
+    reason = error_reason(error)
+    headers = {"Retry-After": "1"} if status in (429, 503) else {}
+    return json_answer(error_body(status, error_type, reason), status=status, parameters=parameters, headers=headers)

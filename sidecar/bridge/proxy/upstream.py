@@ -1,0 +1,213 @@
+"""The way to the cluster: one connection pool, streaming both ways, nothing sent twice that might change something."""
+
+import asyncio
+import copy
+import io
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import IO, Final, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from aiohttp import hdrs, web
+from yarl import URL
+
+from sidecar.bridge.proxy.body import Body, continue_if_expected
+from sidecar.bridge.proxy.headers import Headers, to_client, to_upstream
+from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ConfigurationError
+from sidecar.jsontext import Json, dumps, loads
+from sidecar.ports import Reply
+from sidecar.telemetry import logger
+
+_log = logger("bridge")
+
+_CALL_TIMEOUT_S = 30.0
+
+# The node answers a request that it cannot read with one of these, keeps the connection open and may read nothing more
+# from it: whatever were sent there next would hang.
+_UNREAD: Final = frozenset({400, 413, 414, 417, 431})
+
+
+class _Response(aiohttp.ClientResponse):
+    """An answer that keeps its connection until `Upstream.send` has looked at the status."""
+
+    def _response_eof(self) -> None:
+        """Do nothing: aiohttp would put the connection back into the pool here, before the status is known."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the next request may use the connection: this one was sent and answered to its end."""
+        return self.content.at_eof() and self._writer is None and self.status not in _UNREAD
+
+
+class Upstream:
+    """The cluster behind the bridge; an async context manager, and `ports.Cluster` for the bridge's own calls."""
+
+    def __init__(self, url: str, *, connect_timeout_s: float, tls_ca: str = "") -> None:
+        """`tls_ca` names a file with the authorities to trust; "": the system's. Raises ConfigurationError."""
+        self._url = url
+        self._tls = trusting(tls_ca) if tls_ca else True
+        # No total: a client waits for _reindex or _forcemerge as long as it likes.
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
+
+    def limited(self, answer_timeout_s: float) -> Self:
+        """The same cluster over the same connections, silent for no longer than this once it is asked; 0: no limit."""
+        limited = copy.copy(self)
+        limited._timeout = aiohttp.ClientTimeout(  # noqa: SLF001 - a copy of this very object
+            total=None, sock_connect=self._timeout.sock_connect, sock_read=answer_timeout_s or None
+        )
+        return limited
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15, ssl=self._tls),
+            cookie_jar=aiohttp.DummyCookieJar(),  # one client's Set-Cookie must never reach another
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            max_field_size=65_536,
+            response_class=_Response,
+        )
+        # aiohttp would send PUT and DELETE again when a kept-alive connection dies after the cluster has read them.
+        self._session._retry_connection = False  # noqa: SLF001
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    @asynccontextmanager
+    async def send(
+        self, method: str, target: str, headers: Headers, body: bytes | IO[bytes] | AsyncIterator[bytes] | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One request; `target` is the raw path and query.
+
+        Raises ClusterUnreachable if no answer begins, ClusterTimedOut if none does in time.
+        A GET or HEAD without a streamed body is sent once more if the connection dies before the answer.
+        """
+        url = URL(self._url + target, encoded=True)
+        tries = 2 if method in (hdrs.METH_GET, hdrs.METH_HEAD) and isinstance(body, bytes | None) else 1
+        while True:
+            tries -= 1
+            try:
+                # Bytes are sent in pieces, so that a large body does not hold up the loop.
+                data = io.BytesIO(body) if isinstance(body, bytes) else body
+                response = await self._session.request(
+                    method, url, headers=headers, data=data, allow_redirects=False, timeout=self._timeout
+                )
+                break
+            except (aiohttp.ClientError, TimeoutError) as error:
+                if tries and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+                    continue
+                raise _no_answer(self._url, error) from error
+        try:
+            yield response
+        finally:
+            is_clean = isinstance(response, _Response) and response.is_clean
+            response.release() if is_clean else response.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Json | bytes = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """See `ports.Cluster.call`."""
+        target = f"{path}?{urlencode(params)}" if params else path
+        data = body if isinstance(body, bytes | None) else dumps(body)
+        sent = [*(headers or {}).items(), *([("Content-Type", "application/json")] if data else [])]
+        try:
+            async with asyncio.timeout(_CALL_TIMEOUT_S), self.send(method, target, sent, data) as response:
+                answer = await read_answer(response)
+        except TimeoutError as error:
+            raise ClusterUnreachable(self._url, f"no answer within {_CALL_TIMEOUT_S:g} s") from error
+        try:
+            return Reply(response.status, loads(answer) if answer else None)
+        except ValueError:
+            return Reply(response.status, answer.decode("utf-8", "replace"))
+
+    async def forward(self, request: web.BaseRequest, target: str) -> web.StreamResponse:
+        """Pass a request on as it came, streaming, and stream the answer back."""
+        headers = to_upstream(raw_headers(request), request.remote)
+        body = None
+        if request.body_exists:
+            await continue_if_expected(request)
+            body = request.content.iter_any()
+        async with self.send(request.method, target, headers, body) as response:
+            return await relay(request, response)
+
+    async def pass_on(self, request: web.BaseRequest, target: str, body: Body) -> web.StreamResponse:
+        """Pass on a request whose body has been read and needs no change."""
+        headers = to_upstream(raw_headers(request), request.remote, without=("content-length",))
+        async with self.send(request.method, target, headers, body.sent.payload()) as response:
+            return await relay(request, response)
+
+
+def trusting(authorities: str) -> ssl.SSLContext:
+    """What checks a certificate against the authorities in a PEM file. Raises ConfigurationError."""
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except OSError as error:  # also what ssl raises if there is no certificate in it
+        raise ConfigurationError(f"{authorities}: {error.strerror or error}") from error
+
+
+async def read_answer(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body of an answer that is for the bridge itself. Raises ClusterUnreachable if it breaks off."""
+    try:
+        return await response.content.read()
+    except aiohttp.ClientError as error:
+        raise _no_answer(str(response.url.origin()), error) from error
+
+
+def _no_answer(url: str, error: aiohttp.ClientError | TimeoutError) -> ClusterUnreachable:
+    kind = ClusterTimedOut if isinstance(error, aiohttp.SocketTimeoutError) else ClusterUnreachable
+    return kind(url, str(error) or type(error).__name__)
+
+
+def raw_headers(request: web.BaseRequest) -> list[tuple[str, str]]:
+    """The headers as they came: names in their case, values with undecodable bytes as surrogates."""
+    return [(name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in request.raw_headers]
+
+
+class _Relayed(web.StreamResponse):
+    """An answer without the headers that aiohttp would add of its own."""
+
+    # The head waits for the first piece of the body, which is here with it as a rule: one write, and the client wakes
+    # once.
+    _send_headers_immediately = False
+
+    async def _prepare_headers(self) -> None:
+        given = {name.lower() for name in self.headers}
+        await super()._prepare_headers()
+        for name in (hdrs.CONTENT_TYPE, hdrs.SERVER, hdrs.DATE):
+            if name.lower() not in given:
+                self.headers.popall(name, None)
+
+
+async def relay(
+    request: web.BaseRequest, response: aiohttp.ClientResponse, added: Sequence[tuple[str, str]] = ()
+) -> web.StreamResponse:
+    """Stream an answer of the cluster to the client, with the bridge's own headers added.
+
+    If the cluster breaks off, so does the connection to the client: a cut answer must not look whole.
+    """
+    answer = _Relayed(status=response.status, reason=response.reason)
+    for name, value in [*to_client(list(response.headers.items())), *added]:
+        answer.headers.add(name, value)
+    await answer.prepare(request)
+    try:
+        async for chunk in response.content.iter_any():
+            await answer.write(chunk)
+    except aiohttp.ClientError as error:
+        _log.warning("the cluster broke off its answer", action="relay_broken", error=type(error).__name__)
+        if request.transport is not None:
+            request.transport.abort()
+        return answer
+    await answer.write_eof()
+    return answer

@@ -1,0 +1,27 @@
+"""What was sent to the cluster, for the header `X-Sidecar-Explain`. Pure."""
+
+from typing import Final
+
+from sidecar.bridge.searches.outcome import Object
+from sidecar.jsontext import Json, dumps
+
+# Clients refuse long headers: aiohttp beyond 8,190 bytes for one, many others beyond 8 KiB for all of them.
+_MAX_BYTES: Final = 4_096
+
+
+def explanation(target: str, body: Object | None) -> str:
+    """The request as one line of JSON, vectors only counted; without its body if that is too long for a header."""
+    sent: Object = {"target": target, "body": _abridged(body)}
+    text = dumps(sent)
+    if len(text) > _MAX_BYTES:
+        text = dumps({"target": target[: _MAX_BYTES // 2], "body": f"{len(text)} bytes, too long for a header"})
+    return text.decode("ascii")
+
+
+def _abridged(node: Json) -> Json:
+    if isinstance(node, dict):
+        return {
+            key: f"[{len(value)} numbers]" if key == "vector" and isinstance(value, list) else _abridged(value)
+            for key, value in node.items()
+        }
+    return [_abridged(element) for element in node] if isinstance(node, list) else node

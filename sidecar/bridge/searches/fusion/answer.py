@@ -1,0 +1,246 @@
+"""How the cluster's answers to the two phases of a fused search become one answer, in the cluster's own shape.
+
+Pure. An error of a leg on some shards shows in `_shards`, as it does in the cluster; an error on all of them is the
+answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sidecar.bridge.searches.fusion.arithmetic import ShardHits
+from sidecar.bridge.searches.fusion.legs import by_shard
+from sidecar.bridge.searches.fusion.request import Document, Fusible
+from sidecar.bridge.searches.outcome import Object
+from sidecar.jsontext import Json, at
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The cluster's own error."""
+
+    status: int
+    body: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the legs found."""
+
+    tiers: tuple[tuple[ShardHits[Document], ...], ...]  # for each window, what each shard has found within it
+    groups: Mapping[Document, Json]  # the value that a document is collapsed by; without `collapse` none has one
+    is_cut: bool  # a leg has found as much as it may
+    uncounted: tuple[Document, ...]  # of the vector legs: the lexical query may match them, or may not
+    extra: int  # of the vector legs: the lexical query does not match them
+    total: int
+    is_exact: bool
+    timed_out: bool
+    shards_header: Object
+    summaries: Object
+    pit: Json
+
+
+def read_legs(search: Fusible, responses: Sequence[Object]) -> Found | Failed:
+    """The answer to `legs_request`."""
+    count = len(search.shards)
+    end = count * (len(search.windows) + 1)
+    *semantic, lexical = (responses[i : i + count] for i in range(0, end, count))
+    whole = responses[end:]
+    failure = _failure(search, lexical, semantic, whole)
+    if failure is not None:
+        return failure
+    groups = _groups(search, (lexical, *semantic))
+    if groups is None:  # a field of several values: the cluster refuses that in its own words
+        return Failed(400, None)
+    words = [_hits(position, item) for position, item in enumerate(lexical)]
+    neighbours = [[_hits(position, item) for position, item in enumerate(leg)] for leg in semantic]
+    tiers = tuple(
+        tuple(ShardHits(first[:window], second) for first, second in zip(words, leg, strict=True))
+        for window, leg in zip(search.windows, neighbours, strict=True)
+    )
+    totals = [_total(item) for item in lexical]
+    extra, uncounted = _beside(search, words, neighbours, totals)
+    total, is_exact = sum(number for number, _ in totals), all(exact for _, exact in totals)
+    if search.counted is not None and total > search.counted:
+        total, is_exact = search.counted, False
+    summarised = whole[0] if whole else lexical[0]
+    return Found(
+        tiers,
+        groups,
+        any(len(hits) >= search.windows[-1] for hits in (*words, *neighbours[-1])),
+        tuple(uncounted),
+        extra,
+        total,
+        is_exact,
+        any(item.get("timed_out") is True for item in responses),
+        _shards_header(search, (lexical, *semantic)),
+        {name: summarised[name] for name in ("aggregations", "suggest") if name in summarised},
+        next((item["pit_id"] for item in responses if "pit_id" in item), None),
+    )
+
+
+def _beside(
+    search: Fusible,
+    words: Sequence[Sequence[tuple[Document, float]]],
+    neighbours: Sequence[Sequence[Sequence[tuple[Document, float]]]],
+    totals: Sequence[tuple[int, bool]],
+) -> tuple[int, list[Document]]:
+    """Of the vector hits, how many the lexical query does not match, and those of which that is not known."""
+    extra, uncounted = 0, list[Document]()
+    for lexical, *semantic, (total, is_exact) in zip(words, *neighbours, totals, strict=True):
+        known = {document for document, _ in lexical}
+        others = {document: None for leg in semantic for document, _ in leg if document not in known}
+        if is_exact and total == len(lexical):
+            extra += len(others)
+        elif search.counted != 0:
+            uncounted += others
+    return extra, uncounted
+
+
+def _groups(search: Fusible, legs: Sequence[Sequence[Object]]) -> dict[Document, Json] | None:
+    """The value that each document is collapsed by: null, as for the cluster, if it has none. None: one has several."""
+    if search.group_field is None:
+        return {}
+    found: dict[Document, Json] = {}
+    for leg in legs:
+        for position, item in enumerate(leg):
+            for hit in _list(at(item, "hits", "hits")):
+                values, number = _list(at(hit, "fields", search.group_field)), at(hit, "_seq_no")
+                if len(values) > 1:
+                    return None
+                if isinstance(number, int):
+                    found[position, number] = values[0] if values else None
+    return found
+
+
+def read_page(
+    search: Fusible, responses: Sequence[Object], documents: Sequence[Document], uncounted: Sequence[Document]
+) -> tuple[dict[Document, Object], int] | Failed:
+    """The answer to `page_request`: the documents that are still there, and how many more the lexical query misses."""
+    for item in responses:
+        if "error" in item:
+            return _error(item)
+    positions = list(by_shard(documents))
+    fetched = {
+        (position, hit["_seq_no"]): hit
+        for position, item in zip(positions, responses, strict=False)
+        for hit in _list(_dict(item.get("hits")).get("hits"))
+        if isinstance(hit, dict) and isinstance(hit["_seq_no"], int)
+        if hit["_index"] == search.shards[position].index  # an alias may have moved on to another
+    }
+    matched = sum(_total(item)[0] for item in responses[len(positions) :])
+    return fetched, len(uncounted) - matched
+
+
+def compose(
+    search: Fusible,
+    found: Found,
+    hits: Sequence[tuple[Object, float]],
+    *,
+    extra: int,
+    max_score: float | None,
+    took: int,
+) -> Object:
+    """One answer; `extra` is how many vector hits the lexical query does not match."""
+    listed: Object = {"max_score": max_score, "hits": [_shown(search, hit, score) for hit, score in hits]}
+    if search.counted != 0:
+        total = found.total + extra
+        relation = "eq" if found.is_exact else "gte"
+        listed = {"total": total if search.totals_as_number else {"value": total, "relation": relation}, **listed}
+    elif search.totals_as_number:
+        listed = {"total": -1, **listed}
+    return {
+        **({} if found.pit is None else {"pit_id": found.pit}),
+        "took": took,
+        "timed_out": found.timed_out,
+        "_shards": found.shards_header,
+        "hits": listed,
+        **found.summaries,
+    }
+
+
+def _shown(search: Fusible, hit: Object, score: float) -> Object:
+    """A hit as the client asked for it, with its fused score."""
+    shown = {**hit, "_score": score}
+    if search.body.get("seq_no_primary_term") is not True:
+        del shown["_seq_no"], shown["_primary_term"]
+    return shown
+
+
+def _failure(
+    search: Fusible, lexical: Sequence[Object], semantic: Sequence[Sequence[Object]], whole: Sequence[Object]
+) -> Failed | None:
+    """The error that is the answer: a leg found no shard at work, or the client wants no partial results."""
+    takes_part = search.header.get("allow_partial_search_results") != "false"
+    for leg in (whole, lexical, *semantic):
+        errors = [item for item in leg if "error" in item]
+        if errors and (len(errors) == len(leg) or not takes_part):
+            return _error(errors[0])
+    return None
+
+
+def _error(item: Object) -> Failed:
+    status = item.get("status")
+    return Failed(status if isinstance(status, int) else 500, item)
+
+
+def _shards_header(search: Fusible, legs: Sequence[Sequence[Object]]) -> Object:
+    """`_shards` as of one search; a shard on which one leg failed has failed."""
+    if search.pit is not None:
+        return _shards_of_point(legs)
+    sums = {"total": 0, "successful": 0, "skipped": 0, "failed": 0}
+    failures: list[Json] = []
+    # A leg goes to the shards of one number in all indices, and then looks at one index: the first stands for all.
+    first_of: dict[int, int] = {}
+    for position, shard in enumerate(search.shards):
+        first_of.setdefault(shard.number, position)
+    for position in first_of.values():
+        counts, failed = max((_shards(leg[position]) for leg in legs), key=_failed)
+        for name in sums:
+            sums[name] += counts.get(name, 0)
+        failures += failed
+    return {**sums, **({"failures": failures} if failures else {})}
+
+
+def _shards_of_point(legs: Sequence[Sequence[Object]]) -> Object:
+    """The same where each leg goes to all shards, and looks at one: a shard's failure may be told several times."""
+    described = [_shards(item) for leg in legs for item in leg]
+    failures = {(str(at(f, "index")), str(at(f, "shard"))): f for _, failed in described for f in failed}
+    total, skipped = (max(counts.get(name, 0) for counts, _ in described) for name in ("total", "skipped"))
+    header: Object = {"total": total, "successful": total - len(failures), "skipped": skipped, "failed": len(failures)}
+    return {**header, **({"failures": list(failures.values())} if failures else {})}
+
+
+def _shards(item: Object) -> tuple[dict[str, int], list[Json]]:
+    if "error" in item:
+        failures = _list(_dict(item["error"]).get("failed_shards"))
+        count = max(1, len(failures))
+        return {"total": count, "failed": count}, failures
+    described = _dict(item.get("_shards"))
+    counts = {name: value for name, value in described.items() if isinstance(value, int)}
+    return counts, _list(described.get("failures"))
+
+
+def _failed(described: tuple[dict[str, int], list[Json]]) -> int:
+    return described[0].get("failed", 0)
+
+
+def _hits(position: int, item: Object) -> list[tuple[Document, float]]:
+    """The hits of a leg but those with a score that is no number: the cluster writes null for it, or `"Infinity"`."""
+    listed: Any = _list(_dict(item.get("hits")).get("hits"))  # as we asked for them: checked no further, being many
+    return [((position, hit["_seq_no"]), hit["_score"]) for hit in listed if isinstance(hit["_score"], float)]
+
+
+def _total(item: Object) -> tuple[int, bool]:
+    """How many hits there are, and whether that is all of them. A failed shard has none."""
+    total = _dict(_dict(item.get("hits")).get("total"))
+    value = total.get("value")
+    return (value, total.get("relation") == "eq") if isinstance(value, int) else (0, "error" in item)
+
+
+def _dict(value: Json) -> Object:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []

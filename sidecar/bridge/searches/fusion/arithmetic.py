@@ -1,0 +1,136 @@
+"""How the scores of two legs become one: the arithmetic of the neural-search plugin, number by number.
+
+Pure. Reckoned in float32, in the plugin's own order of operations, so that the cluster and the bridge agree on which of
+two near scores is the greater. Normalisation looks at what a sub-query has found on all shards together, reciprocal
+ranks at each shard alone.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+
+import numpy as np
+import orjson
+
+from sidecar.bridge.searches.rewrite.pipelines import RANK_CONSTANT
+from sidecar.model import Fusion
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Scores: TypeAlias = NDArray[np.float32]
+
+Key = TypeVar("Key", bound=Hashable)
+
+_FLOOR: Final = np.float32(0.001)  # for a hit that would come to nothing: a found document is more than a missing one
+_ONE: Final = np.float32(1)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardHits(Generic[Key]):
+    """What both sub-queries found on one shard, each best first: document and score."""
+
+    lexical: Sequence[tuple[Key, float]]
+    semantic: Sequence[tuple[Key, float]]
+
+
+def fuse(shards: Sequence[ShardHits[Key]], fusion: Fusion) -> list[tuple[Key, float]]:
+    """Every document found with its fused score, best first.
+
+    Equal scores keep the order of the shards; on one shard, that of the lexical leg and then of the vector leg. (The
+    cluster has there the order of a hash table of Lucene's document numbers, which no answer shows.)
+    """
+    documents = list(dict.fromkeys(key for shard in shards for key, _ in (*shard.lexical, *shard.semantic)))
+    row_of = {key: row for row, key in enumerate(documents)}
+    weights = np.array(fusion.weights, np.float32)
+    table = np.zeros((len(documents), 2), np.float32)
+    for leg, hits in enumerate(([s.lexical for s in shards], [s.semantic for s in shards])):
+        rows = [row_of[key] for found in hits for key, _ in found]
+        table[rows, leg] = _normalised(hits, fusion.technique)
+    fused = (
+        table.sum(axis=1, dtype=np.float32)
+        if fusion.technique == "rrf"
+        else _COMBINE[fusion.combination](table, weights)
+    )
+    order = np.argsort(-fused, kind="stable")
+    # Through orjson: the shortest decimals of a float32, as the cluster writes it.
+    scores: list[float] = orjson.loads(orjson.dumps(fused[order], option=orjson.OPT_SERIALIZE_NUMPY))
+    return [(documents[row], score) for row, score in zip(order.tolist(), scores, strict=True)]
+
+
+def _normalised(hits: Sequence[Sequence[tuple[Key, float]]], technique: str) -> "Scores":
+    """The scores of one sub-query's hits on all shards, made comparable with those of the other."""
+    if technique == "rrf":
+        return np.concatenate([np.zeros(0, np.float32), *(_reciprocal_ranks(len(found)) for found in hits)])
+    scores = np.array([score for found in hits for _, score in found], np.float32)
+    return _NORMALISE[technique](scores) if scores.size else scores
+
+
+def _reciprocal_ranks(count: int) -> "Scores":
+    # Ten decimals, then float32: as the plugin divides.
+    ranks: Scores = np.round(1 / np.arange(RANK_CONSTANT + 1, RANK_CONSTANT + 1 + count), 10).astype(np.float32)
+    return ranks
+
+
+def _min_max(scores: "Scores") -> "Scores":
+    low, high = scores.min(), scores.max()
+    if low == high:
+        return np.full_like(scores, _ONE)
+    normalised = (scores - low) / (high - low)
+    return np.where(normalised == 0, _FLOOR, normalised)
+
+
+def _l2(scores: "Scores") -> "Scores":
+    norm = np.sqrt(np.cumsum(scores * scores, dtype=np.float32)[-1])  # added up one by one, as Java does
+    return _ratio(scores, norm)
+
+
+def _z_score(scores: "Scores") -> "Scores":
+    wide = scores.astype(np.float64)
+    mean = np.float32(wide.mean())
+    deviation = np.float32(wide.std(ddof=1)) if scores.size > 1 else np.float32(0)
+    normalised = _ratio(scores - mean, deviation)
+    # A score that equals the mean gets the greatest raw score: so does the plugin, though hardly on purpose.
+    return np.where(scores == mean, scores.max(), np.where(normalised <= 0, _FLOOR, normalised))
+
+
+def _arithmetic_mean(table: "Scores", weights: "Scores") -> "Scores":
+    """A missing leg counts as a zero."""
+    return _ratio((table * weights).sum(axis=1, dtype=np.float32), weights.sum(dtype=np.float32))
+
+
+def _geometric_mean(table: "Scores", weights: "Scores") -> "Scores":
+    """A missing leg does not count."""
+    found = table > 0
+    logarithms = np.log(np.where(found, table, _ONE).astype(np.float64)) * weights
+    summed = (logarithms[:, 0].astype(np.float32) + logarithms[:, 1]).astype(np.float32)
+    weighing = _weights_of(found, weights)
+    means = np.exp(_ratio(summed, weighing).astype(np.float64)).astype(np.float32)
+    return np.where(weighing == 0, np.float32(0), means)
+
+
+def _harmonic_mean(table: "Scores", weights: "Scores") -> "Scores":
+    """A missing leg does not count."""
+    found = table > 0
+    harmonics: Scores = np.where(found, weights / np.where(found, table, _ONE), np.float32(0))
+    summed: Scores = harmonics.sum(axis=1, dtype=np.float32)
+    return _ratio(_weights_of(found, weights), summed)
+
+
+def _weights_of(found: "NDArray[np.bool_]", weights: "Scores") -> "Scores":
+    summed: Scores = np.where(found, weights, np.float32(0)).sum(axis=1, dtype=np.float32)
+    return summed
+
+
+def _ratio(above: "Scores", below: "Scores | np.float32") -> "Scores":
+    """The quotient; 0 where the divisor is."""
+    quotient: Scores = np.divide(above, below, out=np.zeros_like(above), where=below != 0)
+    return quotient
+
+
+_NORMALISE: Final[dict[str, Callable[["Scores"], "Scores"]]] = {"min_max": _min_max, "l2": _l2, "z_score": _z_score}
+_COMBINE: Final[dict[str, Callable[["Scores", "Scores"], "Scores"]]] = {
+    "arithmetic_mean": _arithmetic_mean,
+    "geometric_mean": _geometric_mean,
+    "harmonic_mean": _harmonic_mean,
+}

@@ -1,0 +1,154 @@
+"""What is sent for a search that the bridge fuses itself.
+
+Pure. There is one lexical and one vector leg for each shard, in one `_msearch`. So normalisation sees the same window
+of each shard as it would in the cluster, and a hit is known by its shard and `_seq_no`, which no other document there
+has. Legs carry no stored fields (those of a hit lie beside its vectors); the page alone is fetched, with the client's
+own options.
+
+Pages of a point in time must not move against each other, but a deeper page looks at a wider window, which shifts the
+normalised scores. So there the windows before it are asked for, too, each with a vector leg of its own (see `ranking`).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from sidecar.bridge.searches.fusion.request import FETCH_OPTIONS, LEG_OPTIONS, SUMMARIES, Document, Fusible, number_of
+from sidecar.bridge.searches.outcome import Object
+from sidecar.bridge.searches.rewrite.eligibility import holds_key
+from sidecar.jsontext import Json, at, dumps_quick
+
+
+def legs_request(search: Fusible) -> bytes:
+    """The body of the first `_msearch`: for each window the vector leg of each shard, then its lexical leg.
+
+    The vector legs take longest, so the cluster begins with them. With several shards, aggregations over all of them
+    come last.
+    """
+    lexical = dumps_quick(search.body["query"])
+    common: Object = {"_source": False, "stored_fields": "_none_", "seq_no_primary_term": True}
+    common |= _named(search.body, LEG_OPTIONS)
+    if search.group_field is not None:
+        common["docvalue_fields"] = [search.group_field]
+    counting: Json = True if search.counted is None else search.counted or False
+    first = {**common, "size": search.windows[-1], "track_total_hits": counting}
+    if len(search.shards) == 1:
+        first |= _summaries(search)
+    legs = [
+        (dumps_quick(_with_neighbours(search.knn, window)), {**common, "size": window, "track_total_hits": False})
+        for window in search.windows
+    ]
+    legs.append((lexical, first))
+    lines = [
+        line
+        for query, options in legs
+        for position in range(len(search.shards))
+        for line in _on_shard(search, position, options, query)
+    ]
+    if _has_summary_item(search):
+        whole: Object = {
+            "size": 0,
+            "track_total_hits": False,
+            **_summaries(search),
+            **_named(search.body, LEG_OPTIONS),
+            **_everywhere(search),
+        }
+        lines += [dumps_quick(search.header), _with_query(whole, lexical)]
+    return b"\n".join(lines) + b"\n"
+
+
+def page_request(search: Fusible, documents: Sequence[Document], uncounted: Sequence[Document]) -> bytes:
+    """The body of a further `_msearch`: the documents with the client's own options, shard by shard.
+
+    Then for each shard of `uncounted`, how many of its documents the lexical query matches.
+    """
+    lexical: Json = search.body["query"]
+    options: Object = {
+        **_named(search.body, FETCH_OPTIONS),
+        "seq_no_primary_term": True,
+        "track_total_hits": False,
+    }
+    if search.group_field is not None:
+        options["docvalue_fields"] = _with_field(search.body.get("docvalue_fields"), search.group_field)
+    lines: list[bytes] = []
+    for position, numbers in by_shard(documents).items():
+        # The client's filter again: should another index have taken the name, nothing that it excludes is shown.
+        query: Object = {"bool": {"filter": [{"terms": {"_seq_no": list(numbers)}}, *search.filters]}}
+        if _fetch_needs_query(search):
+            query = {"bool": {"filter": [query], "should": [lexical]}}
+        asked: Object = {**options, "size": len(numbers)}
+        lines += _on_shard(search, position, asked, dumps_quick(query), processors=search.processors)
+    for position, numbers in by_shard(uncounted).items():
+        query = {"bool": {"filter": [lexical, {"terms": {"_seq_no": list(numbers)}}]}}
+        lines += _on_shard(search, position, {"size": 0, "track_total_hits": True}, dumps_quick(query))
+    return b"\n".join(lines) + b"\n"
+
+
+def by_shard(documents: Iterable[Document]) -> dict[int, list[int]]:
+    """The `_seq_no`s of documents, by the position of their shard."""
+    grouped: dict[int, list[int]] = {}
+    for position, number in documents:
+        grouped.setdefault(position, []).append(number)
+    return grouped
+
+
+def _on_shard(
+    search: Fusible, position: int, options: Object, query: bytes, *, processors: tuple[Object, ...] | None = None
+) -> tuple[bytes, bytes]:
+    """A search of one shard, as header and body."""
+    number, index = search.shards[position].number, search.shards[position].index
+    siblings = sum(shard.index == index for shard in search.shards)
+    header, options = dict(search.header), {**options, **_everywhere(search, processors)}
+    if search.pit is None:
+        several = len(search.shards) > 1
+        header["preference"] = f"_shards:{number}|{search.preference}" if several else search.preference
+    elif siblings > 1:  # a point in time takes no preference, but as many slices as shards are the shards
+        options["slice"] = {"id": number, "max": siblings}
+    if siblings < len(search.shards):  # the index's name in the path instead would lose the filter of an alias
+        query = b'{"bool":{"must":[%s],"filter":[%s]}}' % (query, dumps_quick({"term": {"_index": index}}))
+    return dumps_quick(header), _with_query(options, query)
+
+
+def _everywhere(search: Fusible, processors: tuple[Object, ...] | None = None) -> Object:
+    """What every search of both phases has: the point in time, and a pipeline in place of the search's own."""
+    pipeline: Object = {"response_processors": list(processors)} if processors else {}
+    return {
+        **({} if search.pit is None else {"pit": search.pit}),
+        **({} if search.processors is None else {"search_pipeline": pipeline}),
+    }
+
+
+def _with_neighbours(knn: Object, window: int) -> Object:
+    """The vector leg with at least as many neighbours as the window has places."""
+    clause = knn["knn"]
+    if isinstance(clause, dict):
+        for field, options in clause.items():
+            if isinstance(options, dict):
+                return {"knn": {field: {**options, "k": max(number_of(options.get("k")), window)}}}
+    return knn
+
+
+def _with_field(named: Json, field: str) -> Json:
+    """What `docvalue_fields` names, and one field more; the cluster shows it with the groups of `collapse`."""
+    given = named if isinstance(named, list) else []
+    return given if any(field in (entry, at(entry, "field")) for entry in given) else [*given, field]
+
+
+def _with_query(options: Object, query: bytes) -> bytes:
+    """A search body; the query is written once for all shards, as its vector is long."""
+    return dumps_quick(options)[:-1] + b',"query":' + query + b"}"
+
+
+def _named(body: Object, names: Iterable[str]) -> Object:
+    return {name: body[name] for name in sorted(names) if name in body}
+
+
+def _summaries(search: Fusible) -> Object:
+    return _named(search.body, SUMMARIES)
+
+
+def _has_summary_item(search: Fusible) -> bool:
+    return len(search.shards) > 1 and bool(_summaries(search))
+
+
+def _fetch_needs_query(search: Fusible) -> bool:
+    """Whether a hit says how the query matched it: `highlight`, `matched_queries`."""
+    return "highlight" in search.body or holds_key(search.body["query"], "_name")

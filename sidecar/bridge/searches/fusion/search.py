@@ -1,0 +1,168 @@
+"""A search that the bridge fuses itself, to be read from top to bottom: legs, fusion, page, answer."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import urlencode
+
+from sidecar.bridge.bindings.indices import BoundIndex
+from sidecar.bridge.hidden_fields import hide_fields
+from sidecar.bridge.proxy.headers import Headers
+from sidecar.bridge.proxy.upstream import Upstream, read_answer
+from sidecar.bridge.searches.fusion.answer import Failed, Found, compose, read_legs, read_page
+from sidecar.bridge.searches.fusion.legs import legs_request, page_request
+from sidecar.bridge.searches.fusion.ranking import Candidates, Ranked, ranking
+from sidecar.bridge.searches.fusion.request import Document, Fusible, Shard, plan_legs, windows_to
+from sidecar.bridge.searches.outcome import Object
+from sidecar.bridge.searches.planner import Planned
+from sidecar.bridge.searches.rewrite.pipelines import page_processors
+from sidecar.bridge.searches.rewrite.plan import TextSearch, vector_leg
+from sidecar.jsontext import Json, loads, loads_exact
+from sidecar.model import Fusion
+
+# The answers are read here: they come uncompressed, as JSON, and have bodies of their own.
+_NOT_OURS: Final = frozenset({"accept", "accept-encoding", "content-encoding", "content-length", "content-type"})
+_RELAYED: Final = frozenset({"warning", "x-opaque-id"})
+_UNREADABLE: Final = 400  # as if the cluster had refused the legs: the client's own search is sent
+
+
+def fusible(planned: Planned, plan: TextSearch) -> Fusible:
+    """The planned search as `search_fused` takes it; our fields excluded from its hits."""
+    given = planned.asked.body or {}
+    url = {name: value for name, value in planned.asked.url.items() if name not in plan.consumed}
+    if not planned.asked.shows_source:
+        changed, excludes = hide_fields(given, url, planned.indices)
+        given = given if changed is None else changed
+        if excludes:
+            url["_source_excludes"] = ",".join([*filter(None, [url.get("_source_excludes")]), *excludes])
+    shards = (Shard(number, index.name) for index in planned.indices for number in range(index.shards))
+    first = plan
+    if "pit" in given or "collapse" in given:  # the ranking must not depend on the page
+        first = replace(plan, window=plan.search.window)
+    return plan_legs(
+        {**given, "query": plan.query},
+        vector_leg(first, planned.vectors[0]),
+        windows_to((first.window,), plan.window),
+        shards,
+        url,
+        token=f"s{secrets.token_hex(4)}",
+        processors=_processors(plan, planned.indices),
+    )
+
+
+def _processors(plan: TextSearch, indices: Sequence[BoundIndex]) -> tuple[Object, ...] | None:
+    """What the page runs through; None if there is no pipeline that would have to be replaced."""
+    if isinstance(plan.pipeline, dict):
+        return tuple(page_processors(plan.pipeline) or ())
+    return () if any(index.search_pipeline is not None for index in indices) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to a fused search, or the cluster's error."""
+
+    status: int
+    body: Json
+    headers: Headers
+
+
+async def search_fused(upstream: Upstream, path: str, headers: Headers, search: Fusible, fusion: Fusion) -> Answered:
+    """Answer a search of `path` (`…/_search` or `…/_msearch`, as the client wrote it) in the client's name.
+
+    A document that changes or goes between the phases is replaced by the next. Raises ClusterUnreachable.
+    """
+    started = time.perf_counter()
+    phases = _Phases(upstream, path, headers, search)
+    found = await _legs(phases, search)
+    while not isinstance(found, Failed):
+        ranked = ranking(found.tiers, fusion)
+        deeper = search.deeper() if found.is_cut and _lacks_groups(search, found, ranked) else None
+        if deeper is None:
+            break
+        search = deeper
+        found = await _legs(phases, search)
+    if isinstance(found, Failed):
+        return Answered(found.status, found.body, phases.relayed)
+    page = await _page(phases, search, found, ranked)
+    if isinstance(page, Failed):
+        return Answered(page.status, page.body, phases.relayed)
+    hits, unmatched = page
+    took = round((time.perf_counter() - started) * 1_000)
+    max_score = next(iter(ranked.values()), None)
+    body = compose(search, found, hits, extra=found.extra + unmatched, max_score=max_score, took=took)
+    return Answered(200, body, phases.relayed)
+
+
+async def _legs(phases: "_Phases", search: Fusible) -> Found | Failed:
+    responses = await phases.ask(legs_request(search))
+    return responses if isinstance(responses, Failed) else read_legs(search, responses)
+
+
+def _lacks_groups(search: Fusible, found: Found, ranked: Ranked) -> bool:
+    """Whether the page needs more groups than the candidates fall into; without `collapse` it takes what is there."""
+    return bool(found.groups) and len({found.groups[document] for document in ranked}) < search.start + search.size
+
+
+async def _page(
+    phases: "_Phases", search: Fusible, found: Found, ranked: Ranked
+) -> tuple[list[tuple[Object, float]], int] | Failed:
+    """The hits of the page and how many of the uncounted vector hits the lexical query misses."""
+    hits: dict[Document, Object] = {}
+    shown: set[tuple[Json, Json]] = set()
+    candidates, uncounted, unmatched = Candidates(ranked, found.groups), found.uncounted, 0
+    for document in candidates.take(search.start):
+        candidates.show(document)
+    wanted = candidates.take(search.size)
+    while uncounted or wanted:
+        responses = await phases.ask(page_request(search, wanted, uncounted), exact=True)
+        page = responses if isinstance(responses, Failed) else read_page(search, responses, wanted, uncounted)
+        if isinstance(page, Failed):
+            return page
+        fetched, more = page
+        unmatched += more
+        for document in wanted:
+            hit = fetched.get(document)
+            if hit is None:
+                continue
+            identity = (hit["_index"], hit["_id"]) if "_id" in hit else document
+            if identity not in shown:  # a document that changed between two fetches is there under both numbers
+                shown.add(identity)
+                hits[document] = hit
+                candidates.show(document)
+        wanted, uncounted = candidates.take(search.size - len(hits)), ()
+    return [(hits[document], score) for document, score in ranked.items() if document in hits], unmatched
+
+
+class _Phases:
+    """Sends each phase's `_msearch` where the client's search was to go."""
+
+    def __init__(self, upstream: Upstream, path: str, headers: Headers, search: Fusible) -> None:
+        self._upstream = upstream
+        query = f"?{urlencode(search.parameters)}" if search.parameters else ""
+        self._target = path.rstrip("/").rpartition("/")[0] + "/_msearch" + query
+        sent = [(name, value) for name, value in headers if name.lower() not in _NOT_OURS]
+        self._headers = [*sent, ("Content-Type", "application/x-ndjson")]
+        self.relayed: Headers = []
+
+    async def ask(self, body: bytes, *, exact: bool = False) -> list[Object] | Failed:
+        """The cluster's answers, one for each search. `exact`: the client will read the numbers in them."""
+        async with self._upstream.send("POST", self._target, self._headers, body) as response:
+            self.relayed = [(name, value) for name, value in response.headers.items() if name.lower() in _RELAYED]
+            text = await read_answer(response)
+        try:
+            parsed = _parse(text, exact=exact)
+        except ValueError:  # a document is nested deeper than we can read
+            return Failed(_UNREADABLE, None)
+        items = parsed.get("responses") if isinstance(parsed, dict) else None
+        if response.status != 200 or not isinstance(items, list):
+            return Failed(response.status, parsed)
+        return [item for item in items if isinstance(item, dict)]
+
+
+def _parse(text: bytes, *, exact: bool) -> Json:
+    try:
+        return loads_exact(text) if exact else loads(text)
+    except ValueError:  # not JSON that can be written again as it was
+        return loads(text)

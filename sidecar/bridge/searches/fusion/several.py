@@ -1,0 +1,74 @@
+"""Searches of one `_msearch` that the bridge fuses, several at the same time."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+from sidecar.bridge.proxy.headers import Headers
+from sidecar.bridge.proxy.upstream import Upstream
+from sidecar.bridge.searches.fusion.request import Fusible, number_of
+from sidecar.bridge.searches.fusion.search import Answered, fusible, search_fused
+from sidecar.bridge.searches.planner import Planned
+from sidecar.bridge.searches.rewrite.plan import TextSearch
+from sidecar.errors import ClusterUnreachable
+from sidecar.model import Fusion
+
+Result = TypeVar("Result")
+
+_AT_ONCE: Final = 4  # each is a request of twice as many searches as it has shards
+_LIMIT: Final = "max_concurrent_searches"
+
+
+def fusible_item(planned: Planned, plan: TextSearch, indices: str | None, url: Mapping[str, str]) -> Fusible:
+    """An item as `search_fused` takes it: with the indices that it names itself, and the limit of the whole request."""
+    search = fusible(planned, plan)
+    if indices is not None:  # in the header, as it came: a cluster may forbid that
+        search = replace(search, header={**search.header, "index": list(indices.split(","))})
+    return replace(search, parameters={**search.parameters, _LIMIT: url[_LIMIT]}) if _LIMIT in url else search
+
+
+@dataclass(frozen=True, slots=True)
+class Fusing:
+    """Where searches are sent, and as whom."""
+
+    upstream: Upstream
+    path: str  # `…/_msearch`, as the client wrote it
+    headers: Headers
+    at_once: int
+
+    async def beside(
+        self, searches: Mapping[int, tuple[Fusible, Fusion]], other: Coroutine[Any, Any, Result]
+    ) -> tuple[dict[int, Answered], Result]:
+        """The answers to searches, and what is done at the same time. Raises ClusterUnreachable."""
+        turn = asyncio.Semaphore(self.at_once)
+        async with asyncio.TaskGroup() as group:
+            rest = group.create_task(_attempted(other), name="the rest of an _msearch")
+            tasks = {
+                position: group.create_task(_attempted(self._fuse(*search, turn)), name="fused search")
+                for position, search in searches.items()
+            }
+        return {position: _result(task.result()) for position, task in tasks.items()}, _result(rest.result())
+
+    async def _fuse(self, search: Fusible, fusion: Fusion, turn: asyncio.Semaphore) -> Answered:
+        async with turn:
+            return await search_fused(self.upstream, self.path, self.headers, search, fusion)
+
+
+def at_once(url: Mapping[str, str]) -> int:
+    """How many searches the bridge fuses at the same time for one request."""
+    return min(number_of(url.get(_LIMIT)) or _AT_ONCE, _AT_ONCE)
+
+
+async def _attempted(work: Coroutine[Any, Any, Result]) -> Result | ClusterUnreachable:
+    """What comes of it; an error as a value, for out of a group of tasks it would come wrapped."""
+    try:
+        return await work
+    except ClusterUnreachable as error:
+        return error
+
+
+def _result(attempted: Result | ClusterUnreachable) -> Result:
+    if isinstance(attempted, ClusterUnreachable):
+        raise attempted
+    return attempted

@@ -1,0 +1,244 @@
+"""From a search as a client asks for it to what is sent: bind, plan, embed, rewrite; for `_search` and `_msearch`."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+import orjson
+from cachetools import TTLCache
+
+from sidecar.bridge.bindings.indices import BoundIndex
+from sidecar.bridge.bindings.lookup import Bindings, Credentials
+from sidecar.bridge.hidden_fields import hide_fields
+from sidecar.bridge.searches.outcome import Mode, Object, Reason
+from sidecar.bridge.searches.request_options import Wish
+from sidecar.bridge.searches.rewrite.companion import fits, wanted_companion
+from sidecar.bridge.searches.rewrite.neural import Vector
+from sidecar.bridge.searches.rewrite.plan import (
+    SearchPlan,
+    TextSearch,
+    Untouched,
+    in_bridge,
+    plan_search,
+    rewrite,
+    with_pipeline,
+)
+from sidecar.bridge.searches.rewrite.point_in_time import expression_of_point
+from sidecar.errors import EmbedderMisbehaved, ErrorKind, InvalidInput, SidecarError
+from sidecar.model import Binding, Role
+from sidecar.ports import Embedder, Lane
+from sidecar.provenance import well_formed
+from sidecar.telemetry import BRIDGE_QUERY_VECTORS, BRIDGE_SEARCHES, logger, series
+
+_log = logger("bridge")
+
+_EVERY_INDEX: Final = "_all"
+_UNBOUND: Final = Untouched(Mode.LEXICAL, Reason.UNBOUND)
+_UNKNOWN_HYBRID: Final = b"unknown query [hybrid]"  # the cluster has no neural-search
+# Document-level security puts every query of a user into a `bool`: these credentials only, and these indices.
+_WRAPPED_HYBRID: Final = b"hybrid query must be a top level query"
+_REMEMBER_S: Final = 300.0
+
+# The embedder has a cache, too, but the way there costs a third of a search. A vector belongs to its space for ever.
+_QUERIES_BYTES: Final = 16_777_216
+_QUERY_CHARACTERS: Final = 1_024  # of a query that may be asked again
+
+_FAILURES: Final = {
+    ErrorKind.OVERLOADED: Reason.EMBEDDER_BUSY,
+    ErrorKind.DEADLINE: Reason.EMBEDDER_DEADLINE,
+    ErrorKind.CONFLICT: Reason.SPACE,
+    ErrorKind.NOT_FOUND: Reason.SPACE,
+}
+
+
+_Text: TypeAlias = tuple[str, str, str]  # model version, space and text of a query
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A search as a client asks for it."""
+
+    body: Object | None  # None: not JSON that we read exactly
+    expression: str | None  # None: the request names no index
+    url: Mapping[str, str]
+    shows_source: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What becomes of it."""
+
+    asked: Asked
+    indices: tuple[BoundIndex, ...]
+    plan: SearchPlan
+    vectors: tuple[Vector, ...] = ()
+    refusal: InvalidInput | None = None  # it is not sent: the client must change it
+
+    def rewritten(self) -> tuple[Object | None, tuple[str, ...]]:
+        """The body to send (None: as it came), and the fields to exclude by URL."""
+        body, excludes = self.asked.body, tuple[str, ...]()
+        changed = None
+        if not self.asked.shows_source:
+            changed, excludes = hide_fields(body, self.asked.url, self.indices)
+        if body is not None and not isinstance(self.plan, Untouched):
+            changed = rewrite(changed or body, self.plan, self.vectors, self.indices)
+        return changed, excludes
+
+    def without_companion(self) -> "Planned":
+        """The same search on its own indices alone."""
+        return replace(self, plan=replace(self.plan, companion=None)) if isinstance(self.plan, TextSearch) else self
+
+    def in_bridge(self) -> "Planned":
+        """The same search for a cluster that does not know `hybrid`."""
+        if not isinstance(self.plan, TextSearch) or self.plan.mode is not Mode.HYBRID or self.asked.body is None:
+            return self
+        return replace(self, plan=in_bridge(self.plan, self.asked.body, self.asked.url, self.indices))
+
+    def as_lexical(self, reason: Reason) -> "Planned":
+        """The search as it came."""
+        return replace(self, plan=Untouched(Mode.LEXICAL, reason), vectors=())
+
+
+class Planning:
+    """Plans searches with the client's own credentials."""
+
+    def __init__(self, bindings: Bindings, embedder: Embedder, *, embed_timeout_s: float) -> None:
+        self._bindings = bindings
+        self._embedder = embedder
+        self._embed_timeout_s = embed_timeout_s
+        self._unknown: TTLCache[bytes, bool] = TTLCache(1, _REMEMBER_S)  # what this cluster's plugins do not offer
+        self._queries: TTLCache[_Text, bytes] = TTLCache(_QUERIES_BYTES, _REMEMBER_S, getsizeof=len)  # vectors as JSON
+
+    async def plan(self, asked: Asked, wish: Wish, credentials: Credentials) -> Planned:
+        """Decide what becomes of one search. Raises InvalidInput, ClusterUnreachable."""
+        expression = asked.expression or expression_of_point(asked.body)
+        indices = await self._bindings.of_search(expression or _EVERY_INDEX, asked.url, credentials)
+        wished = tuple(wish.applied_to(index) for index in indices)
+        plan = plan_search(asked.body, wished, wish.mode, asked.url, names_indices=expression is not None)
+        if plan == _UNBOUND and self._bindings.hides(expression or _EVERY_INDEX, asked.url, credentials):
+            plan = Untouched(Mode.LEXICAL, Reason.HIDDEN_BINDING)
+        if isinstance(plan, TextSearch) and wish.sets_depth:
+            plan = replace(plan, tells_depth=True)
+        if isinstance(plan, TextSearch) and plan.mode is Mode.HYBRID:
+            plan = await self._with_own_pipeline(plan, credentials)
+        if (
+            isinstance(plan, TextSearch)
+            and plan.mode is Mode.HYBRID
+            and plan.where == "cluster"
+            and asked.expression is not None
+        ):
+            plan = replace(plan, companion=await self._companion(plan, asked, indices, credentials))
+        planned = Planned(asked, indices, plan)
+        is_refused = _UNKNOWN_HYBRID in self._unknown or self._bindings.refuses_hybrid(
+            asked.expression or _EVERY_INDEX, credentials
+        )
+        return planned.in_bridge() if is_refused else planned
+
+    async def plan_item(self, asked: Asked, wish: Wish, credentials: Credentials) -> Planned:
+        """As `plan`, for one search of several: what is wrong with it must not harm the others."""
+        try:
+            return await self.plan(asked, wish, credentials)
+        except InvalidInput as error:
+            return Planned(asked, (), Untouched(Mode.REFUSED, Reason.REFUSED), refusal=error)
+
+    async def embed(self, planned: Sequence[Planned]) -> tuple[Planned, ...]:
+        """The same searches with their vectors, asked for all at once; lexical, and said so, if they cannot be had.
+
+        Raises errors of the embedder where the binding, or a client's `neural` clause, allows no lexical answer.
+        """
+        texts = dict.fromkeys(text for search in planned for text in _texts(search))
+        if not texts:
+            return tuple(planned)
+        try:
+            found = await self._vectors(texts)
+        except SidecarError as error:
+            if not all(_may_be_lexical(search.plan) for search in planned):
+                raise
+            _log.warning("a search is lexical only", action="search_lexical", error=str(error))
+            reason = _FAILURES.get(error.kind, Reason.EMBEDDER_UNAVAILABLE)
+            return tuple(s if isinstance(s.plan, Untouched) else s.as_lexical(reason) for s in planned)
+        return tuple(replace(s, vectors=tuple(found[text] for text in _texts(s))) for s in planned)
+
+    def refuse_companion(self, planned: Planned, credentials: Credentials) -> None:
+        """Remember for a while that these credentials cannot search the companion."""
+        if isinstance(planned.plan, TextSearch) and planned.plan.companion is not None:
+            self._bindings.refuse(planned.plan.companion, credentials)
+
+    def refused_hybrid(self, planned: Planned, answer: bytes, credentials: Credentials) -> Planned | None:
+        """The search for the bridge to fuse, if the cluster refused `hybrid` itself; that is remembered for a while."""
+        if _UNKNOWN_HYBRID in answer:
+            self._unknown[_UNKNOWN_HYBRID] = True
+        elif _WRAPPED_HYBRID in answer:
+            self._bindings.refuse_hybrid(planned.asked.expression or _EVERY_INDEX, credentials)
+        else:
+            return None
+        moved = planned.in_bridge()
+        return moved if isinstance(moved.plan, TextSearch) and moved.plan.where == "bridge" else None
+
+    async def _with_own_pipeline(self, plan: TextSearch, credentials: Credentials) -> SearchPlan:
+        if plan.pipeline is None:
+            return plan
+        definition = plan.pipeline
+        if isinstance(definition, str):
+            return with_pipeline(plan, await self._bindings.search_pipeline(definition, credentials))
+        return with_pipeline(plan, definition)
+
+    async def _companion(
+        self, plan: TextSearch, asked: Asked, indices: tuple[BoundIndex, ...], credentials: Credentials
+    ) -> str | None:
+        companion = wanted_companion(indices, asked.url)
+        # With a companion a search has no partial answers; a search with a time limit may want one.
+        is_limited = "timeout" in asked.url or "timeout" in (asked.body or {})
+        if companion is None or is_limited or asked.expression == _EVERY_INDEX:
+            return None
+        found = await self._bindings.of_search(companion, {}, credentials)
+        return companion if fits(found, indices[0], (plan.query, plan.knn_filter)) else None
+
+    async def _vectors(self, texts: Iterable[_Text]) -> dict[_Text, Vector]:
+        """A vector for each text; one call for all new texts of a model, one budget for all calls."""
+        deadline = asyncio.get_running_loop().time() + self._embed_timeout_s
+        found: dict[_Text, Vector] = {}
+        by_model: dict[tuple[str, str], list[str]] = {}
+        for wanted in texts:
+            known = self._queries.get(wanted)
+            if known is not None:
+                found[wanted] = orjson.loads(known)
+            else:
+                model, space, text = wanted
+                by_model.setdefault((model, space), []).append(text)
+        series(BRIDGE_QUERY_VECTORS, "bridge").inc(len(found))
+        for (model, space), new in by_model.items():
+            answer = await self._embedder.embed(
+                new,
+                Role.QUERY,
+                model=model,
+                expect_space=space,
+                lane=Lane.INTERACTIVE,
+                timeout_s=max(deadline - asyncio.get_running_loop().time(), 0.0),
+            )
+            series(BRIDGE_QUERY_VECTORS, "embedder").inc(len(new))
+            for position, text in enumerate(new):
+                vector = answer.vector(position)
+                if vector is None:
+                    raise EmbedderMisbehaved(answer.items[position].error or "a query has no vector")
+                # Through orjson: the shortest decimals of a float32, half as long as those of the same double.
+                written = orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY)
+                found[model, space, text] = orjson.loads(written)
+                if len(text) <= _QUERY_CHARACTERS:
+                    self._queries[model, space, text] = written
+        return found
+
+
+def count_search(plan: SearchPlan) -> None:
+    """Count a search by what becomes of it."""
+    series(BRIDGE_SEARCHES, plan.mode, plan.reason if isinstance(plan, Untouched) else "").inc()
+
+
+def _texts(planned: Planned) -> tuple[_Text, ...]:
+    pairs: tuple[tuple[Binding, str], ...] = () if isinstance(planned.plan, Untouched) else planned.plan.texts
+    return tuple((binding.model, binding.space, well_formed(text)) for binding, text in pairs)
+
+
+def _may_be_lexical(plan: SearchPlan) -> bool:
+    return isinstance(plan, Untouched) or (isinstance(plan, TextSearch) and plan.search.on_failure == "lexical")

@@ -1,0 +1,106 @@
+"""Which options of a search go with `hybrid`, seen on a real node; `docs/search.md` has the table with the reasons.
+
+Pure. An option that is not listed keeps a search as it is.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from sidecar.bridge.searches.outcome import Object, Reason
+from sidecar.bridge.searches.rewrite.point_in_time import shards_of_point
+from sidecar.jsontext import Json
+
+MAX_RESULT_WINDOW: Final = 10_000  # index.max_result_window, and the greatest k
+
+# What `?q=` is read with (RestActions.urlParamsToQueryBuilder); without `q` the cluster reads none of them.
+QUERY_PARAMETERS: Final = ("q", "df", "default_operator", "analyzer", "analyze_wildcard", "lenient")
+
+_MAX_DIGITS: Final = 10
+
+_URL_REASONS: Final = {"scroll": Reason.SCROLL, "sort": Reason.SORT}
+_URL_NEUTRAL: Final = frozenset(
+    {
+        "_source", "_source_includes", "_source_excludes", "allow_no_indices", "allow_partial_search_results",
+        "batched_reduce_size", "cancel_after_time_interval", "ccs_minimize_roundtrips", "docvalue_fields",
+        "error_trace", "expand_wildcards", "filter_path", "format", "from", "human", "ignore_unavailable",
+        "max_concurrent_shard_requests", "phase_took", "pre_filter_shard_size", "preference", "pretty",
+        "request_cache", "rest_total_hits_as_int", "routing", "search_pipeline", "seq_no_primary_term", "size", "stats",
+        "stored_fields", "timeout", "track_total_hits", "typed_keys", "version", *QUERY_PARAMETERS,
+    }
+)  # fmt: skip
+_BODY_REASONS: Final = {
+    "min_score": Reason.MIN_SCORE,
+    "search_after": Reason.SORT,
+}
+_BODY_NEUTRAL: Final = frozenset(
+    {
+        "_source", "aggregations", "aggs", "collapse", "docvalue_fields", "fields", "from", "highlight", "pit",
+        "post_filter", "query", "script_fields", "search_pipeline", "seq_no_primary_term", "size", "sort", "stats",
+        "stored_fields", "suggest", "timeout", "track_total_hits", "version",
+    }
+)  # fmt: skip
+_BY_SCORE: Final = ("_score", ["_score"], [{"_score": "desc"}], [{"_score": {"order": "desc"}}], {"_score": "desc"})
+
+
+def option_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
+    """Why these options do not go with `hybrid`; None if they do."""
+    if "q" not in url and not url.keys().isdisjoint(QUERY_PARAMETERS):
+        return Reason.OPTION  # the cluster refuses them
+    for name, value in url.items():
+        if name not in _URL_NEUTRAL and (name, value) != ("search_type", "query_then_fetch"):
+            return _URL_REASONS.get(name, Reason.OPTION)
+    for name in body:
+        if name not in _BODY_NEUTRAL:
+            return _BODY_REASONS.get(name, Reason.OPTION)
+    if "sort" in body and body["sort"] not in _BY_SCORE:
+        return Reason.SORT
+    if body.get("size") == 0 or url.get("size") == "0":
+        return Reason.SIZE_ZERO
+    if holds_key(body.get("query"), "inner_hits"):
+        return Reason.OPTION  # `hybrid` leaves them out of the answer
+    if "pit" in body and shards_of_point(body["pit"]) is None:
+        return Reason.OPTION  # of unknown indices
+    return None
+
+
+def cluster_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
+    """Why the cluster cannot fuse: a vector leg would change aggregations and exact totals, `collapse` is ignored."""
+    if "aggs" in body or "aggregations" in body:
+        return Reason.AGGREGATIONS
+    if body.get("track_total_hits") is True or url.get("track_total_hits") == "true":
+        return Reason.EXACT_TOTALS
+    return Reason.OPTION if "collapse" in body else None
+
+
+def window_of(body: Object, url: Mapping[str, str]) -> int | None:
+    """Give from + size, as the cluster will read them; None if they are not numbers that it would take."""
+    total = 0
+    for name, default in (("from", 0), ("size", 10)):
+        value = url.get(name, body.get(name, default))
+        if isinstance(value, str) and is_number(value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            return None
+        total += value
+    return total
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number that the cluster would take for an int; more digits are none to it, nor to Python."""
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+
+
+def query_of(body: Object, url: Mapping[str, str]) -> Json:
+    """The query that the cluster would run: `?q=`, read with its parameters, replaces the body's."""
+    if "q" not in url:
+        return body.get("query")
+    names = {"q": "query", "df": "default_field", "analyze_wildcard": "analyze_wildcard", "lenient": "lenient"}
+    options: Object = {names.get(name, name): url[name] for name in QUERY_PARAMETERS if name in url}
+    return {"query_string": options}
+
+
+def holds_key(node: Json, key: str) -> bool:
+    """Whether a member of this name stands anywhere in a value."""
+    if isinstance(node, dict):
+        return key in node or any(holds_key(value, key) for value in node.values())
+    return isinstance(node, list) and any(holds_key(element, key) for element in node)

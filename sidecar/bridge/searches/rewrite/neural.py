@@ -1,0 +1,93 @@
+"""The client's own `neural` clauses, anywhere in a search body: the texts that they name, and `knn` in their place.
+
+Pure. Anywhere means every query that a body may hold: `query` at any depth, `post_filter`, `rescore`, the filters of
+aggregations. A clause is ours if its field is bound.
+"""
+
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+from sidecar.bridge.bindings.indices import BoundIndex, bindings_of_field
+from sidecar.bridge.searches.outcome import Object
+from sidecar.errors import InvalidInput
+from sidecar.jsontext import Json
+from sidecar.model import MODEL_VERSION_ID, Binding
+
+Vector: TypeAlias = list[float]
+
+_MAX_K: Final = 10_000  # k-NN's own limit
+
+
+def neural_texts(node: Json, indices: tuple[BoundIndex, ...]) -> Iterator[tuple[Binding, str]]:
+    """The text of each `neural` clause on a bound field, at any depth, in the order in which `with_knn` meets them."""
+    if isinstance(node, list):
+        for element in node:
+            yield from neural_texts(element, indices)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            found = _neural_clause(value, indices) if key == "neural" else None
+            if found is not None:
+                yield found
+            yield from neural_texts(value, indices)
+
+
+def _neural_clause(spec: Json, indices: tuple[BoundIndex, ...]) -> tuple[Binding, str] | None:
+    if not isinstance(spec, dict) or len(spec) != 1:
+        return None
+    name, options = next(iter(spec.items()))
+    bindings = bindings_of_field(indices, name)
+    if not bindings or not isinstance(options, dict):
+        return None
+    if len(bindings) > 1:
+        models = ", ".join(binding.model for binding in bindings)
+        raise InvalidInput(f"neural.{name}", f"the indices searched hold vectors of several models: {models}")
+    if any(name in index.unseen for index in indices):
+        raise InvalidInput(f"neural.{name}", "its vectors are made from fields that these credentials may not read")
+    if "query_image" in options:
+        raise InvalidInput(f"neural.{name}.query_image", f"model [{bindings[0].model}] embeds text only")
+    text, model = options.get("query_text"), options.get("model_id")
+    if not isinstance(text, str) or not text:
+        raise InvalidInput(f"neural.{name}.query_text", "a text is required")
+    if "k" in options and not _is_k(options["k"]):
+        raise InvalidInput(f"neural.{name}.k", f"must be an integer from 1 to {_MAX_K}; got [{options['k']}]")
+    # Ids of ml-commons mean nothing here; one of ours must be the model of the binding.
+    if isinstance(model, str) and MODEL_VERSION_ID.fullmatch(model) and model != bindings[0].model:
+        raise InvalidInput(
+            f"neural.{name}.model_id", f"[{model}] is not the model of this field, [{bindings[0].model}]"
+        )
+    return bindings[0], text
+
+
+def _is_k(value: Json) -> bool:
+    """Whether the cluster takes it for a number of neighbours; it also reads numbers from strings."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return False
+    return number.is_integer() and 1 <= number <= _MAX_K
+
+
+def with_knn(node: Json, indices: tuple[BoundIndex, ...], vectors: Iterator[Vector]) -> Json:
+    if isinstance(node, list):
+        return [with_knn(element, indices, vectors) for element in node]
+    if not isinstance(node, dict):
+        return node
+    rewritten: Object = {}
+    for key, value in node.items():
+        if key == "neural" and isinstance(value, dict) and _neural_clause(value, indices) is not None:
+            vector = next(vectors)  # before the walk goes on inside, as in neural_texts
+            rewritten["knn"] = {name: _knn_options(with_knn(o, indices, vectors), vector) for name, o in value.items()}
+        else:
+            rewritten[key] = with_knn(value, indices, vectors)
+    return rewritten
+
+
+def _knn_options(options: Json, vector: Vector) -> Object:
+    kept = dict(options) if isinstance(options, dict) else {}
+    for name in ("query_text", "model_id"):
+        kept.pop(name, None)
+    if kept.keys().isdisjoint(("k", "min_score", "max_distance")):
+        kept["k"] = 10  # the default of `neural`; `knn` has none
+    return {"vector": list(vector), **kept}

@@ -1,0 +1,272 @@
+"""What becomes of a search body: `neural` -> `knn`, eligible text -> a hybrid of itself and `knn`, or nothing.
+
+Pure, in two steps: `plan_search` decides and names the texts to embed, `rewrite` puts the vectors in. Rewriting never
+widens what a client may see: its filters hold in both legs. Keys that we do not know keep a query as it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from sidecar.bridge.bindings.indices import BoundIndex, bindings_of_field
+from sidecar.bridge.searches.fusion.request import can_fuse
+from sidecar.bridge.searches.outcome import Mode, Object, Reason
+from sidecar.bridge.searches.rewrite.eligibility import (
+    MAX_RESULT_WINDOW,
+    QUERY_PARAMETERS,
+    cluster_reason,
+    option_reason,
+    query_of,
+    window_of,
+)
+from sidecar.bridge.searches.rewrite.intent import Intent
+from sidecar.bridge.searches.rewrite.neural import Vector, neural_texts, with_knn
+from sidecar.bridge.searches.rewrite.pipelines import (
+    NONE,
+    bridge_fusion,
+    default_pipeline,
+    fusing_pipeline,
+    has_normaliser,
+)
+from sidecar.jsontext import Json
+from sidecar.model import Binding, SearchBinding
+
+Where: TypeAlias = Literal["cluster", "bridge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Untouched:
+    """The search goes on as it came."""
+
+    mode: Mode
+    reason: Reason
+
+    @property
+    def note(self) -> str:
+        """For `X-Sidecar-Search`."""
+        return f"{self.mode}; reason={self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class TextSearch:
+    """A plain text query that gets a vector leg, or is replaced by it."""
+
+    mode: Mode
+    binding: Binding
+    search: SearchBinding
+    query: Json  # the lexical leg
+    text: str
+    knn_filter: Object | None
+    window: int
+    pipeline: str | Object | None = None  # the client's or the index's own; a name is to be resolved before `rewrite`
+    consumed: tuple[str, ...] = ()  # parameters of the URL that the rewritten body stands for
+    companion: str | None = None
+    where: Where = "cluster"  # where both legs are fused
+    tells_depth: bool = False  # whether the note says how many candidates are looked at
+
+    @property
+    def texts(self) -> tuple[tuple[Binding, str], ...]:
+        return ((self.binding, self.text),)
+
+    @property
+    def note(self) -> str:
+        depth = f"; k={self.k}; window={self.window}" if self.tells_depth else ""
+        if self.mode is Mode.SEMANTIC:
+            return f"semantic; model={self.binding.model}{depth}"
+        where = "cluster+companion" if self.companion else self.where
+        return f"hybrid; model={self.binding.model}; fusion={self._fusion}; where={where}{depth}"
+
+    @property
+    def k(self) -> int:
+        """Neighbours of the vector leg: with fewer than the window its last places would be the lexical leg's alone."""
+        return max(self.search.k, self.window)
+
+    @property
+    def _fusion(self) -> str:
+        if isinstance(self.pipeline, dict) and has_normaliser(self.pipeline):
+            return "own"
+        fusion = self.search.fusion
+        if fusion.technique == "rrf":
+            return "rrf"
+        combination = "" if fusion.combination == "arithmetic_mean" else f":{fusion.combination}"
+        lexical, semantic = fusion.weights
+        return f"{fusion.technique}{combination}({lexical:g},{semantic:g})"
+
+
+@dataclass(frozen=True, slots=True)
+class NeuralSearch:
+    """The client's own `neural` clauses become `knn` clauses."""
+
+    texts: tuple[tuple[Binding, str], ...]
+    mode: Mode = Mode.NEURAL
+
+    @property
+    def note(self) -> str:
+        models = dict.fromkeys(binding.model for binding, _ in self.texts)
+        return f"neural; model={','.join(models)}; clauses={len(self.texts)}"
+
+
+SearchPlan: TypeAlias = Untouched | TextSearch | NeuralSearch
+
+
+def plan_search(
+    body: Object | None,
+    indices: tuple[BoundIndex, ...],
+    wish: Mode | None,
+    url: Mapping[str, str],
+    *,
+    names_indices: bool = True,
+) -> SearchPlan:
+    """Decide what becomes of a search of these indices; `url` holds the decoded query parameters.
+
+    `names_indices`: whether the request names any, for else the cluster applies no index's default pipeline. Raises
+    InvalidInput for a `neural` clause that cannot be answered.
+    """
+    if not any(index.binding for index in indices):
+        return Untouched(Mode.LEXICAL, Reason.UNBOUND)
+    if body is None:
+        return Untouched(Mode.LEXICAL, Reason.NOT_UNDERSTOOD)
+    neural = tuple(neural_texts(body, indices))
+    if neural:
+        return NeuralSearch(neural)
+    if wish is Mode.LEXICAL:
+        return Untouched(Mode.LEXICAL, Reason.REQUEST)
+    return _plan_text(body, indices, wish, url, default_pipeline(indices) if names_indices else None)
+
+
+def _plan_text(
+    body: Object, indices: tuple[BoundIndex, ...], wish: Mode | None, url: Mapping[str, str], default: str | None
+) -> SearchPlan:
+    common = _common_search(indices)
+    if isinstance(common, Reason):
+        return Untouched(Mode.LEXICAL, common)
+    binding, search = common
+    mode = wish or Mode(search.mode)
+    if mode is Mode.LEXICAL:
+        return Untouched(Mode.LEXICAL, Reason.BINDING)
+    window = window_of(body, url)
+    reason = option_reason(body, url)
+    if reason is not None or window is None:
+        return Untouched(Mode.LEXICAL, reason or Reason.OPTION)
+    if window > MAX_RESULT_WINDOW:
+        return Untouched(Mode.LEXICAL, Reason.WINDOW)
+    way = _way_of_fusing(mode, search, body, url, indices=indices, default=default)
+    if isinstance(way, Reason):
+        return Untouched(Mode.LEXICAL, way)
+    where, pipeline = way
+    query = query_of(body, url)
+    intent = Intent(frozenset.intersection(*(index.text_fields[search.field] for index in indices)))
+    reason = intent.take(query)
+    if reason is not None or not intent.text:
+        return Untouched(Mode.LEXICAL, reason or intent.why_no_text)
+    if "post_filter" in body:  # it stays where it is; here it keeps unfit neighbours from filling the k
+        intent.filters.append(body["post_filter"])
+    names = (*QUERY_PARAMETERS, *(("search_pipeline",) if mode is Mode.HYBRID else ()))
+    consumed = tuple(name for name in names if name in url)
+    depth = max(search.window, window)
+    return TextSearch(
+        mode, binding, search, query, intent.text, intent.knn_filter, depth, pipeline, consumed, where=where
+    )
+
+
+def _way_of_fusing(
+    mode: Mode,
+    search: SearchBinding,
+    body: Object,
+    url: Mapping[str, str],
+    *,
+    indices: tuple[BoundIndex, ...],
+    default: str | None,
+) -> tuple[Where, str | Object | None] | Reason:
+    """Where both legs are fused, and the pipeline that the search would run through; a reason if neither place can."""
+    pipeline = _own_pipeline(body, url, default)
+    reason = cluster_reason(body, url)
+    # z_score came to the cluster with 3.0.
+    needs_bridge = search.where == "bridge" or reason is not None or search.fusion.technique == "z_score"
+    if isinstance(pipeline, Reason):
+        return pipeline
+    # Pages of a point in time hold still only here.
+    if mode is Mode.SEMANTIC or search.where == "cluster" or not (needs_bridge or "pit" in body):
+        return reason or ("cluster", pipeline)
+    if can_fuse(body, url, indices):
+        return "bridge", pipeline
+    return reason or (Reason.FUSION if needs_bridge else ("cluster", pipeline))
+
+
+def in_bridge(plan: TextSearch, body: Object, url: Mapping[str, str], indices: tuple[BoundIndex, ...]) -> SearchPlan:
+    """The plan for a cluster that turned out not to know `hybrid`."""
+    if plan.where == "bridge":
+        return plan
+    if plan.search.where != "auto" or not can_fuse(body, url, indices):
+        return Untouched(Mode.LEXICAL, Reason.FUSION)
+    moved = replace(plan, where="bridge", companion=None)
+    return moved if plan.pipeline is None else with_pipeline(moved, plan.pipeline)
+
+
+def _common_search(indices: tuple[BoundIndex, ...]) -> tuple[Binding, SearchBinding] | Reason:
+    """The one way in which all these indices are searched by meaning."""
+    searches = [index.binding.search if index.binding else None for index in indices]
+    first = searches[0]
+    if first is None and not any(searches):
+        return Reason.BINDING
+    if first is None or any(search is None or _asks(search) != _asks(first) for search in searches[1:]):
+        return Reason.MIXED_INDICES
+    bound = bindings_of_field(indices, first.field)
+    if len(bound) > 1:
+        return Reason.MIXED_INDICES
+    if not all(index.sees_all_sources for index in indices):
+        return Reason.HIDDEN_SOURCE
+    return bound[0], first
+
+
+def _asks(search: SearchBinding) -> SearchBinding:
+    return search.model_copy(update={"companion": None})  # it makes searches quicker, not different
+
+
+def _own_pipeline(body: Object, url: Mapping[str, str], default: str | None) -> str | Object | Reason | None:
+    """The pipeline that this search would run through: inline, by name, or the index's default."""
+    named = url.get("search_pipeline")
+    given = body.get("search_pipeline")
+    if isinstance(given, dict):
+        return given if named is None else Reason.SEARCH_PIPELINE  # both: the cluster refuses that in its own words
+    if given is not None and not isinstance(given, str):
+        return Reason.SEARCH_PIPELINE
+    found = named or given or default
+    return None if found == NONE else found
+
+
+def with_pipeline(plan: TextSearch, definition: Json) -> SearchPlan:
+    """The plan with its own pipeline's definition in place of the name, if that can be put together with ours."""
+    if not isinstance(definition, dict) or fusing_pipeline(plan.search.fusion, definition) is None:
+        return Untouched(Mode.LEXICAL, Reason.SEARCH_PIPELINE)
+    if plan.where == "cluster":
+        return replace(plan, pipeline=definition)
+    fusion = bridge_fusion(plan.search.fusion, definition)
+    if fusion is None:
+        return Untouched(Mode.LEXICAL, Reason.SEARCH_PIPELINE)
+    return replace(plan, pipeline=definition, search=plan.search.model_copy(update={"fusion": fusion}))
+
+
+def rewrite(
+    body: Object, plan: TextSearch | NeuralSearch, vectors: tuple[Vector, ...], indices: tuple[BoundIndex, ...]
+) -> Object:
+    """The body to send: `vectors` holds one vector for each of the plan's texts. `body` is not changed."""
+    if isinstance(plan, NeuralSearch):
+        rewritten = with_knn(body, indices, iter(vectors))
+        return rewritten if isinstance(rewritten, dict) else body
+    knn: Json = vector_leg(plan, vectors[0])
+    rest = {name: value for name, value in body.items() if name != "sort"}  # it was by score
+    if plan.mode is Mode.SEMANTIC:
+        return {**rest, "query": knn}
+    # On 2.19 `hybrid` takes no filter of its own: the lexical leg has the client's, the vector leg its copy.
+    hybrid: Json = {"queries": [plan.query, knn], "pagination_depth": plan.window}
+    own = plan.pipeline if isinstance(plan.pipeline, dict) else None
+    return {**rest, "query": {"hybrid": hybrid}, "search_pipeline": fusing_pipeline(plan.search.fusion, own)}
+
+
+def vector_leg(plan: TextSearch, vector: Vector) -> Object:
+    """The `knn` clause of a text search."""
+    options: Object = {"vector": list(vector), "k": plan.k}
+    if plan.knn_filter is not None:
+        options["filter"] = plan.knn_filter
+    return {"knn": {plan.binding.field: options}}

@@ -1,0 +1,26 @@
+"""The body of a search as an object that may be written again. Pure."""
+
+from typing import Final
+
+from sidecar.bridge.searches.outcome import Object
+from sidecar.jsontext import Json, loads_exact
+
+_MAX_DEPTH: Final = 200  # the query tree is walked by recursion; a deeper one is left to the cluster
+
+
+def parse_search(text: bytes | None) -> Object | None:
+    """A search as an object ({} if there is none); None if it is not one, or not JSON that we read exactly."""
+    if text is None:
+        return None
+    if not text.strip():
+        return {}
+    try:
+        parsed = loads_exact(text)
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) and not _is_deeper(parsed, _MAX_DEPTH) else None
+
+
+def _is_deeper(node: Json, levels: int) -> bool:
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return levels == 0 or any(_is_deeper(child, levels - 1) for child in inner)

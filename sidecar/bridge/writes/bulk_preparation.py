@@ -1,0 +1,93 @@
+"""What is to be sent of a bulk request: its operations planned, their texts embedded, vectors put into their bytes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.bridge.bindings.indices import added_fields
+from sidecar.bridge.proxy.spool import Spool
+from sidecar.bridge.writes.bulk_body import Item, Outbox, Place, SubBulk, load, parts
+from sidecar.bridge.writes.bulk_plan import Targets, apply_plans, plan_items
+from sidecar.bridge.writes.document_plan import Counts, DocumentPlan, Plan, Vectors
+from sidecar.bridge.writes.passages import Passages
+from sidecar.bridge.writes.update_plan import Key, Stored, UpdatePlan
+from sidecar.bridge.writes.update_source import hide_in_item
+from sidecar.threads import WEIGHT_OF_DOCUMENT, off_the_loop
+
+MAX_SUB_BULK_BYTES: Final = 8 * 1024 * 1024  # vectors make a body several times larger than the cluster would take
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Operations whose texts have been embedded."""
+
+    sub_bulks: Sequence[SubBulk]
+    refused: Mapping[int, bytes]  # answers to operations that are not sent, by position
+    guarded: frozenset[int]  # positions of updates that happen only to the document that was read
+    counts: Mapping[int, Counts]  # by position
+    changes: bool
+
+
+class Preparing:
+    """Prepares the operations of one bulk request, whose body is `text`, within the time that it has."""
+
+    def __init__(
+        self,
+        passages: Passages,
+        *,
+        targets: Targets,
+        text: Spool,
+        parameters: Mapping[str, str],
+        shows_source: bool,
+    ) -> None:
+        self._passages = passages
+        self._targets = targets
+        self._text = text
+        self._parameters = parameters
+        self._shows_source = shows_source
+        self._deadline = passages.deadline(parameters)
+
+    async def prepare(self, places: Sequence[Place], stored: Mapping[Key, Stored], lines: Spool) -> Prepared:
+        """Embed every text of these operations, some at a time, and write what is to be sent into `lines`.
+
+        Raises EmbedderOverloaded if a binding would rather have the write refused, and SpoolFull.
+        """
+        outbox, refused, changes, position = Outbox(lines.write, MAX_SUB_BULK_BYTES), dict[int, bytes](), False, 0
+        guarded, counts = set[int](), dict[int, Counts]()
+        pipeline = self._parameters.get("pipeline")
+        for part in parts(places, MAX_SUB_BULK_BYTES):
+            size = part[-1].end - part[0].start + WEIGHT_OF_DOCUMENT * len(part)
+            items, plans, hides = await off_the_loop(size, self.plan, part, stored)
+            vectors = await self.embed(plans)
+            send, refused_here, counted = await off_the_loop(size, apply_plans, items, plans, vectors, pipeline)
+            await off_the_loop(size, _put, outbox, send)
+            refused.update({position + number: answer for number, answer in refused_here.items()})
+            guarded.update(position + n for n, plan in enumerate(plans) if isinstance(plan, UpdatePlan) and plan.guard)
+            counts.update({position + number: count for number, count in counted.items()})
+            position += len(items)
+            changes = changes or hides or any(plan.changes for plan in plans)
+        return Prepared(outbox.sub_bulks(), refused, frozenset(guarded), counts, changes=changes)
+
+    def plan(
+        self, part: Sequence[Place], stored: Mapping[Key, Stored]
+    ) -> tuple[tuple[Item, ...], tuple[DocumentPlan | UpdatePlan, ...], bool]:
+        """Operations, their plans, and whether some show less of their documents than the client has asked for."""
+        items = load(part, self._text.read)
+        plans = plan_items(items, self._targets, stored)
+        if self._shows_source:
+            return items, plans, False
+        shown = tuple(map(self._hide, items))
+        return shown, plans, shown != items
+
+    async def embed(self, plans: Sequence[Plan]) -> Vectors:
+        """See `Passages.embed`."""
+        return await self._passages.embed(plans, self._deadline)
+
+    def _hide(self, item: Item) -> Item:
+        binding = self._targets[item.index].binding
+        return item if binding is None else hide_in_item(item, self._parameters, added_fields(binding))
+
+
+def _put(outbox: Outbox, items: Sequence[Item]) -> None:
+    for item in items:
+        outbox.add(item)

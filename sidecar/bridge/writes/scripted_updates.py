@@ -1,0 +1,97 @@
+"""Scripted updates of a bulk request, each as a request of its own: only then the guard sees what a script makes."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp import web
+
+from sidecar.bridge.proxy import headers as wire
+from sidecar.bridge.proxy import presentation
+from sidecar.bridge.proxy.errors import error_status
+from sidecar.bridge.proxy.upstream import Upstream, raw_headers, read_answer
+from sidecar.bridge.writes.bulk_answer import BulkAnswer, answer_of_part, failed, failed_item, is_noop, item_outcome
+from sidecar.bridge.writes.bulk_body import Item, Operation
+from sidecar.bridge.writes.single_update import (
+    Upsert,
+    as_bulk_item,
+    creation,
+    piped_upsert,
+    single_update,
+    without_upsert,
+)
+from sidecar.bridge.writes.update_plan import OUR_RETRIES
+from sidecar.errors import ClusterUnreachable
+
+_AT_A_TIME: Final = 32
+_NOT_FOUND: Final = 404
+_UNGUARDED: Final = (
+    "[scripted_upsert] together with a pipeline would store what no guard has seen; "
+    "leave the pipeline out, or send [upsert] without [scripted_upsert]"
+)
+
+
+class Scripts:
+    """Sends them in the client's name."""
+
+    def __init__(self, upstream: Upstream, request: web.BaseRequest, target: str) -> None:
+        self._upstream = upstream
+        self._request = request
+        self._path, _, query = target.partition("?")
+        self._query = wire.without_parameter(query, *presentation.PARAMETERS)
+        self._parameters = wire.parameters(query)
+
+    async def send(self, items: Sequence[Item]) -> list[bytes]:
+        """The answers, in order, as those of a bulk request."""
+        free = asyncio.Semaphore(_AT_A_TIME)
+
+        async def run(item: Item) -> bytes:
+            async with free:
+                try:
+                    return await self._run(item)
+                except ClusterUnreachable as error:
+                    return unanswered((item,), error).items
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run(item), name="scripted update") for item in items]
+        return [task.result() for task in tasks]
+
+    async def _run(self, item: Item) -> bytes:
+        upsert = piped_upsert(item, self._parameters)
+        if upsert is None:
+            return await self._update(item)
+        # First what needs the pipeline, then the script alone; somebody may create or delete the document meanwhile.
+        for _ in range(1 + OUR_RETRIES):
+            if upsert is Upsert.PLAIN:
+                created = await self._create(creation(item))
+                if not is_noop(created):
+                    return created
+            answer = await self._update(without_upsert(item))
+            if item_outcome(answer)[0] != _NOT_FOUND:
+                return answer
+            if upsert is Upsert.OF_SCRIPT:
+                return failed_item(item, 400, "illegal_argument_exception", _UNGUARDED)
+        return answer
+
+    async def _update(self, item: Item) -> bytes:
+        target, body = single_update(item, self._parameters)
+        status, answer = await self._ask("POST", target, body)
+        return as_bulk_item(item, status, answer)
+
+    async def _create(self, item: Item) -> bytes:
+        status, answer = await self._ask(self._request.method, f"{self._path}?{self._query}", item.render())
+        return answer_of_part((item,), status, answer).items
+
+    async def _ask(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
+        without = (*wire.READ_ANSWER, "content-type")
+        headers = wire.to_upstream(raw_headers(self._request), self._request.remote, without=without)
+        async with self._upstream.send(
+            method, target, [*headers, ("Content-Type", "application/json")], body
+        ) as response:
+            return response.status, await read_answer(response)
+
+
+def unanswered(operations: Sequence[Operation], error: ClusterUnreachable) -> BulkAnswer:
+    """The answer to what was sent and never answered: the client must find out, or try again."""
+    status, error_type = error_status(error)
+    return failed(operations, status, error_type, "the cluster broke off; whether this was written is not known")

@@ -1,0 +1,88 @@
+"""A scripted update of a bulk request as a request of its own, and its answer as that of a bulk item.
+
+Pure. Of a bulk update no pipeline sees what the script has made; a single update shows it to the guard.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import Enum, auto
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from sidecar.bridge.splice import members, splice
+from sidecar.bridge.writes.bulk_answer import failed_item
+from sidecar.bridge.writes.bulk_body import Action, Item, Operation, action_parameters
+from sidecar.bridge.writes.update_source import SOURCE_PARAMETERS
+from sidecar.jsontext import Json, dumps, loads
+
+_OF_THE_BULK: Final = ("refresh", "timeout", "wait_for_active_shards", "routing", "require_alias")
+_OF_THE_ITEM: Final = ("routing", "require_alias", "if_seq_no", "if_primary_term", "retry_on_conflict")
+
+
+class Upsert(Enum):
+    """What an update creates where there is no document."""
+
+    PLAIN = auto()
+    OF_SCRIPT = auto()  # what the script makes of it
+
+
+def single_update(item: Item, bulk_parameters: Mapping[str, str]) -> tuple[str, bytes]:
+    """Path and query, and body, of the single update that does what the item says."""
+    metadata = action_parameters(item)
+    parameters: dict[str, str] = {name: bulk_parameters[name] for name in _OF_THE_BULK if name in bulk_parameters}
+    parameters |= {name: _text(metadata[name]) for name in _OF_THE_ITEM if metadata.get(name) is not None}
+    source = item.source_line or b""
+    # In a bulk request the action line wins over the URL, and that over the body; in a single update the body wins.
+    if metadata.get("_source") is not None:
+        source = splice(source, {"_source": dumps(metadata["_source"])}, {"_source"})
+    elif shown := {name: bulk_parameters[name] for name in SOURCE_PARAMETERS if name in bulk_parameters}:
+        source = splice(source, {}, {"_source"})
+        parameters |= shown
+    path = f"/{quote(item.index, safe='')}/_update/{quote(item.id or '', safe='')}"
+    return (f"{path}?{urlencode(parameters)}" if parameters else path), source
+
+
+def piped_upsert(item: Item, bulk_parameters: Mapping[str, str]) -> Upsert | None:
+    """What the update creates where there is no document, if a pipeline is named for it: single updates take none."""
+    named = action_parameters(item).get("pipeline")
+    if named is None and "pipeline" not in bulk_parameters:
+        return None
+    try:
+        body = loads(item.source_line or b"")
+    except ValueError:
+        return None
+    if not isinstance(body, dict) or "upsert" not in body:
+        return None
+    return Upsert.OF_SCRIPT if body.get("scripted_upsert") in (True, "true") else Upsert.PLAIN
+
+
+def creation(item: Item) -> Item:
+    """Of a scripted update what happens where there is no document; where there is one, a `noop`."""
+    source = splice(item.source_line or b"", {"doc": b"{}"}, {"script", "scripted_upsert", "detect_noop"})
+    return replace(item, source_line=source)
+
+
+def without_upsert(item: Item) -> Item:
+    """Of a scripted update what happens to a document that is there."""
+    return replace(item, source_line=splice(item.source_line or b"", {}, {"upsert", "scripted_upsert"}))
+
+
+def as_bulk_item(operation: Operation, status: int, body: bytes) -> bytes:
+    """The answer to a single update as the item of a bulk answer."""
+    try:
+        answer = loads(body)
+    except ValueError:
+        answer = None
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if status < 300 and isinstance(answer, dict):
+        return b'{"update":' + splice(body.rstrip(), {"status": b"%d" % status}) + b"}"
+    if not isinstance(error, dict):
+        return failed_item(operation, status, "exception", "the cluster refused this update")
+    (member,) = [member for member in members(body) if member.key == "error"]
+    cause = splice(body[member.value_start : member.value_end], {}, {"root_cause"})
+    about = {"_index": error.get("index", operation.index), "_id": operation.id, "status": status}
+    return b'{"%b":' % Action.UPDATE.encode() + splice(dumps(about), {"error": cause}) + b"}"
+
+
+def _text(value: Json) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,66 @@
+"""What is stored now: documents read in real time, in the client's own name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from sidecar.bridge.writes.update_body import Position
+from sidecar.bridge.writes.update_plan import Key, Stored
+from sidecar.errors import ClusterUnreachable
+from sidecar.jsontext import Json
+from sidecar.ports import Cluster
+from sidecar.telemetry import logger
+
+_log = logger("bridge")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One document to read, and the top-level fields to read of it."""
+
+    index: str
+    id: str
+    routing: str | None
+    fields: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        return self.index, self.id
+
+
+async def read_stored(cluster: Cluster, reads: Sequence[Read], credentials: Mapping[str, str]) -> dict[Key, Stored]:
+    """The documents by index and id; one that could not be read is missing, one that does not exist is not."""
+    by_index: dict[str, list[Read]] = {}
+    for read in reads:
+        by_index.setdefault(read.index, []).append(read)
+    found: dict[Key, Stored] = {}
+    for index, wanted in by_index.items():
+        body: Json = {"docs": [_describe(read) for read in wanted]}
+        try:
+            reply = await cluster.call("POST", f"/{quote(index, safe='')}/_mget", body=body, headers=credentials)
+        except ClusterUnreachable as error:
+            _log.warning("documents could not be read", action="read_failed", index=index, error=str(error))
+            continue
+        answers = reply.body.get("docs") if reply.ok and isinstance(reply.body, dict) else None
+        if isinstance(answers, list) and len(answers) == len(wanted):
+            documents = {read.key: _stored(answer) for read, answer in zip(wanted, answers, strict=True)}
+            found |= {key: document for key, document in documents.items() if document is not None}
+        elif reply.status != 404:  # an index that a template will create
+            _log.warning("documents could not be read", action="read_failed", index=index, error=reply.reason)
+    return found
+
+
+def _describe(read: Read) -> dict[str, Json]:
+    routing: dict[str, Json] = {} if read.routing is None else {"routing": read.routing}
+    return {"_id": read.id, **routing, "_source": list(read.fields)}
+
+
+def _stored(answer: Json) -> Stored | None:
+    if not isinstance(answer, dict) or "error" in answer:
+        return None
+    if answer.get("found") is not True:
+        return Stored(None)
+    source, seq_no, term = answer.get("_source"), answer.get("_seq_no"), answer.get("_primary_term")
+    if not isinstance(source, dict) or not isinstance(seq_no, int) or not isinstance(term, int):
+        return None  # stored without its source: no update can be applied to it
+    return Stored(source, Position(seq_no, term))

@@ -1,0 +1,265 @@
+"""What an update needs: the text of the document that it makes, and how the write is guarded.
+
+Pure. A bulk update runs no ingest pipeline, so nothing in the cluster notices a text that changes under its vector. The
+bridge therefore merges `doc` into what is stored, as the cluster does, and lets the update happen only to the document
+that was read (`if_seq_no`). Where it cannot know the text, the vector goes and a mark says so.
+"""
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from sidecar.bridge.splice import members, replace_member, splice, splice_member
+from sidecar.bridge.writes.document_plan import (
+    UNTOUCHED,
+    Counts,
+    DocumentPlan,
+    Vectors,
+    Wanted,
+    apply_plan,
+    is_proven,
+    own_vector_refusal,
+    plan_fields,
+)
+from sidecar.bridge.writes.update_body import Document, Position, Update
+from sidecar.jsontext import dumps
+from sidecar.model import Binding, IndexBinding, Provenance, State
+from sidecar.provenance import provenance_hash, source_text
+
+Key: TypeAlias = tuple[str, str | None]  # concrete index, id
+
+OUR_RETRIES: Final = 5  # of conflicts that only our guard has caused, beyond those that the client asks for
+_UPSERTS: Final = frozenset({"doc_as_upsert", "upsert"})
+
+_UNKNOWN: Final = dumps({**dict.fromkeys(Provenance.model_fields), "state": State.PENDING})
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document as it was read: the part of its source that matters here; None: there is no such document."""
+
+    source: Document | None
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartialPlan:
+    """What happens to the `doc` of an update."""
+
+    wanted: tuple[Wanted, ...] = ()
+    own: tuple[Wanted, ...] = ()  # the client's own vectors, kept and marked as such
+    cleared: tuple[Binding, ...] = ()  # no text is left
+    stale: tuple[Binding, ...] = ()  # the text cannot be known: vector out, marked pending
+    refused: str | None = None
+
+    @property
+    def changes(self) -> bool:
+        return bool(self.wanted or self.own or self.cleared or self.stale or self.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatePlan:
+    """What happens to one update."""
+
+    doc: PartialPlan = PartialPlan()
+    created: DocumentPlan = UNTOUCHED
+    copies_doc: bool = False  # `doc_as_upsert` becomes an `upsert` of its own, beside a `doc` that is marked
+    takes_out: frozenset[str] = frozenset()  # members that the cluster refuses beside a guard
+    guard: Position | None = None  # ours: the document that the plan was made for
+    is_absent: bool = False  # nothing is stored: what is done to `doc` is only a precaution
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        return self.doc.wanted + self.created.wanted
+
+    @property
+    def refused(self) -> str | None:
+        return self.doc.refused or self.created.refused
+
+    @property
+    def changes(self) -> bool:
+        return self.doc.changes or self.created.changes or self.guard is not None
+
+
+def needs_read(update: Update, bound: IndexBinding) -> bool:
+    """Whether what is stored decides what is written."""
+    try:
+        return bool(_touched(update, bound)) or (
+            update.created is not None and plan_fields(update.created, bound).changes
+        )
+    except RecursionError:
+        return True
+
+
+def fields_to_read(bound: IndexBinding) -> tuple[str, ...]:
+    """The top-level fields that hold the texts, the vectors and their provenance."""
+    names = {
+        name: None
+        for binding in bound.fields.values()
+        for name in (*(path.partition(".")[0] for path in binding.source), binding.field, binding.meta_field)
+    }
+    return tuple(names)
+
+
+def plan_update(
+    update: Update, stored: Stored | None, bound: IndexBinding, unseen: frozenset[str] = frozenset()
+) -> UpdatePlan:
+    """The plan of an update, given what is stored; None: that could not be read, or others are always quicker.
+
+    `unseen`: the vector fields whose sources the client may not all see, so that what was read may be less than what
+    is stored.
+    """
+    touched = _touched(update, bound)
+    try:
+        return _plan(update, touched, stored, bound, unseen)
+    except RecursionError:  # nested deeper than we can read, though perhaps not deeper than the cluster can
+        return UpdatePlan(PartialPlan(stale=touched))
+
+
+def _plan(
+    update: Update,
+    touched: tuple[Binding, ...],
+    stored: Stored | None,
+    bound: IndexBinding,
+    unseen: frozenset[str],
+) -> UpdatePlan:
+    if stored is None or stored.source is None:
+        return _plan_absent(update, touched, bound, is_absent=stored is not None)
+    if update.doc is None or not touched:
+        return UpdatePlan()
+    if update.guard is not None and update.guard != stored.position:
+        return UpdatePlan(PartialPlan(stale=touched))  # a conflict, unless the document changes once more
+    plan = _plan_merged(update.doc, stored.source, touched, unseen)
+    if update.guard is not None:
+        return UpdatePlan(plan)
+    return UpdatePlan(plan, takes_out=_UPSERTS, guard=stored.position)
+
+
+def _plan_absent(update: Update, touched: tuple[Binding, ...], bound: IndexBinding, *, is_absent: bool) -> UpdatePlan:
+    # `doc` is marked although there is nothing to update: somebody may create it before the update arrives.
+    plan = PartialPlan(stale=touched)
+    if update.created is None:
+        return UpdatePlan(plan, is_absent=is_absent)
+    created = plan_fields(update.created, bound)
+    copies = update.is_doc_as_upsert and bool(touched)
+    return UpdatePlan(plan, created, copies, _UPSERTS if copies else frozenset(), is_absent=is_absent)
+
+
+def _plan_merged(doc: Document, source: Document, touched: tuple[Binding, ...], unseen: frozenset[str]) -> PartialPlan:
+    wanted: list[Wanted] = []
+    own: list[Wanted] = []
+    cleared: list[Binding] = []
+    stale: list[Binding] = []
+    merged = merge(source, doc)
+    for binding in touched:
+        field, text = binding.field, source_text(merged, binding)
+        brings_own = doc.get(field) is not None and doc[field] != source.get(field) and binding.meta_field not in doc
+        if field in unseen or _is_doubtful(source, binding):
+            stale.append(binding)
+        elif not text:
+            if merged.get(field) is not None or merged.get(binding.meta_field) is not None:
+                cleared.append(binding)
+        elif brings_own and binding.write.client_vector == "reject":
+            return PartialPlan(refused=own_vector_refusal(binding))
+        elif brings_own and binding.write.client_vector == "keep":
+            own.append(Wanted(binding, text))
+        elif brings_own or _has_dotted_meta(doc, binding) or not is_proven(merged, binding, text):
+            wanted.append(Wanted(binding, text, replaces=True))
+    return PartialPlan(tuple(wanted), tuple(own), tuple(cleared), tuple(stale))
+
+
+def merge(source: Document, changes: Document) -> Document:
+    """A stored document after a partial update, as the cluster merges: objects deep, everything else replaced."""
+    merged = dict(source)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def apply_update(source: bytes, plan: UpdatePlan, vectors: Vectors) -> tuple[bytes, Counts]:
+    """The body of the update with what the plan adds to it, spliced into the client's own bytes."""
+    spans = {member.key: source[member.value_start : member.value_end] for member in members(source)}
+    counts = Counts()
+    created = spans["doc" if plan.copies_doc else "upsert"] if plan.created.changes or plan.copies_doc else None
+    if created is not None:
+        created, counts = apply_plan(created, plan.created, vectors)
+    if plan.doc.changes:
+        added, done = _doc_members(plan.doc, vectors)
+        source = splice_member(source, "doc", added, _replaced(spans["doc"], plan.doc))
+        counts += Counts() if plan.is_absent else done
+    if created is not None and not plan.copies_doc:
+        return replace_member(source, "upsert", created), counts
+    gone = plan.takes_out & spans.keys()
+    upsert = {} if created is None else {"upsert": created}
+    return (splice(source, upsert, gone) if gone or upsert else source), counts
+
+
+def guard_action(action_line: bytes, guard: Position) -> bytes:
+    """The action line of a bulk update that happens only to the document that was read."""
+    added = {"if_seq_no": b"%d" % guard.seq_no, "if_primary_term": b"%d" % guard.primary_term}
+    return splice_member(action_line, "update", added, {"retry_on_conflict"})
+
+
+def guarded_query(guard: Position) -> dict[str, int]:
+    """The parameters of a single update that happens only to the document that was read."""
+    return {"if_seq_no": guard.seq_no, "if_primary_term": guard.primary_term}
+
+
+def is_lost_race(status: int) -> bool:
+    """Whether a guarded update found another document than the one that was read, or none any more."""
+    return status in (404, 409)
+
+
+def _doc_members(plan: PartialPlan, vectors: Vectors) -> tuple[dict[str, bytes], Counts]:
+    added: dict[str, bytes] = {}
+    counts = Counts(pending=len(plan.stale))
+    for binding in plan.cleared:
+        added |= {binding.field: b"null", binding.meta_field: b"null"}
+    for binding in plan.stale:
+        added |= {binding.field: b"null", binding.meta_field: _UNKNOWN}
+    for one in plan.own:
+        kept = Provenance(hash=provenance_hash(one.text, one.binding), state=State.CLIENT)
+        added[one.binding.meta_field] = _overwriting(kept)
+    for one in plan.wanted:
+        vector, found, count = vectors.find(one)
+        added |= {one.binding.field: vector or b"null", one.binding.meta_field: _overwriting(found)}
+        counts += count
+    return added, counts
+
+
+def _overwriting(provenance: Provenance) -> bytes:
+    """As JSON with all members: an update merges objects, and what an older provenance holds must not stay."""
+    return dumps(provenance.model_dump(mode="json"))
+
+
+def _replaced(doc: bytes, plan: PartialPlan) -> frozenset[str]:
+    """The members of `doc` that make place; a client's own vector stays."""
+    names = {one.binding.meta_field for one in plan.own}
+    for binding in (*(one.binding for one in plan.wanted), *plan.cleared, *plan.stale):
+        names |= {binding.field, binding.meta_field}
+    dotted = tuple(f"{name}." for name in names)
+    return frozenset(names | {member.key for member in members(doc) if member.key.startswith(dotted)})
+
+
+def _touched(update: Update, bound: IndexBinding) -> tuple[Binding, ...]:
+    """The vector fields whose text, vector or provenance `doc` may change."""
+    doc = update.doc
+    return () if doc is None else tuple(b for b in bound.fields.values() if _touches(doc, b))
+
+
+def _touches(doc: Document, binding: Binding) -> bool:
+    """Whether a partial document has a key on the way to a source, the vector or its provenance."""
+    paths = (*binding.source, binding.field, binding.meta_field)
+    return any(key == path or path.startswith(f"{key}.") or key.startswith(f"{path}.") for key in doc for path in paths)
+
+
+def _has_dotted_meta(doc: Document, binding: Binding) -> bool:
+    """A dotted key would be indexed as a second provenance, which nothing checks."""
+    return any(key.startswith(f"{binding.meta_field}.") for key in doc)
+
+
+def _is_doubtful(source: Document, binding: Binding) -> bool:
+    """Whether what was read is not what its provenance speaks of: the cluster may have masked it for this client."""
+    meta = source.get(binding.meta_field)
+    told = meta.get("hash") if isinstance(meta, dict) else None
+    return bool(told) and told != provenance_hash(source_text(source, binding), binding)

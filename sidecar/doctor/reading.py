@@ -1,0 +1,196 @@
+"""What `sidecar doctor` reads: from the cluster, the embedding server and the bridge. It writes nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import quote
+
+from sidecar.bridge.searches.rewrite.pipelines import fusing_pipeline
+from sidecar.doctor.findings import Subject
+from sidecar.doctor.indices import IndexFacts, Surroundings, examine_index, examine_unbound
+from sidecar.doctor.parts import (
+    TemplateFacts,
+    examine_bridge,
+    examine_cluster,
+    examine_embedder,
+    examine_template,
+    unreachable,
+)
+from sidecar.errors import ClusterRefused, InvalidInput, SidecarError
+from sidecar.jsontext import Json, at
+from sidecar.model import Binding, Fusion, IndexBinding, ModelVersion, State
+from sidecar.ports import Cluster
+from sidecar.rpc.client import EmbedderClient
+from sidecar.templates import naming
+from sidecar.templates.apply import list_templates, read_installed
+from sidecar.templates.auditing import companion_binding, drift, overruled_by, parts_of, template_for
+from sidecar.templates.companion import identity
+from sidecar.templates.installed import Installed, Summary
+
+Progress = Callable[[int, int], None]  # so many indices are examined, of so many
+Known = Mapping[tuple[str, str], ModelVersion]
+
+_CHECKED_OPEN: Final = {"expand_wildcards": "open,hidden"}
+_LISTED: Final = "*.mappings._meta,*.settings.index.uuid"  # the latter of every index, bound or not
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderSeen:
+    """The embedding server, and the model versions that it serves by id; None if it did not say."""
+
+    subject: Subject
+    served: Mapping[str, ModelVersion] | None = None
+
+
+async def see_embedder(address: str, client: EmbedderClient) -> EmbedderSeen:
+    """Ask the embedding server for its health and models."""
+    try:
+        served = await client.models()
+        subject = examine_embedder(address, served, is_healthy=await client.healthy())
+    except SidecarError as error:
+        return EmbedderSeen(unreachable("embedder", address, str(error), "sidecar embedder, or set bridge.embedder"))
+    return EmbedderSeen(subject, {one.version.id: one.version for one in served})
+
+
+async def see_cluster(url: str, cluster: Cluster) -> Subject:
+    """Ask the cluster who it is. Raises ClusterRefused."""
+    try:
+        info = await _ask(cluster, "GET", "/")
+    except SidecarError as error:
+        return unreachable("cluster", url, str(error), "check cluster.url, and that the cluster runs")
+    return examine_cluster(url, info, await _ask(cluster, "GET", "/_nodes/plugins"))
+
+
+async def see_bridge(url: str, bridge: Cluster, cluster: Cluster) -> Subject:
+    """Ask a bridge how it is, and which cluster it stands in front of."""
+    try:
+        state = await _ask(bridge, "GET", "/_plugins/_sidecar")
+        uuid = at(await _ask(bridge, "GET", "/"), "cluster_uuid")
+    except SidecarError as error:
+        return unreachable("bridge", url, str(error), "sidecar bridge, or give --bridge its URL")
+    return examine_bridge(url, state, uuid, at(await _ask(cluster, "GET", "/"), "cluster_uuid"))
+
+
+async def see_indices(
+    cluster: Cluster,
+    names: Sequence[str],
+    served: Mapping[str, ModelVersion] | None,
+    known: Known,
+    progress: Progress,
+) -> tuple[Subject, ...]:
+    """Examine the bound indices that the names stand for (without names, all), and the templates behind them.
+
+    Indices that are not bound are named if a template would bind them, were they made now. `known`: model versions that
+    templates can be compiled for, by id and space. Raises InvalidInput for names that stand for nothing of the kind,
+    ClusterRefused, ClusterUnreachable.
+    """
+    installed = await read_installed(cluster)
+    path = "/" + quote(",".join(names) or "_all", safe=",*")
+    listed = await _ask(cluster, "GET", path, {**_CHECKED_OPEN, "filter_path": _LISTED})
+    described = listed.items() if isinstance(listed, dict) else ()
+    bound = [name for name, one in described if at(one, "mappings", "_meta", "sidecar") and not identity(one)]
+    unbound = {
+        name: template
+        for name, one in described
+        if at(one, "mappings", "_meta", "sidecar") is None and (template := template_for(name, installed))
+    }
+    if names and not bound and not unbound:
+        raise InvalidInput("INDEX", f"[{','.join(names)}] stands for no index that is bound")
+    around = _surroundings(installed, served)
+    templates = [
+        examine_template(_template(summary, installed, known), served)
+        for summary in await list_templates(cluster)
+        if not names or summary.template in unbound.values() or not set(bound).isdisjoint(summary.indices)
+    ]
+    indices = [examine_unbound(name, template) for name, template in sorted(unbound.items())]
+    for number, name in enumerate(sorted(bound)):
+        progress(number, len(bound))
+        facts = await _index(cluster, name)
+        indices += [] if facts is None else [examine_index(facts, around)]
+    return (*templates, *indices)
+
+
+def _surroundings(installed: Installed, served: Mapping[str, ModelVersion] | None) -> Surroundings:
+    def of(kind: str) -> dict[str, Json]:
+        found = installed.documents.items()
+        return {path.removeprefix(kind): body for path, body in found if path.startswith(kind)}
+
+    return Surroundings(
+        served,
+        of(naming.INGEST_PIPELINE),
+        {
+            name: not isinstance(body, dict) or fusing_pipeline(Fusion(), body) is None
+            for name, body in of(naming.SEARCH_PIPELINE).items()
+        },
+        {
+            path.removeprefix("/"): companion_binding(body)
+            for path, body in installed.documents.items()
+            if naming.is_companion(path) and identity(body)
+        },
+    )
+
+
+def _template(summary: Summary, installed: Installed, known: Known) -> TemplateFacts:
+    about = f"{summary.field} of {', '.join(summary.source)}, {summary.model}; {', '.join(summary.index_patterns)}"
+    facts = TemplateFacts(summary.template, about, overruled_by=overruled_by(summary, installed))
+    try:
+        binding = parts_of(summary, installed).binding
+        version = known.get((binding.model, binding.space))
+        changed = () if version is None else drift(summary, installed, version)
+    except InvalidInput as error:
+        return replace(facts, problem=str(error))
+    return replace(facts, binding=binding, drift=changed)
+
+
+async def _index(cluster: Cluster, name: str) -> IndexFacts | None:
+    """What there is to know of an index; None if it is gone meanwhile."""
+    path = f"/{quote(name, safe='')}"
+    reply = await cluster.call("GET", path)
+    if not reply.ok:
+        return None
+    described = at(reply.body, name)
+    facts = IndexFacts(name, at(described, "mappings"), at(described, "settings"))
+    try:
+        bound = IndexBinding.from_meta(at(described, "mappings", "_meta"))
+    except InvalidInput:
+        bound = None
+    if bound is None:
+        return facts
+    counting: Json = {
+        "size": 0,
+        "track_total_hits": True,
+        "aggs": {name: {"filters": {"filters": _unready(one)}} for name, one in bound.fields.items()},
+    }
+    # Not through the index's own search pipeline, which is examined, too.
+    reply = await cluster.call("POST", f"{path}/_search", params={"search_pipeline": "_none"}, body=counting)
+    if not reply.ok:
+        return facts
+    total = at(reply.body, "hits", "total", "value")
+    counts = {name: at(reply.body, "aggregations", name, "buckets") for name in bound.fields}
+    return replace(
+        facts,
+        documents=total if isinstance(total, int) else None,
+        pending={name: _count(found, "pending") for name, found in counts.items()},
+        unmarked={name: _count(found, "unmarked") for name, found in counts.items()},
+    )
+
+
+def _unready(binding: Binding) -> dict[str, Json]:
+    state = f"{binding.meta_field}.state"
+    has_text: list[Json] = [{"exists": {"field": path}} for path in binding.source]
+    return {
+        "pending": {"term": {state: State.PENDING}},
+        "unmarked": {"bool": {"should": has_text, "minimum_should_match": 1, "must_not": {"exists": {"field": state}}}},
+    }
+
+
+def _count(buckets: Json, name: str) -> int:
+    found = at(buckets, name, "doc_count")
+    return found if isinstance(found, int) else 0
+
+
+async def _ask(cluster: Cluster, method: str, path: str, params: Mapping[str, str] | None = None) -> Json:
+    reply = await cluster.call(method, path, params=params)
+    if not reply.ok:
+        raise ClusterRefused(f"{method} {path}", reply.status, reply.reason)
+    return reply.body

@@ -1,0 +1,226 @@
+"""The HTTP face of the service: the embeddings API of OpenAI, and what an orchestrator and Prometheus ask."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, TypeVar
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from sidecar.config import EmbedderSettings, split_address
+from sidecar.embedding.front.openai import (
+    Asked,
+    ErrorAnswer,
+    TimedOut,
+    answer,
+    described,
+    error_answer,
+    full_id,
+    parse,
+    plain_error,
+    timeout_s,
+    token_texts,
+)
+from sidecar.embedding.front.tokens import REFUSAL, Gate
+from sidecar.embedding.inflight import Held
+from sidecar.embedding.request_ids import HEADER, from_headers
+from sidecar.embedding.service import EmbeddingService, State
+from sidecar.embedding.statuses import Fault, NotServing
+from sidecar.errors import BodyTooLarge, ConfigurationError, ErrorKind, SidecarError
+from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, exposition, logger, series
+
+_API: Final = "/v1/"
+_LIMIT_SETTING: Final = "embedder.max_message_bytes"
+_REQUEST_ID: Final = web.RequestKey("request_id", str)
+_CLOSE_TIMEOUT_S: Final = 1.0  # for answers that are being written; what is in work has been waited for before
+_SMALL_BYTES: Final = 64 * 1024  # what is parsed or written in less than the hand-over to a thread and back costs
+
+T = TypeVar("T")
+
+_log = logger("embedding.http")
+
+
+@asynccontextmanager
+async def serve_http(
+    settings: EmbedderSettings, service: EmbeddingService, *, gate: Gate | None, tls: ssl.SSLContext | None
+) -> AsyncIterator[str]:
+    """Serve the API and the probes; the value is the address with the real port.
+
+    The probes and /metrics ask for no token. Raises ConfigurationError if the port cannot be bound.
+    """
+    app = web.Application(middlewares=[_identified, _counting, _answering(gate)])
+    app.add_routes([*_probes(service), *_api(service, settings.max_message_bytes)])
+    # A caller that hangs up is cancelled: what nobody waits for leaves the queue.
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSE_TIMEOUT_S)
+    await runner.setup()
+    try:
+        yield await _start(runner, settings.http_listen, tls)
+    finally:
+        await runner.cleanup()
+
+
+def _probes(service: EmbeddingService) -> list[web.RouteDef]:
+    async def livez(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return web.Response(text=f"{service.state}\n", status=200 if service.state is State.SERVING else 503)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        body, content_type = exposition()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    return [web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)]
+
+
+def _api(service: EmbeddingService, max_body_bytes: int) -> list[web.RouteDef]:
+    async def embeddings(request: web.Request) -> web.Response:
+        timeout = timeout_s(request.headers.get("X-Sidecar-Timeout-Ms"))
+        with service.inflight.hold(_declared(request, max_body_bytes)) as held:
+            try:
+                async with asyncio.timeout(timeout) as deadline:
+                    return await embedded(request, held, deadline.when())
+            except TimeoutError as error:
+                if timeout is None:
+                    raise
+                raise TimedOut(timeout) from error
+
+    async def embedded(request: web.Request, held: Held, deadline: float | None) -> web.Response:
+        body = await _body(request, held, max_body_bytes)
+        asked = await _offloaded(partial(parse, body, request.headers.get("X-Sidecar-Lane")), len(body))
+        model = full_id(asked.model, _loaded(service))
+        wanted = asked.request(model, await _texts(service, asked, model))
+        remaining_s = None if deadline is None else deadline - asyncio.get_running_loop().time()
+        with service.tracing.called_by(request.headers.items()):
+            reply = await service.embed(wanted, remaining_s)
+        size = len(reply.items) * reply.dimension * 4
+        return _json(await _offloaded(partial(answer, reply, as_base64=asked.as_base64), size))
+
+    async def models(_request: web.Request) -> web.Response:
+        return _json(orjson.dumps({"object": "list", "data": [described(info) for info in service.models().models]}))
+
+    async def model(request: web.Request) -> web.Response:
+        name = full_id(request.match_info["model"], _loaded(service))
+        return _json(orjson.dumps(described(service.model(name))))
+
+    return [
+        web.post("/v1/embeddings", embeddings),
+        web.get("/v1/models", models),
+        web.get("/v1/models/{model}", model),
+    ]
+
+
+async def _texts(service: EmbeddingService, asked: Asked, model: str) -> tuple[str, ...]:
+    if not asked.token_ids:
+        return asked.texts
+    return token_texts(await service.texts_of(model, asked.token_ids), model)
+
+
+def _loaded(service: EmbeddingService) -> tuple[str, ...]:
+    if service.state is State.LOADING:
+        raise NotServing(service.state)
+    return tuple(info.model for info in service.models().models)
+
+
+def _declared(request: web.Request, limit: int) -> int:
+    """The length that the head tells of the body; 0 if it comes in chunks. Raises BodyTooLarge."""
+    declared = request.content_length or 0
+    if declared > limit:
+        raise BodyTooLarge(limit, _LIMIT_SETTING)
+    return declared
+
+
+async def _body(request: web.Request, held: Held, limit: int) -> bytes:
+    """Raises BodyTooLarge, EmbedderOverloaded: in chunks, or unpacked, a body is longer than the head tells."""
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        body += piece
+        if len(body) > limit:
+            raise BodyTooLarge(limit, _LIMIT_SETTING)
+        held.grow_to(len(body))
+    return bytes(body)
+
+
+async def _offloaded(work: Callable[[], T], size: int) -> T:
+    """Do it here if it is small, else in a thread: a bulk answer must not hold up a query on the loop."""
+    return work() if size <= _SMALL_BYTES else await asyncio.to_thread(work)
+
+
+def _answering(gate: Gate | None) -> Middleware:
+    """Let in who may come in, and give every error the shape that OpenAI's clients read."""
+
+    @web.middleware
+    async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
+        protected = request.path.startswith(_API)
+        if gate is not None and protected and not gate.lets_in(request.headers.get("Authorization", "")):
+            return _error(plain_error(401, REFUSAL, headers={"WWW-Authenticate": "Bearer"}))
+        try:
+            return await handler(request)
+        except SidecarError as error:
+            series(EMBEDDER_ERRORS, "request", error.kind).inc()
+            _log.info(
+                "refused a request",
+                action="request_refused",
+                kind=error.kind,
+                reason=str(error),
+                request_id=request[_REQUEST_ID],
+            )
+            return _error(error_answer(error))
+        except web.HTTPException as error:
+            headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+            problem = f"{error.reason}: {request.method} {request.path}"
+            return _error(plain_error(error.status, problem, headers=headers))
+        except Exception:  # noqa: BLE001 - the edge: the log gets the traceback, the caller an answer
+            series(EMBEDDER_ERRORS, "request", ErrorKind.INTERNAL).inc()
+            _log.exception(
+                "a request failed", action="request_failed", path=request.path, request_id=request[_REQUEST_ID]
+            )
+            return _error(error_answer(Fault()))
+
+    return answering
+
+
+@web.middleware
+async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request the id that it came with, or one of its own, and tell it with the answer."""
+    request[_REQUEST_ID] = from_headers(request.headers.items())
+    response = await handler(request)
+    response.headers[HEADER] = request[_REQUEST_ID]
+    return response
+
+
+@web.middleware
+async def _counting(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Count the requests of the API by their status."""
+    status = "cancelled"
+    try:
+        response = await handler(request)
+        status = str(response.status)
+        return response
+    finally:
+        if request.path.startswith(_API):
+            series(EMBEDDER_REQUESTS, "http", status).inc()
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")
+
+
+def _error(error: ErrorAnswer) -> web.Response:
+    return web.Response(status=error.status, body=error.body, headers=error.headers, content_type="application/json")
+
+
+async def _start(runner: web.AppRunner, listen: str, tls: ssl.SSLContext | None) -> str:
+    host, port = split_address(listen)
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    except OSError as error:
+        raise ConfigurationError(
+            f"embedder.http_listen: cannot listen on {listen}: {os.strerror(error.errno or 0)}"
+        ) from error
+    return f"{listen.rpartition(':')[0]}:{runner.addresses[0][1]}"

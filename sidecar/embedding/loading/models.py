@@ -1,0 +1,152 @@
+"""Model versions from the store: opened and verified, and tested once something computes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from importlib import resources
+from importlib.resources.abc import Traversable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.embedding.backends import AUTO, BUILT, choose_backend, parse_model
+from sidecar.embedding.backends.computing import Computing
+from sidecar.embedding.loading.cpus import has_vnni
+from sidecar.embedding.loading.memory import Load, available_bytes, check_memory, weight_bytes
+from sidecar.embedding.loading.selftest import REFERENCES_FILE, check, probe_texts
+from sidecar.embedding.text.tokenizer import TextTokenizer
+from sidecar.errors import ConfigurationError, InvalidInput
+from sidecar.jsontext import canonical
+from sidecar.model import ModelVersion
+from sidecar.models.store import ModelStore
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedModel:
+    """A model version whose files have been verified, and what it will be loaded from."""
+
+    version: ModelVersion
+    backend: str
+    tokenizer: TextTokenizer
+    folder: Path  # the model's own, or that of the artifact
+    weight_bytes: int
+    references: NDArray[np.float32] | None
+    pad_id: int = 0  # of the artifact
+    build: str = ""  # hash of the artifact's files: another build computes other bits; "": the model's own files
+
+    @property
+    def load(self) -> dict[str, Any]:
+        """What the process that computes must know of it, but the threads."""
+        return {
+            "backend": self.backend,
+            "folder": str(self.folder),
+            "max_tokens": self.version.max_tokens,
+            "pad_id": self.pad_id,
+        }
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model version, ready to compute."""
+
+    version: ModelVersion
+    backend: Computing
+    tokenizer: TextTokenizer
+    build: str = ""
+
+    @cached_property
+    def space(self) -> str:
+        """The space fingerprint, asked for by every request."""
+        return self.version.space
+
+    @property
+    def computed_by(self) -> str:
+        """What vectors in the cache were computed by."""
+        return f"{self.backend.name}/{self.build}"
+
+
+def open_models(specs: Sequence[str], store: ModelStore, *, memory_bytes: int = 0) -> tuple[OpenedModel, ...]:
+    """Find and verify what each `MODEL` or `MODEL/BACKEND` is loaded from; blocking, a fraction of a second.
+
+    All of them must fit into `memory_bytes`, or with 0 into what is free. Raises ModelNotFound, InvalidInput,
+    ConfigurationError.
+    """
+    opened = tuple(_open(spec, store) for spec in specs)
+    ids = [one.version.id for one in opened]
+    twice = sorted({version_id for version_id in ids if ids.count(version_id) > 1})
+    if twice:
+        raise InvalidInput("model", f"{', '.join(twice)} is named twice")
+    loads = [Load(one.version.id, one.backend, one.weight_bytes) for one in opened]
+    check_memory(loads, available_bytes(memory_bytes))
+    return opened
+
+
+def _open(spec: str, store: ModelStore) -> OpenedModel:
+    name, backend = parse_model(spec)
+    version, folder = store.open(name)
+    if backend == AUTO:
+        built = store.artifacts.built(version) if find_spec("openvino") else ()
+        backend = choose_backend(built, has_vnni=has_vnni())
+    tokenizer = TextTokenizer.from_json((folder / "tokenizer.json").read_bytes(), version.max_tokens)
+    if backend not in BUILT:
+        return OpenedModel(
+            version, backend, tokenizer, folder, weight_bytes(folder, version.weights), _references(version, store)
+        )
+    artifact = store.artifacts.open(version, backend)
+    return OpenedModel(
+        version,
+        backend,
+        tokenizer,
+        artifact.folder,
+        weight_bytes(artifact.folder, artifact.manifest.files),
+        references=_read_references(artifact.folder / REFERENCES_FILE),
+        pad_id=artifact.manifest.pad_id,
+        build=sha256(canonical(artifact.manifest.files)).hexdigest(),
+    )
+
+
+async def self_test(
+    version: ModelVersion, backend: Computing, tokenizer: TextTokenizer, references: NDArray[np.float32] | None
+) -> None:
+    """Embed the probes and compare them with their references; without any, only the dimension.
+
+    It also spares the first caller the lazy initialisation of the libraries. Raises ConfigurationError.
+    """
+    *others, longest = (text.ids for text in tokenizer.encode(probe_texts(version)))
+    # The longest goes alone: padded to its length the others would cost half a second more.
+    outcomes = [await backend.compute(others), await backend.compute([longest])]
+    failures = [why for outcome in outcomes for why in outcome.failures.values()]
+    if failures:
+        who = f"self-test of model [{version.id}] on back end [{backend.name}]"
+        raise ConfigurationError(f"{who} failed: {failures[0]}")
+    pooled = np.concatenate([outcome.pooled for outcome in outcomes])
+    if references is not None:
+        check(version, backend.name, pooled, references)
+    elif pooled.shape[1] != version.dimension:
+        raise ConfigurationError(
+            f"model [{version.id}] has dimension {version.dimension}, but {backend.name} computes {pooled.shape[1]}"
+        )
+
+
+def _references(version: ModelVersion, store: ModelStore) -> NDArray[np.float32] | None:
+    """Those that are shipped, else those of any artifact: every build keeps what torch computed in float32."""
+    if (shipped := shipped_references(version)) is not None:
+        return shipped
+    built = store.artifacts.shared_file(version, REFERENCES_FILE)
+    return _read_references(built) if built else None
+
+
+def shipped_references(version: ModelVersion) -> NDArray[np.float32] | None:
+    """The references that come with this release; None: it has none of this version."""
+    file = resources.files(__package__).joinpath("references", f"{version.id}.npy")
+    return _read_references(file) if file.is_file() else None
+
+
+def _read_references(file: Traversable) -> NDArray[np.float32]:
+    with file.open("rb") as opened:
+        references: NDArray[np.float32] = np.load(opened, allow_pickle=False)
+    return references

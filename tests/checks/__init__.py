@@ -1,0 +1,1 @@
+"""Rules of this project that no other tool checks: `python -m tests.checks`, part of `make check`."""

@@ -1,0 +1,162 @@
+"""Searches that the bridge fuses, in every form in which they may come: several at once, in pipelines, at one point."""
+
+from typing import Any
+
+import pytest
+
+from tests.cluster.bridge.searches.fusion.test_search_options import AGGREGATIONS, NOTE, QUERY, filled, set_search
+from tests.cluster.bridges import Papers
+from tests.support.http import Answer, ndjson
+
+__all__ = ["filled"]
+
+FAILING = {"t": {"terms": {"field": "title"}}}  # no doc values: it parses, and fails on every shard
+VECTORS = {"normalization-processor": {"combination": {"technique": "arithmetic_mean", "parameters": {"weights": [0.1, 0.9]}}}}  # fmt: skip
+OWN = {
+    "request_processors": [{"neural_query_enricher": {"default_model_id": "some"}}],
+    "phase_results_processors": [VECTORS],
+    "response_processors": [{"hybrid_score_explanation": {}}],
+}
+RERANKING = {"response_processors": [{"rerank": {"by_field": {"target_field": "year"}}}]}
+
+
+def untimed(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name not in ("took", "status")}
+
+
+def note(answer: Answer) -> str:
+    return answer.headers["X-Sidecar-Search"]
+
+
+async def test_each_item_of_an_msearch_is_answered_as_a_search_of_its_own(filled: Papers) -> None:
+    searches = [
+        ({}, {"query": QUERY, "aggs": AGGREGATIONS}),
+        ({"index": filled.index}, {"query": QUERY}),
+        ({"index": [filled.index]}, {"query": QUERY, "track_total_hits": True, "size": 1}),
+        ({}, {"query": {"term": {"year": 2003}}}),
+        ({}, {"query": QUERY, "collapse": {"field": "year"}, "_source": ["year"]}),
+    ]
+    lines = ndjson(*(line for search in searches for line in search))
+    several = await filled.bridge("POST", f"/{filled.index}/_msearch?max_concurrent_searches=2", lines)
+    alone = [await filled.bridge("POST", f"/{filled.index}/_search", body) for _, body in searches]
+    direct = await filled.direct("POST", f"/{filled.index}/_msearch", lines)
+
+    assert note(several) == "msearch; hybrid=4; lexical=1"
+    assert [untimed(item) for item in several.json["responses"]] == [untimed(answer.json) for answer in alone]
+    assert [item["status"] for item in several.json["responses"]] == [200] * 5
+    assert list(several.json) == list(direct.json)
+
+
+async def test_an_msearch_is_presented_as_the_client_wants_it(filled: Papers) -> None:
+    lines = ndjson({}, {"query": QUERY, "aggs": AGGREGATIONS, "size": 1}, {}, {"query": {"term": {"year": 2001}}})
+    answer = await filled.bridge("POST", f"/{filled.index}/_msearch?pretty&filter_path=responses.hits.hits._id", lines)
+    alone = await filled.bridge(
+        "POST", f"/{filled.index}/_search?filter_path=hits.hits._id", {"query": QUERY, "aggs": AGGREGATIONS, "size": 1}
+    )
+
+    assert answer.json == {"responses": [{"hits": {"hits": [{"_id": "2"}]}}, {"hits": {"hits": [{"_id": "1"}]}}]}
+    assert answer.body.startswith(b'{\n  "responses" : [\n    {\n')
+    assert (note(alone), alone.json) == (NOTE + "bridge", {"hits": {"hits": [{"_id": "2"}]}})
+
+
+@pytest.mark.parametrize("beside", [[], [({}, {"query": {"term": {"year": 2003}}})]], ids=["alone", "beside another"])
+async def test_an_item_that_fails_gets_the_clusters_own_error(filled: Papers, beside: list[Any]) -> None:
+    searches = [({}, {"query": QUERY, "aggs": FAILING}), *beside, ({}, {"query": QUERY, "aggs": AGGREGATIONS})]
+    lines = ndjson(*(line for search in searches for line in search))
+    through = await filled.bridge("POST", f"/{filled.index}/_msearch", lines)
+    direct = await filled.direct("POST", f"/{filled.index}/_msearch", lines)
+
+    assert note(through) == f"msearch; hybrid=1; lexical={1 + len(beside)}"
+    assert through.json["responses"][0] == direct.json["responses"][0]
+    assert through.json["responses"][0]["status"] == 400
+
+
+async def test_an_msearch_that_the_cluster_refuses_is_refused_whole(filled: Papers) -> None:
+    lines = ndjson({}, {"query": QUERY, "aggs": AGGREGATIONS}, {}, {"query": {"nothing": {}}})
+    path = f"/{filled.index}/_msearch"
+    for query in ("", "?max_concurrent_searches=none"):
+        through = await filled.bridge("POST", path + query, lines)
+        direct = await filled.direct("POST", path + query, lines)
+
+        assert (through.status, through.json) == (direct.status, direct.json) == (400, direct.json)
+
+
+async def test_a_pipeline_is_kept_where_the_bridge_fuses(filled: Papers, unique: str) -> None:
+    path = f"/{filled.index}/_search"
+    body = {"query": QUERY, "aggs": AGGREGATIONS}
+    assert (await filled.direct("PUT", f"/_search/pipeline/{unique}-own", OWN)).status == 200
+    cluster = await filled.bridge("POST", path, {"query": QUERY, "search_pipeline": OWN})
+    named = await filled.bridge("POST", f"{path}?search_pipeline={unique}-own", body)
+    inline = await filled.bridge("POST", path, {**body, "search_pipeline": OWN})
+    setting = {"index.search.default_pipeline": f"{unique}-own"}
+    assert (await filled.bridge("PUT", f"/{filled.index}/_settings", setting)).status == 200
+    default = await filled.bridge("POST", path, body)
+
+    own = NOTE.replace("min_max(0.5,0.5)", "own") + "bridge"
+    assert (note(named), note(inline), note(default)) == (own, own, own)
+    scores = {hit["_id"]: hit["_score"] for hit in cluster.json["hits"]["hits"]}
+    for answer in (named, inline, default):
+        assert {h["_id"]: h["_score"] for h in answer.json["hits"]["hits"]} == pytest.approx(scores, abs=1e-5)
+    await filled.direct("PUT", f"/{filled.index}/_settings", {"index.search.default_pipeline": "_none"})
+    await filled.direct("DELETE", f"/_search/pipeline/{unique}-own")
+
+
+async def test_a_default_pipeline_that_is_switched_off_runs_for_no_leg(filled: Papers, unique: str) -> None:
+    path = f"/{filled.index}/_search"
+    body = {"query": QUERY, "aggs": AGGREGATIONS, "_source": False}  # which the pipeline could not rerank
+    plain = await filled.bridge("POST", path, body)
+    assert (await filled.direct("PUT", f"/_search/pipeline/{unique}-own", RERANKING)).status == 200
+    setting = {"index.search.default_pipeline": f"{unique}-own"}
+    assert (await filled.bridge("PUT", f"/{filled.index}/_settings", setting)).status == 200
+    off = await filled.bridge("POST", f"{path}?search_pipeline=_none", body)
+    on = await filled.bridge("POST", path, {**body, "_source": True})
+
+    assert (note(off), untimed(off.json)) == (NOTE + "bridge", untimed(plain.json))
+    assert note(on) == "lexical; reason=search_pipeline"
+    await filled.direct("PUT", f"/{filled.index}/_settings", {"index.search.default_pipeline": "_none"})
+    await filled.direct("DELETE", f"/_search/pipeline/{unique}-own")
+
+
+@pytest.mark.parametrize(("where", "noted"), [("auto", "bridge"), ("cluster", "cluster")])
+async def test_a_point_in_time_is_searched_by_meaning(filled: Papers, where: str, noted: str) -> None:
+    await set_search(filled, where=where)
+    made = await filled.bridge("POST", f"/{filled.index}/_search/point_in_time?keep_alive=1m")
+    pit = {"id": made.json["pit_id"]}
+    before = await filled.bridge("POST", f"/{filled.index}/_search", {"query": QUERY})
+    assert (await filled.bridge("DELETE", f"/{filled.index}/_doc/1?refresh=true")).status == 200
+
+    one = await filled.bridge("POST", "/_search", {"query": QUERY, "pit": pit})
+    several = await filled.bridge("POST", "/_msearch", ndjson({}, {"query": QUERY, "pit": pit}))
+    wrong = [
+        await way("POST", f"/{filled.index}/_search", {"query": QUERY, "pit": pit})
+        for way in (filled.bridge, filled.direct)
+    ]
+
+    assert (note(one), note(several)) == (NOTE + noted, "msearch; hybrid=1")
+    assert {hit["_id"]: hit["_score"] for hit in one.json["hits"]["hits"]} == pytest.approx(
+        {hit["_id"]: hit["_score"] for hit in before.json["hits"]["hits"]}, abs=1e-5
+    )
+    assert untimed(several.json["responses"][0]) == untimed(one.json)
+    assert one.json["pit_id"] == pit["id"]
+    assert (wrong[0].status, wrong[0].json) == (400, wrong[1].json)
+    await filled.direct("DELETE", "/_search/point_in_time", {"pit_id": [pit["id"]]})
+
+
+async def test_what_the_cluster_does_not_collapse_by_it_refuses_itself(filled: Papers) -> None:
+    body = {"query": QUERY, "collapse": {"field": "title"}}
+    through = await filled.bridge("POST", f"/{filled.index}/_search", body)
+    direct = await filled.direct("POST", f"/{filled.index}/_search", body)
+
+    assert note(through) == "lexical; reason=option"
+    assert (through.status, through.json) == (direct.status, direct.json) == (400, direct.json)
+
+
+async def test_groups_of_several_values_are_the_clusters_to_refuse(filled: Papers) -> None:
+    several = {"title": "Dogs", "abstract": "and cats", "year": [2001, 2002]}
+    assert (await filled.bridge("PUT", f"/{filled.index}/_doc/5?refresh=true", several)).status == 201
+    body = {"query": QUERY, "collapse": {"field": "year"}}
+    through = await filled.bridge("POST", f"/{filled.index}/_search", body)
+    direct = await filled.direct("POST", f"/{filled.index}/_search", body)
+
+    assert note(through) == "lexical; reason=refused"
+    assert through.status == direct.status

@@ -1,0 +1,360 @@
+"""Writes while the embedder fails; the numbers are those of our list of fault cases."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import grpc
+import numpy as np
+import pytest
+
+from sidecar.bridge.writes import bulk_preparation as preparing
+from sidecar.contract import embedding_pb2 as pb
+from sidecar.model import IndexBinding, SearchBinding, WritePolicy
+from sidecar.models.catalogue import shipped_versions
+from tests.cluster.bridges import Papers
+from tests.support.between import Between, between, broken_promises, stored
+from tests.support.faults import Faults
+from tests.support.http import Answer, ndjson
+
+MINILM = shipped_versions()["all-minilm-l6-v2@1"]
+HANGS = Faults(stall_after=0)
+
+
+def bulk_body(count: int, text: str = "Passage") -> bytes:
+    lines = ({"index": {"_id": str(n)}} if is_action else {"title": f"{text} {n}"}
+             for n in range(count) for is_action in (True, False))  # fmt: skip
+    return ndjson(*lines)
+
+
+async def write(at: Between, papers: Papers, count: int = 3, text: str = "Passage", query: str = "") -> Answer:
+    return await at.bridge("POST", f"/{papers.index}/_bulk{query}", bulk_body(count, text))
+
+
+async def states(at: Between, papers: Papers) -> list[str]:
+    """The state of each document, after a look at whether the promise is kept."""
+    documents = await stored(papers.direct, papers.index)
+    assert broken_promises(documents, papers.binding, at.stub.hashes) == []
+    return [document["embedding_meta"]["state"] for document in documents.values()]
+
+
+async def rather_refused(papers: Papers) -> None:
+    """Bind the index so that a write is refused when its texts cannot be embedded."""
+    binding = papers.binding.model_copy(update={"write": WritePolicy(on_failure="reject")})
+    block = IndexBinding(fields={"embedding": binding}, search=SearchBinding(field="embedding")).to_meta()
+    answer = await papers.direct("PUT", f"/{papers.index}/_mapping", {"_meta": {"sidecar": block}})
+    assert answer.status == 200
+
+
+def killed(at: Between) -> None:
+    at.to_embedder.refuse()
+
+
+def overloaded(at: Between) -> None:
+    at.stub.status = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def draining(at: Between) -> None:
+    at.stub.status = grpc.StatusCode.UNAVAILABLE
+
+
+def broken(at: Between) -> None:
+    at.stub.status = grpc.StatusCode.INTERNAL
+
+
+def resets(at: Between) -> None:
+    at.to_embedder.set(to_client=Faults(reset_peer=0))
+
+
+def cuts_its_reply(at: Between) -> None:
+    at.to_embedder.set(to_client=Faults(limit_data=1_000))
+
+
+FAILURES = [
+    pytest.param(killed, id="01-killed"),
+    pytest.param(overloaded, id="08-overloaded"),
+    pytest.param(draining, id="draining"),
+    pytest.param(broken, id="internal error"),
+    pytest.param(resets, id="connection reset"),
+    pytest.param(cuts_its_reply, id="reply cut off"),
+]
+
+
+@pytest.mark.parametrize("fail", FAILURES)
+async def test_what_cannot_be_embedded_is_stored_as_pending(papers: Papers, fail: Callable[[Between], None]) -> None:
+    async with between(papers.direct.url, MINILM) as at:
+        fail(at)
+        answer = await write(at, papers)
+
+        assert (answer.status, answer.json["errors"], answer.ingested) == (200, False, (0, 3))
+        assert await states(at, papers) == ["pending"] * 3
+
+
+@pytest.mark.parametrize("fail", FAILURES)
+async def test_or_refused_with_429_and_nothing_written_if_bound_so(
+    papers: Papers, fail: Callable[[Between], None]
+) -> None:
+    await rather_refused(papers)
+    async with between(papers.direct.url, MINILM) as at:
+        fail(at)
+        answer = await write(at, papers)
+
+    assert (answer.status, answer.json["error"]["type"]) == (429, "rejected_execution_exception")
+    assert "Retry-After" in answer.headers
+    assert await stored(papers.direct, papers.index) == {}
+
+
+async def test_a_later_part_is_refused_item_by_item_if_bound_so(papers: Papers) -> None:
+    await rather_refused(papers)
+    async with between(papers.direct.url, MINILM) as at:
+        killed(at)
+        lines = ndjson({"index": {"_id": "1"}}, {"year": 1}, {"update": {"_id": "1"}}, {"doc": {"title": "Cats"}})
+        answer = await at.bridge("POST", f"/{papers.index}/_bulk", lines)
+
+    items = [next(iter(item.values())) for item in answer.json["items"]]
+    assert (answer.status, answer.json["errors"], [item["status"] for item in items]) == (200, True, [201, 429])
+    assert items[1]["error"]["type"] == "rejected_execution_exception"
+    assert answer.ingested == (0, 0)
+    assert await stored(papers.direct, papers.index) == {"1": {"year": 1}}
+
+
+async def test_a_text_that_the_embedder_refuses_is_refused_for_good_if_bound_so(papers: Papers) -> None:
+    await rather_refused(papers)
+    async with between(papers.direct.url, MINILM) as at:
+        at.stub.reply = lambda request: first_fails(at, request)
+        bulk = await write(at, papers)
+        single = await at.bridge("PUT", f"/{papers.index}/_doc/9", {"title": "poison"})
+
+    assert [item["index"]["status"] for item in bulk.json["items"]] == [400, 201, 201]
+    assert bulk.ingested == (2, 0)
+    assert (single.status, single.json["error"]["type"]) == (400, "illegal_argument_exception")
+    assert single.json["error"]["reason"].endswith("the embedder refuses the text of [embedding]: too odd")
+    assert len(await stored(papers.direct, papers.index)) == 2
+
+
+async def test_case_02_an_embedder_killed_within_a_bulk_leaves_no_document_unmarked(papers: Papers) -> None:
+    async with between(papers.direct.url, MINILM) as at:
+
+        def die_at_the_second(request: pb.EmbedRequest) -> pb.EmbedReply:
+            if len(at.stub.asked) == 2:
+                at.to_embedder.refuse()
+            return at.stub.honest(request)
+
+        at.stub.reply = die_at_the_second
+        answer = await write(at, papers, 600)
+
+        assert answer.json["errors"] is False
+        assert sum(answer.ingested) == 600
+        assert len(await states(at, papers)) == 600
+
+
+async def test_case_03_an_embedder_that_hangs_costs_one_write_seconds_and_later_ones_nothing(papers: Papers) -> None:
+    async with between(papers.direct.url, MINILM) as at:
+        assert (await write(at, papers, 1, "before")).ingested == (1, 0)
+        at.to_embedder.set(to_server=HANGS, to_client=HANGS)
+        seconds = []
+        for text in ("first", "second", "third"):
+            started = time.monotonic()
+            assert (await write(at, papers, 1, text)).ingested == (0, 1)
+            seconds.append(time.monotonic() - started)
+        at.to_embedder.set()
+        async with asyncio.timeout(5):
+            while (await write(at, papers, 1, "after")).ingested != (1, 0):  # noqa: ASYNC110 - a probe will find out
+                await asyncio.sleep(0.1)
+
+        assert seconds[0] < 4
+        assert max(seconds[1:]) < 0.5
+        assert await states(at, papers) == ["ok"]
+
+
+async def test_case_03_a_reply_that_never_comes_costs_the_budget_and_leaves_no_task(papers: Papers) -> None:
+    async with between(papers.direct.url, MINILM, write_embed_timeout_s=0.3) as at:
+        await write(at, papers, 1, "before")
+        tasks = len(asyncio.all_tasks())
+        at.stub.may_answer.clear()
+        started = time.monotonic()
+        answer = await write(at, papers)
+        took_s = time.monotonic() - started
+        at.stub.may_answer.set()
+        async with asyncio.timeout(5):
+            while len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110 - the stub's own calls end as well
+                await asyncio.sleep(0.01)
+
+        assert answer.ingested == (0, 3)
+        assert took_s < 1.5
+        assert await states(at, papers) == ["pending"] * 3
+
+
+async def test_case_03_a_client_that_waits_less_than_the_budget_gets_its_answer_in_time(papers: Papers) -> None:
+    async with between(papers.direct.url, MINILM, write_embed_timeout_s=3) as at:
+        at.stub.may_answer.clear()
+        started = time.monotonic()
+        answer = await write(at, papers, query="?timeout=300ms")
+        took_s = time.monotonic() - started
+
+        assert answer.ingested == (0, 3)
+        assert took_s < 1.5
+        assert await states(at, papers) == ["pending"] * 3
+
+
+def answers_only_once(at: Between) -> None:
+    def hold_the_next(request: pb.EmbedRequest) -> pb.EmbedReply:
+        at.stub.may_answer.clear()
+        return at.stub.honest(request)
+
+    at.stub.reply = hold_the_next
+
+
+async def test_what_was_embedded_within_the_budget_is_kept(papers: Papers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "MAX_SUB_BULK_BYTES", 1_000)
+    async with between(papers.direct.url, MINILM, write_embed_timeout_s=0.5) as at:
+        answers_only_once(at)
+        answer = await write(at, papers, 50)
+
+        assert sum(answer.ingested) == 50
+        assert min(answer.ingested) > 0
+        assert set(await states(at, papers)) == {"ok", "pending"}
+
+
+async def test_what_was_embedded_within_the_budget_is_kept_also_within_a_part(papers: Papers) -> None:
+    async with between(papers.direct.url, MINILM, write_embed_timeout_s=0.5) as at:
+        answers_only_once(at)
+        answer = await write(at, papers, 600)  # three messages
+
+        assert sum(answer.ingested) == 600
+        assert min(answer.ingested) > 0
+
+
+async def test_case_04_beside_writes_that_wait_for_a_slow_embedder_the_rest_is_served(papers: Papers) -> None:
+    body = bulk_body(10)
+    async with between(papers.direct.url, MINILM, max_inflight_bytes=2 * len(body) + 10) as at:
+        at.stub.may_answer.clear()
+        async with asyncio.TaskGroup() as tasks:
+            waiting = [tasks.create_task(write(at, papers, 10, text)) for text in ("Passage", "passage")]
+            await at.stub.was_asked.wait()
+            async with asyncio.timeout(5):
+                while len(at.stub.asked) < 2:  # noqa: ASYNC110 - the second one is there soon
+                    await asyncio.sleep(0.01)
+            refused = await write(at, papers, 10)
+            started = time.monotonic()
+            for _ in range(20):
+                assert (await at.bridge("GET", f"/{papers.index}/_count")).status == 200
+            took_s = time.monotonic() - started
+            at.stub.may_answer.set()
+
+        assert (refused.status, refused.json["error"]["type"]) == (429, "rejected_execution_exception")
+        assert took_s < 2
+        assert [task.result().ingested for task in waiting] == [(10, 0), (10, 0)]
+
+
+def first_fails(at: Between, request: pb.EmbedRequest) -> pb.EmbedReply:
+    reply = at.stub.honest(request)
+    reply.items[0].CopyFrom(pb.Item(row=-1, error=pb.ItemError(code=13, message="too odd")))
+    return reply
+
+
+def one_item_less(reply: pb.EmbedReply) -> None:
+    del reply.items[-1]
+
+
+def one_row_less(reply: pb.EmbedReply) -> None:
+    reply.matrix = reply.matrix[: -4 * reply.dimension]
+
+
+def wrong_dimension(reply: pb.EmbedReply) -> None:
+    reply.dimension //= 2
+    reply.matrix = reply.matrix[: len(reply.matrix) // 2]
+
+
+def first_component(value: float) -> Callable[[pb.EmbedReply], None]:
+    def change(reply: pb.EmbedReply) -> None:
+        reply.matrix = np.float32(value).tobytes() + reply.matrix[4:]
+
+    return change
+
+
+def zero_vector(reply: pb.EmbedReply) -> None:
+    reply.matrix = bytes(4 * reply.dimension) + reply.matrix[4 * reply.dimension :]
+
+
+def another_space(reply: pb.EmbedReply) -> None:
+    reply.space = "sha256:" + "0" * 64
+
+
+def another_model(reply: pb.EmbedReply) -> None:
+    reply.model = "all-minilm-l6-v2@2"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(one_item_less, id="05-wrong count of items"),
+        pytest.param(one_row_less, id="05-wrong count of vectors"),
+        pytest.param(wrong_dimension, id="05-wrong dimension"),
+        pytest.param(first_component(np.nan), id="05-NaN"),
+        pytest.param(first_component(np.inf), id="05-infinity"),
+        pytest.param(zero_vector, id="05-zero vector"),
+        pytest.param(another_space, id="07-another space"),
+        pytest.param(another_model, id="07-another model version"),
+    ],
+)
+async def test_a_reply_that_breaks_the_contract_is_never_stored(
+    papers: Papers, change: Callable[[pb.EmbedReply], None]
+) -> None:
+    async with between(papers.direct.url, MINILM) as at:
+
+        def changed(request: pb.EmbedRequest) -> pb.EmbedReply:
+            reply = at.stub.honest(request)
+            change(reply)
+            return reply
+
+        at.stub.reply = changed
+        answer = await write(at, papers)
+
+        assert answer.ingested == (0, 3)
+        assert await states(at, papers) == ["pending"] * 3
+
+
+async def test_case_06_an_error_of_one_text_is_of_its_document_alone(papers: Papers) -> None:
+    async with between(papers.direct.url, MINILM) as at:
+        at.stub.reply = lambda request: first_fails(at, request)
+        answer = await write(at, papers)
+
+        assert answer.ingested == (2, 1)
+        assert sorted(await states(at, papers)) == ["ok", "ok", "pending"]
+
+
+async def test_case_07_an_embedder_that_is_replaced_within_a_bulk_never_mixes_spaces(papers: Papers) -> None:
+    async with between(papers.direct.url, MINILM) as at:
+
+        def replaced(request: pb.EmbedRequest) -> pb.EmbedReply:
+            reply = at.stub.honest(request)
+            if len(at.stub.asked) > 1:
+                another_space(reply)
+            return reply
+
+        at.stub.reply = replaced
+        answer = await write(at, papers, 600)
+
+        assert sum(answer.ingested) == 600
+        assert len(await states(at, papers)) == 600
+
+
+async def test_case_08_texts_beyond_what_a_message_may_hold_are_pending(papers: Papers) -> None:
+    async with between(papers.direct.url, MINILM, max_message_bytes=1_000) as at:
+        answer = await write(at, papers, 100)
+
+        assert (answer.status, answer.ingested) == (200, (0, 100))
+        assert set(await states(at, papers)) == {"pending"}
+
+
+async def test_case_32_an_embedder_that_is_back_is_used_again_within_five_seconds(papers: Papers) -> None:
+    async with between(papers.direct.url, MINILM) as at:
+        at.to_embedder.refuse()
+        assert (await write(at, papers)).ingested == (0, 3)
+        await at.to_embedder.listen()
+        async with asyncio.timeout(5):
+            while (await write(at, papers)).ingested != (3, 0):  # noqa: ASYNC110 - a probe will find out
+                await asyncio.sleep(0.1)
+
+        assert await states(at, papers) == ["ok"] * 3

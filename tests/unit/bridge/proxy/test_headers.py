@@ -1,0 +1,85 @@
+"""Which headers cross the bridge; what happens to a query string."""
+
+import pytest
+from multidict import CIMultiDict
+
+from sidecar.bridge.proxy import headers as wire
+from sidecar.errors import InvalidInput
+
+
+def test_headers_of_one_connection_and_claims_about_the_client_stay_behind() -> None:
+    sent = [
+        ("Host", "search.example"), ("Connection", "keep-alive, X-Hop"), ("X-Hop", "1"), ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "x"), ("Transfer-Encoding", "chunked"), ("X-Forwarded-For", "6.6.6.6"),
+        ("x-proxy-user", "admin"), ("x-proxy-roles", "all"), ("X_Forwarded_For", "6.6.6.6"),
+        ("Forwarded", "for=6.6.6.6"), ("X-Forwarded-By", "6.6.6.6"), ("X-Real-IP", "6.6.6.6"),
+        ("X-Sidecar-Mode", "off"), ("Authorization", "Basic x"), ("X-Opaque-Id", "7"), ("Content-Length", "3"),
+    ]  # fmt: skip
+
+    assert wire.to_upstream(sent, "127.0.0.9", without=("content-length",)) == [
+        ("Host", "search.example"),
+        ("Authorization", "Basic x"),
+        ("X-Opaque-Id", "7"),
+        ("Via", "1.1 sidecar"),
+        ("X-Forwarded-For", "127.0.0.9"),
+    ]
+
+
+def test_who_acts_for_another_user_does_so_through_the_bridge_too() -> None:
+    named = ("opendistro_security_impersonate_as", "carol")
+
+    assert named in wire.to_upstream([named], None)
+    assert wire.credentials(CIMultiDict([("Opendistro_Security_Impersonate_As", "carol")])) == dict([named])
+
+
+def test_an_answer_keeps_its_headers_but_those_of_the_connection() -> None:
+    received = [("Warning", "1"), ("Warning", "2"), ("Transfer-Encoding", "chunked"), ("Content-Encoding", "gzip")]
+
+    assert wire.to_client(received) == [("Warning", "1"), ("Warning", "2"), ("Content-Encoding", "gzip")]
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        pytest.param(("X-A", "caf\udce9"), "header X-A: the value is not valid UTF-8", id="Latin-1"),
+        pytest.param(("Transfer-Encoding", "gzip, chunked"), "header Transfer-Encoding: only [chunked] is supported",
+                     id="transfer coding"),
+        pytest.param(("Connection", "Authorization"), "header Connection: must not name [authorization]",
+                     id="stripping credentials"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_forwarded_truthfully_is_refused(header: tuple[str, str], message: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        wire.check_request([header])
+
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        pytest.param("sidecar=off", "", id="alone"),
+        pytest.param("a=%7E&sidecar=off&pretty", "a=%7E&pretty", id="other bytes stay"),
+        pytest.param("sidecars=1", "sidecars=1", id="a longer name"),
+        pytest.param("side%63ar=off&a", "a", id="an encoded name"),
+    ],
+)
+def test_without_parameter(query: str, expected: str) -> None:
+    assert wire.without_parameter(query, "sidecar") == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        pytest.param("", "_source_excludes=e,e_meta", id="alone"),
+        pytest.param("pretty&a=;", "pretty&a=;&_source_excludes=e,e_meta", id="appended"),
+        pytest.param("_source_excludes=x&b", "_source_excludes=x,e,e_meta&b", id="extended"),
+        pytest.param("_source_excludes=", "_source_excludes=e,e_meta", id="extended from nothing"),
+    ],
+)
+def test_with_source_excludes(query: str, expected: str) -> None:
+    assert wire.with_source_excludes(query, ("e", "e_meta")) == expected
+
+
+def test_parameters_are_decoded_and_a_bare_one_is_empty() -> None:
+    assert wire.parameters("pretty&size=%35&q=a+b") == {"pretty": "", "size": "5", "q": "a b"}

@@ -1,0 +1,201 @@
+"""What is sent for a search that the bridge fuses, and how failures and totals of its legs are put together."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sidecar.bridge.searches.fusion.answer import Failed, read_legs
+from sidecar.bridge.searches.fusion.legs import legs_request, page_request
+from sidecar.bridge.searches.fusion.request import Fusible, Shard, can_fuse, plan_legs, windows_to
+from tests.support.bindings import an_index
+
+QUERY: dict[str, Any] = {"match": {"title": "dogs"}}
+FILTER = {"term": {"year": 2001}}
+KNN: dict[str, Any] = {"knn": {"embedding": {"vector": [1.0, 0.5], "k": 100, "filter": FILTER}}}
+ERROR = {"error": {"type": "search_phase_execution_exception", "failed_shards": [{"shard": 0}]}, "status": 503}
+
+
+def planned(*shards: Shard, url: dict[str, str] | None = None, **body: Any) -> Fusible:
+    return plan_legs({"query": QUERY, **body}, KNN, (100,), shards or (Shard(0, "a"),), url or {}, token="t")
+
+
+def sent(body: bytes) -> list[tuple[Any, Any]]:
+    lines = [json.loads(line) for line in body.splitlines()]
+    return list(zip(lines[::2], lines[1::2], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("body", "url", "shards", "fuses"),
+    [
+        pytest.param({"query": QUERY, "aggs": {}, "highlight": {}, "post_filter": {}}, {"routing": "r"}, 5, True,
+                     id="what is understood"),
+        pytest.param({"query": QUERY, "collapse": {}}, {}, 5, False, id="an option of the body that is not"),
+        pytest.param({"query": QUERY}, {"format": "yaml"}, 5, False, id="a parameter that is not"),
+        pytest.param({"query": QUERY}, {"preference": "_shards:1"}, 5, False, id="shards of the client's choice"),
+        pytest.param({"query": QUERY}, {}, 0, False, id="shards not known"),
+        pytest.param({"query": QUERY}, {}, 65, False, id="too many shards"),
+    ],
+)  # fmt: skip
+def test_what_the_bridge_can_fuse(body: dict[str, Any], url: dict[str, str], shards: int, fuses: bool) -> None:
+    assert can_fuse(body, url, (an_index(shards=shards),)) is fuses
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        pytest.param({}, ["year"], id="the body's own"),
+        pytest.param({"_source": "title,abstract"}, {"includes": ["title", "abstract"]}, id="names"),
+        pytest.param({"_source": "false", "_source_includes": "title"}, False, id="none"),
+        pytest.param({"_source": "true"}, True, id="all"),
+        pytest.param({"_source_includes": "a", "_source_excludes": "b"}, {"includes": ["a"], "excludes": ["b"]},
+                     id="includes and excludes"),
+    ],
+)  # fmt: skip
+def test_the_url_wins_over_the_body(url: dict[str, str], expected: object) -> None:
+    search = planned(url={**url, "size": "3", "from": "2"}, _source=["year"], size=10)
+
+    assert search.body["_source"] == expected
+    assert (search.start, search.size) == (2, 3)
+
+
+def test_a_search_of_one_shard_has_two_legs_and_reads_one_copy() -> None:
+    (first, semantic), (second, lexical) = sent(legs_request(planned(aggs={"y": {}}, timeout="5s")))
+
+    assert first == second == {"preference": "t"}
+    assert lexical == {
+        "query": QUERY, "size": 100, "_source": False, "stored_fields": "_none_", "seq_no_primary_term": True,
+        "timeout": "5s", "track_total_hits": 10_000, "aggs": {"y": {}},
+    }  # fmt: skip
+    assert semantic["query"] == KNN
+    assert semantic["track_total_hits"] is False
+    assert "aggs" not in semantic
+
+
+def test_several_shards_have_legs_of_their_own_and_the_aggregations_a_search_over_all() -> None:
+    items = sent(legs_request(planned(Shard(1, "a"), Shard(0, "a"), aggs={"y": {}}, url={"preference": "_local"})))
+
+    assert [header.get("preference") for header, _ in items] == [
+        "_shards:0|_local", "_shards:1|_local", "_shards:0|_local", "_shards:1|_local", None,
+    ]  # fmt: skip
+    assert items[-1][1] == {"size": 0, "track_total_hits": False, "aggs": {"y": {}}, "query": QUERY}
+    assert "aggs" not in items[0][1]
+
+
+def test_a_point_in_time_takes_slices_for_shards_and_no_preference() -> None:
+    items = sent(legs_request(planned(Shard(0, "a"), Shard(1, "a"), Shard(0, "b"), pit={"id": "x"})))
+
+    assert [header for header, _ in items] == [{}] * 6
+    assert [body.get("slice") for _, body in items[:3]] == [{"id": 0, "max": 2}, None, {"id": 1, "max": 2}]
+    assert {body["pit"]["id"] for _, body in items} == {"x"}
+
+
+def test_windows_behind_the_first_have_vector_legs_of_their_own() -> None:
+    search = plan_legs({"query": QUERY}, KNN, windows_to((100,), 101), [Shard(0, "a")], {}, token="t")
+    (_, first), (_, second), (_, lexical) = sent(legs_request(search))
+
+    assert (lexical["size"], first["size"], second["size"]) == (1_000, 100, 1_000)
+    assert [leg["query"]["knn"]["embedding"]["k"] for leg in (first, second)] == [100, 1_000]
+    assert search.deeper() == replace(search, windows=(100, 1_000, 10_000))
+    assert replace(search, windows=(100, 10_000)).deeper() is None
+
+
+def test_what_a_pipeline_does_after_the_search_is_done_to_the_page_alone() -> None:
+    search = replace(planned(aggs={}), processors=({"split": {}},))
+    page, count = sent(page_request(search, [(0, 7)], [(0, 9)]))
+
+    assert page[1]["search_pipeline"] == {"response_processors": [{"split": {}}]}
+    assert [body["search_pipeline"] for _, body in (*sent(legs_request(search)), count)] == [{}] * 3
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        pytest.param(None, ["year"], id="nothing"),
+        pytest.param(["a"], ["a", "year"], id="others"),
+        pytest.param([{"field": "year", "format": "#"}], [{"field": "year", "format": "#"}], id="the field itself"),
+    ],
+)
+def test_the_field_of_collapse_is_read_with_each_hit(named: list[Any] | None, expected: list[Any]) -> None:
+    search = planned(collapse={"field": "year"}, **({} if named is None else {"docvalue_fields": named}))
+
+    assert [body["docvalue_fields"] for _, body in sent(legs_request(search))] == [["year"]] * 2
+    assert sent(page_request(search, [(0, 7)], []))[0][1]["docvalue_fields"] == expected
+
+
+def test_several_indices_are_told_apart_inside_the_query() -> None:
+    items = sent(legs_request(planned(Shard(0, "a"), Shard(0, "b"))))
+
+    assert [body["query"]["bool"]["filter"] for _, body in items] == [[{"term": {"_index": i}}] for i in "abab"]
+    assert items[-1][1]["query"]["bool"]["must"] == [QUERY]
+
+
+def test_the_page_is_fetched_by_number_and_the_clients_filter_with_its_options() -> None:
+    search = planned(highlight={"fields": {}}, fields=["year"], aggs={})
+    (_, page), (_, count) = sent(page_request(search, [(0, 7), (0, 3)], [(0, 9)]))
+
+    numbers = {"bool": {"filter": [{"terms": {"_seq_no": [7, 3]}}, FILTER]}}
+    assert page == {
+        "fields": ["year"], "highlight": {"fields": {}}, "seq_no_primary_term": True, "track_total_hits": False,
+        "size": 2, "query": {"bool": {"filter": [numbers], "should": [QUERY]}},
+    }  # fmt: skip
+    assert count["query"] == {"bool": {"filter": [QUERY, {"terms": {"_seq_no": [9]}}]}}
+
+
+def leg(*numbers: int, total: int | None = None, relation: str = "eq") -> dict[str, Any]:
+    hits: dict[str, Any] = {"hits": [{"_seq_no": number, "_score": 1.0} for number in numbers]}
+    if total is not None:
+        hits["total"] = {"value": total, "relation": relation}
+    return {"timed_out": False, "_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0}, "hits": hits}
+
+
+def test_vector_hits_are_counted_where_the_lexical_leg_is_whole_and_asked_about_where_it_is_not() -> None:
+    search = planned(Shard(0, "a"), Shard(1, "a"))
+    found = read_legs(search, [leg(1, 2), leg(1, 2), leg(1, total=1), leg(1, total=500)])
+
+    assert not isinstance(found, Failed)
+    assert (found.total, found.extra, found.uncounted) == (501, 1, ((1, 2),))
+
+
+@pytest.mark.parametrize("score", [None, "Infinity"])
+def test_a_hit_whose_score_is_no_number_takes_no_part(score: object) -> None:
+    endless = leg(1, 2, total=2)
+    endless["hits"]["hits"][0]["_score"] = score
+    found = read_legs(planned(), [leg(), endless])
+
+    assert not isinstance(found, Failed)
+    assert found.tiers[0][0].lexical == [((0, 2), 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("responses", "url", "failed"),
+    [
+        pytest.param([leg(), leg(), ERROR, leg(total=0)], {}, 1, id="one lexical leg"),
+        pytest.param([leg(), ERROR, leg(total=0), leg(total=0)], {}, 1, id="one vector leg"),
+        pytest.param([leg(), leg(), ERROR, ERROR], {}, None, id="all lexical legs"),
+        pytest.param([ERROR, ERROR, leg(total=0), leg(total=0)], {}, None, id="all vector legs"),
+        pytest.param([leg(), leg(), ERROR, leg(total=0)], {"allow_partial_search_results": "false"}, None,
+                     id="one, and no partial results wanted"),
+    ],
+)  # fmt: skip
+def test_failed_legs(responses: list[dict[str, Any]], url: dict[str, str], failed: int | None) -> None:
+    found = read_legs(planned(Shard(0, "a"), Shard(1, "a"), url=url), responses)
+
+    if failed is None:
+        assert found == Failed(503, ERROR)
+    else:
+        assert not isinstance(found, Failed)
+        assert found.shards_header == {
+            "total": 2, "successful": 1, "skipped": 0, "failed": 1, "failures": [{"shard": 0}],
+        }  # fmt: skip
+
+
+def test_a_shard_of_a_point_in_time_fails_once_though_every_leg_tells_of_it() -> None:
+    failure = {"shard": 1, "index": "a", "reason": {}}
+    described = {"total": 2, "successful": 1, "skipped": 0, "failed": 1, "failures": [failure]}
+    search = planned(Shard(0, "a"), Shard(1, "a"), pit={"id": "x"})
+    found = read_legs(search, [{**leg(total=0), "_shards": described, "pit_id": "y"}] * 3 + [leg(total=0)])
+
+    assert not isinstance(found, Failed)
+    assert (found.shards_header, found.pit) == (described, "y")

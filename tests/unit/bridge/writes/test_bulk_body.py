@@ -1,0 +1,132 @@
+"""Bulk requests are read as BulkRequestParser reads them; answers of sub-bulks become one answer."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from sidecar.bridge.writes.bulk_answer import BulkAnswer, failed_item, insert_failures, merge_answers
+from sidecar.bridge.writes.bulk_body import Action, Item, load, parse_bulk, parts
+from tests.support.bulks import items_of, packed
+
+
+def item(action: Action, identifier: str | None, line: bytes, source: bytes | None = b"{}") -> Item:
+    return Item(action, "i", identifier, line, source)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(b'{"index":{"_id":"1"}}\n{"a":1}\n',
+                     (item(Action.INDEX, "1", b'{"index":{"_id":"1"}}', b'{"a":1}'),), id="index"),
+        pytest.param(b'{"create":{}}\n{}\n', (item(Action.CREATE, None, b'{"create":{}}'),), id="create without id"),
+        pytest.param(b'{"index":{"op_type":"create"}}\n{}\n',
+                     (item(Action.CREATE, None, b'{"index":{"op_type":"create"}}'),), id="index that creates"),
+        pytest.param(b'{"delete":{"_id":"1"}}\n',
+                     (item(Action.DELETE, "1", b'{"delete":{"_id":"1"}}', None),), id="delete has no source"),
+        pytest.param(b'{"update":{"_id":1}}\r\n{"doc":{}}\r\n',
+                     (item(Action.UPDATE, "1", b'{"update":{"_id":1}}\r', b'{"doc":{}}'),), id="CRLF"),
+        pytest.param(b'\n \n{"index":{}}\n{}\n\n', (item(Action.INDEX, None, b'{"index":{}}'),),
+                     id="blank lines where an action is due"),
+        pytest.param(b'{"index":{}}\n{bad\n', (item(Action.INDEX, None, b'{"index":{}}', b"{bad"),),
+                     id="a bad document is the item's own error"),
+        pytest.param(b'{"index":{}, "x":1}\n{}\n', (item(Action.INDEX, None, b'{"index":{}, "x":1}'),),
+                     id="trailing keys are ignored"),
+        pytest.param(b'{"index":{}}\n{}\n{"index":{}}\n', (item(Action.INDEX, None, b'{"index":{}}'),),
+                     id="a last action without its source is dropped"),
+        pytest.param(b'{"index":{"_index":"i","routing":"r","if_seq_no":1,"if_primary_term":1}}\n{}\n',
+                     (item(Action.INDEX, None, b'{"index":{"_index":"i","routing":"r","if_seq_no":1,"if_primary_term":1}}'),),
+                     id="metadata"),
+    ],
+)  # fmt: skip
+def test_parse_bulk(body: bytes, expected: tuple[Item, ...]) -> None:
+    assert items_of(body) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b'{"index":{}}\n{}', id="no line end at the end"),
+        pytest.param(b'{"index":{}}\n\n{}\n', id="blank line where a source is due"),
+        pytest.param(b'{"inde":{}}\n{}\n', id="unknown action"),
+        pytest.param(b'{"index":1}\n{}\n', id="action is no object"),
+        pytest.param(b'{"index":{"_idd":"1"}}\n{}\n', id="unknown parameter"),
+        pytest.param(b'{"index":{"_id":[1]}}\n{}\n', id="array as a parameter"),
+        pytest.param(b'{"update":{"_id":"1","_source":["a"]}}\n{"doc":{}}\n', id="a list of fields to show"),
+        pytest.param(b'{"delete":{}}\n', id="delete without id"),
+        pytest.param(b'{"update":{}}\n{}\n', id="update without id"),
+        pytest.param(b"nonsense\n", id="no JSON"),
+        pytest.param(b'[{"index":{}}]\n{}\n', id="a list"),
+        pytest.param(b"\xef\xbb\xbf\n", id="only a BOM"),
+    ],
+)
+def test_what_the_cluster_refuses_is_not_parsed(body: bytes) -> None:
+    assert items_of(body) is None
+
+
+def test_an_item_without_any_index_is_not_parsed() -> None:
+    assert items_of(b'{"index":{}}\n{}\n', None) is None
+
+
+def test_split_keeps_order_and_limit_and_lets_a_large_item_go_alone() -> None:
+    items = [item(Action.INDEX, str(n), b"a" * 9, b"b" * (100 if n == 2 else 9)) for n in range(5)]
+
+    sub_bulks, lines = packed(items, 45)
+
+    assert [[one.id for one in part.operations] for part in sub_bulks] == [["0", "1"], ["2"], ["3", "4"]]
+    assert [len(lines[part.start : part.end]) for part in sub_bulks] == [40, 111, 40]
+    assert sub_bulks[-1].end == len(lines)
+
+
+def test_split_sends_malformed_documents_apart_from_the_others() -> None:
+    items = [item(Action.INDEX, str(n), b"a", b"b") for n in range(5)]
+    items[1:3] = [replace(items[1], is_malformed=True), replace(items[2], is_malformed=True)]
+
+    sub_bulks, _ = packed(items, 1_000)
+    assert [[one.id for one in part.operations] for part in sub_bulks] == [["0"], ["1", "2"], ["3", "4"]]
+
+
+def test_parts_of_a_body_are_runs_of_operations_within_a_limit() -> None:
+    body = b"".join(b'{"index":{}}\n"%s"\n' % (b"x" * size) for size in (10, 10, 200, 10))
+    places = parse_bulk(io.BytesIO(body), "i")
+    assert places is not None
+    loaded = [[item.source_line for item in load(part, lambda a, b: body[a:b])] for part in parts(places, 60)]
+    assert [[len(line or b"") for line in some] for some in loaded] == [[12, 12], [202], [12]]
+
+
+def test_merged_answers_are_one_compact_answer() -> None:
+    first = BulkAnswer.parse(b'{"took":3,"errors":false,"items":[{"index":{"_id":"1","status":201}}]}')
+    second = BulkAnswer.parse(
+        b'{"took":4,"ingest_took":0,"errors":true,"items":[ {"index":{"_id":"2","status":400}} ]}'
+    )
+
+    merged = merge_answers([first, second]).render()
+
+    assert merged == (
+        b'{"took":7,"ingest_took":0,"errors":true,"items":[{"index":{"_id":"1","status":201}},'
+        b' {"index":{"_id":"2","status":400}} ]}'
+    )
+
+
+def test_merging_keeps_the_bytes_of_items() -> None:
+    raw = b'{"index":{"_seq_no":12345678901234567890,"x":1.50}}'
+
+    assert raw in merge_answers([BulkAnswer.parse(b'{"took":1,"errors":false,"items":[' + raw + b"]}")]).render()
+
+
+def test_a_failure_of_the_bridge_takes_the_place_of_its_item() -> None:
+    answer = BulkAnswer.parse(b'{"took":1,"errors":false,"items":[{"index":{"_id":"b"}}]}')
+    bad = failed_item(item(Action.CREATE, "a", b""), 429, "rejected_execution_exception", "busy")
+
+    merged = json.loads(insert_failures(answer, {0: bad, 2: bad}).render())
+
+    assert merged["errors"] is True
+    assert [list(i) for i in merged["items"]] == [["create"], ["index"], ["create"]]
+    assert merged["items"][0]["create"] == {
+        "_index": "i",
+        "_id": "a",
+        "status": 429,
+        "error": {"type": "rejected_execution_exception", "reason": "busy"},
+    }
