@@ -14,6 +14,7 @@ import orjson
 
 # typing.Union, since a string could not be joined with further types by "|" at run time.
 Json: TypeAlias = Union["dict[str, Json]", "list[Json]", str, int, float, bool, None]
+Object: TypeAlias = dict[str, Json]
 
 _BOM = b"\xef\xbb\xbf"
 _END = object()
@@ -68,6 +69,11 @@ def at(value: Json, *keys: str) -> Json:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def clauses(value: Json) -> list[Json]:
+    """A list, given as one, as a single value or as nothing: so OpenSearch reads the clauses of a `bool`, say."""
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def dumps(value: object) -> bytes:
