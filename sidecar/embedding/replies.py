@@ -14,6 +14,8 @@ from sidecar.embedding.text.chunking import Part
 from sidecar.embedding.text.tokenizer import TokenSpans
 from sidecar.errors import ErrorKind
 
+DTYPES: Final[dict[int, str]] = {pb.ENCODING_FLOAT32: "<f4", pb.ENCODING_FLOAT16: "<f2"}
+
 ITEM_KINDS: Final = {  # what the codes of an ItemError mean, as metrics tell it
     code_pb2.INVALID_ARGUMENT: ErrorKind.BAD_INPUT,
     code_pb2.OUT_OF_RANGE: ErrorKind.TOO_LARGE,
@@ -75,6 +77,23 @@ def matrix(answers: Sequence[Answer], dimension: int) -> NDArray[np.float32]:
     """The pooled vectors of those that have one, in order; not to be written to."""
     rows = b"".join([answer.pooled.data for answer in answers if answer.pooled is not None])  # a tenth of np.stack
     return np.frombuffer(rows, np.float32).reshape(-1, dimension)
+
+
+def finish(
+    pooled: NDArray[np.float32], *, dimension: int, normalize: bool, encoding: int
+) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    """Cut, scale to length 1 and encode pooled vectors; and say which rows are vectors at all.
+
+    A row that holds NaN or infinity, or nothing but zeros, is none. The test is made on what leaves the server: a
+    component may be too large for float16.
+    """
+    vectors = pooled[:, :dimension]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        if normalize:
+            vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        encoded = vectors.astype(DTYPES[encoding], copy=False)
+    usable = np.isfinite(encoded).all(axis=1) & encoded.any(axis=1)
+    return encoded, usable
 
 
 def items(answers: Sequence[Answer], usable: NDArray[np.bool_], index: Sequence[int]) -> list[pb.Item]:

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from sidecar.contract import embedding_pb2 as pb
+from sidecar.embedding.replies import DTYPES
 from sidecar.embedding.statuses import InvalidRequest
 from sidecar.embedding.text.tokenizer import most_characters
-from sidecar.embedding.vectors import DTYPES
 from sidecar.errors import InvalidInput, SpaceMismatch
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Lane

@@ -13,13 +13,12 @@ from time import perf_counter
 from sidecar.contract import embedding_pb2 as pb
 from sidecar.embedding.batcher import NOTHING, Batcher, Computed, Text
 from sidecar.embedding.cache.vectors import VectorCache
-from sidecar.embedding.inflight import Inflight
+from sidecar.embedding.calls import Inflight
 from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.lookup import Lookup
-from sidecar.embedding.replies import ITEM_KINDS, Answer, broken, distinct, items, items_of_parts, matrix
+from sidecar.embedding.replies import ITEM_KINDS, Answer, broken, distinct, finish, items, items_of_parts, matrix
 from sidecar.embedding.requests import Wanted, check_embed, check_reply_bytes, check_tokenize, prompt_of, reply_limit
 from sidecar.embedding.statuses import NotServing
-from sidecar.embedding.vectors import finish
 from sidecar.errors import ModelNotFound
 from sidecar.ports import Lane
 from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_SECONDS, EMBEDDER_TEXTS, EMBEDDER_TOKENS, series

@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from sidecar.config import EmbedderSettings, split_address
+from sidecar.embedding.calls import ID_HEADER, Held, id_of
 from sidecar.embedding.front.openai import (
     Asked,
     ErrorAnswer,
@@ -27,8 +28,6 @@ from sidecar.embedding.front.openai import (
     token_texts,
 )
 from sidecar.embedding.front.tokens import REFUSAL, Gate
-from sidecar.embedding.inflight import Held
-from sidecar.embedding.request_ids import HEADER, from_headers
 from sidecar.embedding.service import EmbeddingService, State
 from sidecar.embedding.statuses import Fault, NotServing
 from sidecar.errors import BodyTooLarge, ConfigurationError, ErrorKind, SidecarError
@@ -188,9 +187,9 @@ def _answering(gate: Gate | None) -> Middleware:
 @web.middleware
 async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request the id that it came with, or one of its own, and tell it with the answer."""
-    request[_REQUEST_ID] = from_headers(request.headers.items())
+    request[_REQUEST_ID] = id_of(request.headers.items())
     response = await handler(request)
-    response.headers[HEADER] = request[_REQUEST_ID]
+    response.headers[ID_HEADER] = request[_REQUEST_ID]
     return response
 
 

@@ -63,7 +63,7 @@ class LoadedModel:
         """The space fingerprint, asked for by every request."""
         return self.version.space
 
-    @property
+    @cached_property
     def computed_by(self) -> str:
         """What vectors in the cache were computed by."""
         return f"{self.backend.name}/{self.build}"

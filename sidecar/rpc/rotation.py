@@ -20,7 +20,7 @@ _LOOKUP_AFTER_FAILURE_S: Final = 1.0
 T = TypeVar("T")
 
 
-class Replicas:
+class Rotation:
     """Spreads calls over the servers behind some addresses, round robin. An async context manager."""
 
     def __init__(self, addresses: Sequence[str], connector: Connector) -> None:
