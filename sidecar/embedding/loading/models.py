@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from importlib import resources
 from importlib.resources.abc import Traversable
 from importlib.util import find_spec
@@ -20,7 +19,7 @@ from sidecar.embedding.loading.memory import Load, available_bytes, check_memory
 from sidecar.embedding.loading.selftest import REFERENCES_FILE, check, probe_texts
 from sidecar.embedding.text.tokenizer import TextTokenizer
 from sidecar.errors import ConfigurationError, InvalidInput
-from sidecar.jsontext import canonical
+from sidecar.jsontext import value_digest
 from sidecar.model import ModelVersion
 from sidecar.models.store import ModelStore
 
@@ -105,7 +104,7 @@ def _open(spec: str, store: ModelStore) -> OpenedModel:
         weight_bytes(artifact.folder, artifact.manifest.files),
         references=_read_references(artifact.folder / REFERENCES_FILE),
         pad_id=artifact.manifest.pad_id,
-        build=sha256(canonical(artifact.manifest.files)).hexdigest(),
+        build=value_digest(artifact.manifest.files),
     )
 
 
