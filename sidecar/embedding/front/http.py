@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 from sidecar.config import EmbedderSettings
 from sidecar.embedding.calls import ID_HEADER, Held, id_of
 from sidecar.embedding.front.openai import (
-    Asked,
+    EmbeddingsBody,
     ErrorAnswer,
     TimedOut,
     answer,
@@ -26,7 +26,7 @@ from sidecar.embedding.front.openai import (
     token_texts,
 )
 from sidecar.embedding.front.tokens import REFUSAL, Gate
-from sidecar.embedding.service import EmbeddingService, State
+from sidecar.embedding.service import EmbeddingService, ServerState
 from sidecar.embedding.statuses import Fault, NotServing
 from sidecar.errors import BodyTooLarge, ErrorKind, SidecarError
 from sidecar.listening import Readiness, listening, probes
@@ -52,7 +52,7 @@ async def serve_http(
     """
 
     async def readiness() -> Readiness:
-        return Readiness(service.state is State.SERVING, str(service.state))
+        return Readiness(service.state is ServerState.SERVING, str(service.state))
 
     app = web.Application(middlewares=[_identified, _counting, _answering(gate)])
     app.add_routes([*probes(readiness), *_api(service, settings.max_message_bytes)])
@@ -99,14 +99,14 @@ def _api(service: EmbeddingService, max_body_bytes: int) -> list[web.RouteDef]:
     ]
 
 
-async def _texts(service: EmbeddingService, asked: Asked, model: str) -> tuple[str, ...]:
+async def _texts(service: EmbeddingService, asked: EmbeddingsBody, model: str) -> tuple[str, ...]:
     if not asked.token_ids:
         return asked.texts
     return token_texts(await service.texts_of(model, asked.token_ids), model)
 
 
 def _loaded(service: EmbeddingService) -> tuple[str, ...]:
-    if service.state is State.LOADING:
+    if service.state is ServerState.LOADING:
         raise NotServing(service.state)
     return tuple(info.model for info in service.models().models)
 

@@ -73,7 +73,7 @@ class NoVector(SidecarError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EmbeddingsBody:
     """A request body, checked as far as that goes without the model."""
 
     model: str  # as it was written
@@ -97,7 +97,7 @@ class Asked:
         )
 
 
-def parse(body: bytes, lane: str | None) -> Asked:
+def parse(body: bytes, lane: str | None) -> EmbeddingsBody:
     """Read the body of POST /v1/embeddings; `lane` is the header X-Sidecar-Lane.
 
     A field that is not known is refused: a misspelt `input_type` would give vectors of the wrong role. Raises
@@ -116,7 +116,7 @@ def parse(body: bytes, lane: str | None) -> Asked:
     if not isinstance(model, str):
         raise InvalidInput("model", "must be given, as a string")
     texts, token_ids = _input(document.get("input"))
-    return Asked(
+    return EmbeddingsBody(
         model=model,
         texts=texts,
         token_ids=token_ids,

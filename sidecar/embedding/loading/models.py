@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sidecar.embedding.backends import AUTO, BUILT, choose_backend, parse_model
 from sidecar.embedding.backends.computing import Computing
 from sidecar.embedding.loading.cpus import has_vnni
-from sidecar.embedding.loading.memory import Load, available_bytes, check_memory, weight_bytes
+from sidecar.embedding.loading.memory import ModelToLoad, available_bytes, check_memory, weight_bytes
 from sidecar.embedding.loading.selftest import REFERENCES_FILE, check, probe_texts
 from sidecar.embedding.text.tokenizer import TextTokenizer
 from sidecar.errors import ConfigurationError, InvalidInput
@@ -79,7 +79,7 @@ def open_models(specs: Sequence[str], store: ModelStore, *, memory_bytes: int = 
     twice = sorted({version_id for version_id in ids if ids.count(version_id) > 1})
     if twice:
         raise InvalidInput("model", f"{', '.join(twice)} is named twice")
-    loads = [Load(one.version.id, one.backend, one.weight_bytes) for one in opened]
+    loads = [ModelToLoad(one.version.id, one.backend, one.weight_bytes) for one in opened]
     check_memory(loads, available_bytes(memory_bytes))
     return opened
 

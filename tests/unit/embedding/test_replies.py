@@ -3,7 +3,7 @@ import pytest
 
 from sidecar.contract import embedding_pb2 as pb
 from sidecar.embedding.replies import EMPTY, Answer, broken, distinct, finish, items, items_of_parts, matrix, too_long
-from sidecar.embedding.text.chunking import Part
+from sidecar.embedding.text.chunking import TextPart
 
 POOLED = np.array([[3.0, 4.0, 12.0], [0.0, 0.0, 0.0], [np.nan, 1.0, 1.0], [1e6, 1.0, 1.0]], dtype=np.float32)
 
@@ -61,9 +61,9 @@ def test_the_parts_of_a_text_have_rows_of_their_own() -> None:
         Answer(vector(5, 6), tokens=5),
     ]
     of = [
-        (Part(1, 0, 40), Part(0, 40, 70), Part(1, 70, 110)),
-        (Part(0, 0, 30), Part(2, 30, 50), Part(3, 50, 60)),
-        (Part(0, 0, 30),),
+        (TextPart(1, 0, 40), TextPart(0, 40, 70), TextPart(1, 70, 110)),
+        (TextPart(0, 0, 30), TextPart(2, 30, 50), TextPart(3, 50, 60)),
+        (TextPart(0, 0, 30),),
     ]
     made, kept = items_of_parts(answers, np.array([True, True, False, True]), of, [0, 1, 2, 0])
     assert kept.tolist() == [True, True, False, False]  # nobody gets the last part of the text that has failed
