@@ -1,4 +1,4 @@
-"""Which text a vector stands for, and how one proves it.
+"""The text that a vector was computed from, and its hash, which proves it. Pure.
 
 The guard pipeline (`ingest_pipelines/ingest/guard.json`) computes the same hash inside the cluster;
 `tests/golden/provenance.json` holds the cases on which Python and the node must agree.

@@ -1,4 +1,4 @@
-"""What a request asks for, checked before any text is tokenised: pure."""
+"""The check of a request, before any text is tokenised. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which files of a model make its vectors, and what they hash to. Pure: contents come in, names and hashes go out."""
+"""The files of a model that decide on its vectors, and the hash of its tokenizer. Pure."""
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath

@@ -1,7 +1,7 @@
-"""A text that is too long for the model becomes several that are not: pure.
+"""Cuts a text that is too long for the model into parts that are not. Pure.
 
-The parts cover the text without gap or overlap. Only a window of the text is looked at for each part, so that the work
-grows with the text and not with its square, and the memory with the longest part.
+The parts cover the text without gap or overlap. Each part is found in a window of the text, so that the work grows with
+the length of the text and not with its square, and the memory with the longest part.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
