@@ -5,6 +5,7 @@ the standard library reads both. So orjson goes first wherever only texts matter
 alone where a body is written again (`loads_exact`).
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -115,6 +116,11 @@ def dumps_quick(value: object) -> bytes:
         return orjson.dumps(value)
     except TypeError:  # a lone surrogate, an integer beyond 64 bits
         return dumps(value)
+
+
+def value_digest(value: object) -> str:
+    """The SHA-256 (hex) of the one spelling of a value."""
+    return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def canonical(value: object) -> bytes:

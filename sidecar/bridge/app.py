@@ -1,7 +1,6 @@
 """The bridge as a server: listeners, life cycle, and which handler serves which route."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,8 +26,9 @@ from sidecar.bridge.searches.search_handler import Searches
 from sidecar.bridge.writes.bulk_handler import Bulks
 from sidecar.bridge.writes.document_handler import Documents
 from sidecar.bridge.writes.passages import Passages
-from sidecar.config import BridgeSettings, split_address
-from sidecar.errors import ConfigurationError, SidecarError
+from sidecar.config import BridgeSettings
+from sidecar.errors import SidecarError
+from sidecar.listening import listening
 from sidecar.ports import Embedder
 from sidecar.telemetry import BRIDGE_REQUESTS, BRIDGE_SECONDS, logger, series
 
@@ -157,22 +157,10 @@ async def serving(settings: BridgeSettings, embedder: Embedder) -> AsyncIterator
             access_log=None,
         )
         admin = web.AppRunner(admin_app(upstream, lambda: draining), access_log=None)
-        admin_address = await _listen(stack, admin, settings.admin_listen, "bridge.admin_listen")
+        admin_address = await stack.enter_async_context(listening(admin, settings.admin_listen, "bridge.admin_listen"))
         runner = web.ServerRunner(server, shutdown_timeout=settings.drain_timeout_s)
-        address = await _listen(stack, runner, settings.listen, "bridge.listen")
+        address = await stack.enter_async_context(listening(runner, settings.listen, "bridge.listen"))
         try:
             yield Listening(address, admin_address)
         finally:
             draining = True
-
-
-async def _listen(stack: AsyncExitStack, runner: web.BaseRunner, address: str, setting: str) -> str:
-    host, port = split_address(address)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        raise ConfigurationError(f"{setting}: cannot listen on {address}: {os.strerror(error.errno or 0)}") from error
-    bound = runner.addresses[0]
-    return f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
