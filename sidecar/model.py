@@ -1,4 +1,4 @@
-"""The shared words: model version, role, space type, binding, provenance."""
+"""The shared words: model version, role, space type, binding, provenance. Pure."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Which text a vector stands for, and how one proves it.
+"""Which text a vector stands for, and how one proves it. Pure.
 
 The guard pipeline (`ingest_pipelines/ingest/guard.json`) computes the same hash inside the cluster;
 `tests/golden/provenance.json` holds the cases on which Python and the node must agree.

@@ -1,4 +1,4 @@
-"""How many bytes of requests are in work together, whichever protocol they came by: pure."""
+"""How many bytes of requests are in work together, whichever protocol they came by. Pure."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""From what became of each distinct text to the reply: pure."""
+"""From what became of each distinct text to the reply. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a request asks for, checked before any text is tokenised: pure."""
+"""What a request asks for, checked before any text is tokenised. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

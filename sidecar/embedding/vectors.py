@@ -1,4 +1,4 @@
-"""From what a model pools to what leaves the server: pure."""
+"""From what a model pools to what leaves the server. Pure."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What a sentence-transformers folder says of itself: pure, its JSON documents in, facts out."""
+"""What a sentence-transformers folder says of itself. Pure. Its JSON documents in, facts out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

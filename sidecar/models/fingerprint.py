@@ -1,4 +1,4 @@
-"""Which files of a model make its vectors, and what they hash to. Pure: contents come in, names and hashes go out."""
+"""Which files of a model make its vectors, and what they hash to. Pure. Contents come in, names and hashes go out."""
 
 import hashlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""When a replica is used, when it is probed, when it has stopped answering: pure, every time is handed in.
+"""When a replica is used, when it is probed, when it has stopped answering. Pure. Every time is handed in.
 
 Ours, since the libraries that exist (pybreaker, aiobreaker, purgatory) find out whether a service is back by risking a
 caller's own call after a pause, and know neither probes beside a call nor a clock that is handed in.

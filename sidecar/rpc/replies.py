@@ -1,4 +1,4 @@
-"""What goes into one message, and what may come back: pure.
+"""What goes into one message, and what may come back. Pure.
 
 `rpc/client.py` sends the parts and hands the replies to `join`, so that whoever calls the client sees one answer.
 """

@@ -1,4 +1,4 @@
-"""How long embedding may hold up a write, as a pure function of what the client asks for."""
+"""How long embedding may hold up a write, from what the client asks for. Pure."""
 
 import re
 from collections.abc import Mapping

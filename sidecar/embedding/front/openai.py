@@ -1,4 +1,4 @@
-"""The embeddings API of OpenAI in our terms: request, answer and errors. Pure; `http.py` speaks HTTP.
+"""The embeddings API of OpenAI in our terms: request, answer and errors. Pure. `http.py` speaks HTTP.
 
 OpenAI's shape has no place for the error of one text, so a text without a vector refuses the whole request; `param`
 names it. What it has no word for is an extra field: `input_type` and `truncate` in requests, `space`, `backend` and

@@ -1,4 +1,4 @@
-"""Whether a back end computes the vectors of its model version: pure.
+"""Whether a back end computes the vectors of its model version. Pure.
 
 Probe texts are embedded before a model is served and compared with what the weights gave in float32. Wrong pooling, a
 missing prompt, a mask that lets padding through, a wrong limit of tokens or a damaged weight all show here; none of

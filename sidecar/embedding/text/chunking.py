@@ -1,4 +1,4 @@
-"""A text that is too long for the model becomes several that are not: pure.
+"""A text that is too long for the model becomes several that are not. Pure.
 
 The parts cover the text without gap or overlap. Only a window of the text is looked at for each part, so that the work
 grows with the text and not with its square, and the memory with the longest part.

@@ -1,4 +1,4 @@
-"""From texts to token ids, with the limits of the model version rather than those of tokenizer.json."""
+"""From texts to token ids, with the limits of the model version rather than those of tokenizer.json. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
