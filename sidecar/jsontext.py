@@ -1,4 +1,4 @@
-"""JSON as OpenSearch reads and writes it: strict, without NaN, lone surrogates kept, compact.
+"""JSON as OpenSearch reads and writes it: strict, without NaN, lone surrogates kept, compact. Pure.
 
 orjson is quick but refuses lone surrogates, which OpenSearch accepts, and turns integers beyond 64 bits into floats;
 the standard library reads both. So orjson goes first wherever only texts matter (`loads`), and the standard library

@@ -1,4 +1,4 @@
-"""The companion of a template: an empty index of one shard, searched beside an index of one shard.
+"""The companion of a template: an empty index of one shard, searched beside an index of one shard. Pure.
 
 A search of exactly one shard is answered in one phase, and then `hybrid` loads the stored fields of all its candidates.
 With a second shard, even an empty one, only those of the page are loaded: the same hits in a fifth of the time.

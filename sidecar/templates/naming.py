@@ -1,4 +1,4 @@
-"""How the documents of a template are called, and which index names a pattern stands for.
+"""How the documents of a template are called, and which index names a pattern stands for. Pure.
 
 A template `papers` of binding B8 (8 hex digits of the binding's hash) is installed as
 

@@ -42,7 +42,7 @@ def system() -> dict[str, str]:
     with locked(run / "lock"):
         if not addresses.exists():
             addresses.write_text(_start(run))
-        return json.loads(addresses.read_text())  # type: ignore[no-any-return]
+        return json.loads(addresses.read_text())
 
 
 def _start(run: Path) -> str:

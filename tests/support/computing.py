@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,12 @@ def load_here(spec: str, store: ModelStore) -> LoadedModel:
     options = {"max_tokens": opened.version.max_tokens, "pad_id": opened.pad_id, "threads": available_cpus()}
     backend, *_ = load_backend(opened.backend, opened.folder, **options)
     return LoadedModel(opened.version, InThread(backend, opened.backend), opened.tokenizer, opened.build)
+
+
+def backend_of(model: LoadedModel) -> Any:
+    """What computes a model that `load_here` has loaded."""
+    assert isinstance(model.backend, InThread)
+    return model.backend.backend
 
 
 def ready(*models: LoadedModel) -> Callable[[Callable[[bool], None]], Awaitable[Sequence[LoadedModel]]]:

@@ -1,6 +1,6 @@
 """What an index expression stands for: concrete indices, their bindings, and which text fields feed a vector.
 
-Pure: reads the cluster's answers to `GET /{expression}` and `_simulate_index`. They are asked with the client's own
+Pure. It reads the cluster's answers to `GET /{expression}` and `_simulate_index`. They are asked with the client's own
 credentials: a source field that field-level security hides is missing there, and then there is no semantic leg.
 """
 

@@ -1,4 +1,4 @@
-"""NDJSON of a bulk request <-> items, and items <-> sub-bulks.
+"""NDJSON of a bulk request <-> items, and items <-> sub-bulks. Pure.
 
 What is not understood exactly as OpenSearch's BulkRequestParser would is not parsed at all (`parse_bulk` gives None):
 the original bytes then go to the cluster, whose own error is the answer.

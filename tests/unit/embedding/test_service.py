@@ -99,7 +99,7 @@ def counting(loaded: LoadedModel) -> tuple[LoadedModel, CountingBackend]:
 
 
 def request(*texts: str, **options: object) -> pb.EmbedRequest:
-    return pb.EmbedRequest(model=MINILM, texts=texts, **options)  # type: ignore[arg-type]
+    return pb.EmbedRequest(model=MINILM, texts=texts, **options)
 
 
 async def test_a_cached_text_has_the_same_bytes_and_costs_nothing(loaded: LoadedModel) -> None:

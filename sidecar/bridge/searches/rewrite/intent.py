@@ -1,6 +1,6 @@
 """What the user meant by a query: which texts score, and which constraints a hit must meet.
 
-Pure: a table of rules on the query tree. In doubt a query has no text, and stays as it is.
+Pure. A table of rules on the query tree. In doubt a query has no text, and stays as it is.
 """
 
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """What becomes of a search body: `neural` -> `knn`, eligible text -> a hybrid of itself and `knn`, or nothing.
 
-Pure, in two steps: `plan_search` decides and names the texts to embed, `rewrite` puts the vectors in. Rewriting never
+Pure. Two steps: `plan_search` decides and names the texts to embed, `rewrite` puts the vectors in. Rewriting never
 widens what a client may see: its filters hold in both legs. Keys that we do not know keep a query as it is.
 """
 

@@ -1,6 +1,6 @@
 """Which text a full-text clause searches for, and whether it is free text or an exact-match wish.
 
-Pure: one reader for each kind of clause. A reader gives the text, or the reason why there is none for us.
+Pure. One reader for each kind of clause. A reader gives the text, or the reason why there is none for us.
 """
 
 import fnmatch

@@ -15,7 +15,7 @@ WRAPPED = b'{"error":{"reason":"hybrid query must be a top level query and canno
 def a_plan(**changes: object) -> TextSearch:
     plan = plan_search({"query": {"match": {"title": "dogs"}}}, (an_index(),), None, {})
     assert isinstance(plan, TextSearch)
-    return replace(plan, **changes)  # type: ignore[arg-type]
+    return replace(plan, **changes)
 
 
 CLUSTER, COMPANION, BRIDGE = a_plan(), a_plan(companion="papers--companion"), a_plan(where="bridge")
