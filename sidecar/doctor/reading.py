@@ -16,7 +16,7 @@ from sidecar.doctor.parts import (
     examine_template,
     unreachable,
 )
-from sidecar.errors import ClusterRefused, InvalidInput, SidecarError
+from sidecar.errors import InvalidInput, SidecarError
 from sidecar.jsontext import Json, at
 from sidecar.model import Binding, Fusion, IndexBinding, ModelVersion, State
 from sidecar.ports import Cluster
@@ -190,7 +190,5 @@ def _count(buckets: Json, name: str) -> int:
 
 
 async def _ask(cluster: Cluster, method: str, path: str, params: Mapping[str, str] | None = None) -> Json:
-    reply = await cluster.call(method, path, params=params)
-    if not reply.ok:
-        raise ClusterRefused(f"{method} {path}", reply.status, reply.reason)
-    return reply.body
+    body: Json = (await cluster.call(method, path, params=params)).require(f"{method} {path}")
+    return body
