@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.bridge.app import serving
+from sidecar.files import locked
 from sidecar.models.catalogue import shipped_versions
-from sidecar.opensearch.assembly import locked
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.rpc.client import EmbedderClient
 from sidecar.templates.apply import apply

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import aiohttp
 
 from sidecar.bridge.proxy.upstream import Upstream
-from sidecar.bridge.writes import conversation, scripted_updates, update_plan
+from sidecar.bridge.writes import bulk_handler, scripted_updates, update_plan
 from sidecar.bridge.writes.bulk_answer import BulkAnswer
 from sidecar.bridge.writes.bulk_body import Operation
 from sidecar.bridge.writes.document_plan import Vectors
@@ -36,12 +36,12 @@ async def _sends_again(self: Upstream, *request: Any, **options: Any) -> AsyncIt
 
 def _claims(operations: Sequence[Operation], error: ClusterUnreachable) -> BulkAnswer:
     done = [dumps({operation.action: {"_id": operation.id, "status": 200}}) for operation in operations]
-    return BulkAnswer(0, None, errors=False, items=b",".join(done))
+    return BulkAnswer(0, None, errors=False, items=tuple(done))
 
 
 @contextmanager
 def _claiming() -> Iterator[None]:
-    with patch.object(conversation, "unanswered", _claims), patch.object(scripted_updates, "unanswered", _claims):
+    with patch.object(bulk_handler, "unanswered", _claims), patch.object(scripted_updates, "unanswered", _claims):
         yield
 
 

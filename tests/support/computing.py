@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.embedding.backends import Backend, load_backend
-from sidecar.embedding.backends.computing import Outcome, compute_each
+from sidecar.embedding.backends.computing import BatchResult, compute_each
 from sidecar.embedding.loading.cpus import available_cpus
 from sidecar.embedding.loading.models import LoadedModel, open_models
 from sidecar.models.store import ModelStore
@@ -40,7 +40,7 @@ class InThread:
     async def usable(self) -> None:
         return
 
-    async def compute(self, batch: Sequence[NDArray[np.int32]]) -> Outcome:
+    async def compute(self, batch: Sequence[NDArray[np.int32]]) -> BatchResult:
         return await asyncio.get_running_loop().run_in_executor(self._thread, compute_each, self.backend, batch)
 
 

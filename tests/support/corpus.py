@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.bridge.proxy.upstream import Upstream
 from sidecar.bridge.searches.fusion.request import Shard, plan_legs, windows_to
-from sidecar.bridge.searches.fusion.search import Answered, search_fused
+from sidecar.bridge.searches.fusion.search import FusedAnswer, search_fused
 from sidecar.model import Fusion
 from sidecar.opensearch.client import OpenSearchCluster
 from tests.support.http import ndjson
@@ -82,7 +82,7 @@ class Corpus:
     async def answer(
         self, legs: tuple[dict, dict], fusion: Fusion, *, url: dict[str, str] | None = None,
         upstream: Upstream | None = None, depth: int = 0, path: str | None = None, **options: object,
-    ) -> Answered:  # fmt: skip
+    ) -> FusedAnswer:  # fmt: skip
         windows = windows_to((WINDOW,), depth)
         search = plan_legs({"query": legs[0], **options}, legs[1], windows, self.shards, url or {}, token="t")
         return await search_fused(upstream or self.upstream, path or f"/{self.expression}/_search", [], search, fusion)

@@ -10,7 +10,7 @@ from sidecar.contract import embedding_pb2 as pb
 from sidecar.embedding.cache.file import VectorFile
 from sidecar.embedding.cache.vectors import VectorCache
 from sidecar.embedding.loading.models import LoadedModel
-from sidecar.embedding.text.tokenizer import TextTokenizer, TokenizedText
+from sidecar.embedding.text.tokenizer import EncodedText, TextTokenizer
 from tests.support.computing import InThread
 from tests.unit.embedding.test_service import (
     DISK_BYTES,
@@ -68,7 +68,7 @@ async def test_a_long_query_waits_for_one_slice_of_one_load_before_it_is_tokenis
 
 async def test_a_short_query_is_tokenised_at_once_whatever_the_tokenizer_does_for_loads(loaded: LoadedModel) -> None:
     class Held(GatedTokenizer):
-        def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+        def encode(self, texts: Sequence[str]) -> list[EncodedText]:
             return TextTokenizer.encode(self, texts) if texts == ["query"] else super().encode(texts)
 
     held = Held(loaded.tokenizer)

@@ -17,7 +17,7 @@ from sidecar.embedding.cache.file import VectorFile
 from sidecar.embedding.cache.vectors import VectorCache
 from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.service import EmbeddingService, Served
-from sidecar.embedding.text.tokenizer import TextTokenizer, TokenizedText
+from sidecar.embedding.text.tokenizer import EncodedText, TextTokenizer
 from sidecar.models.store import ModelStore
 from tests.support.computing import Double, InThread
 
@@ -50,7 +50,7 @@ class GatedTokenizer(TextTokenizer):
         self.largest = 0
         self.may_go_on = threading.Event()
 
-    def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+    def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         assert self.may_go_on.wait(10)
         self.slices.append(texts[0])
         self.largest = max(self.largest, len(texts))

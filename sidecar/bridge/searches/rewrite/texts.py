@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from sidecar.bridge.searches.outcome import Object, Reason
-from sidecar.jsontext import Json
+from sidecar.bridge.searches.outcome import Reason
+from sidecar.jsontext import Json, Object
 
 _EXACT_TYPES: Final = frozenset({"phrase", "phrase_prefix"})
 _FREE_TYPES: Final = frozenset({"best_fields", "most_fields", "cross_fields"})

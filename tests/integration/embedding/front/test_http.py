@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sidecar.config import EmbedderSettings
 from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.server import serving
-from sidecar.embedding.service import EmbeddingService, State
+from sidecar.embedding.service import EmbeddingService, ServerState
 from sidecar.model import Prompts, Role
 from sidecar.models.store import ModelStore
 from sidecar.ports import Lane
@@ -232,7 +232,7 @@ async def test_a_lone_surrogate_is_embedded_as_a_question_mark(minilm: LoadedMod
 
 async def test_loading_and_draining_are_503(monkeypatch: pytest.MonkeyPatch, minilm: LoadedModel) -> None:
     async with server(minilm) as (one, _), official(one.url) as client:
-        for state in (State.LOADING, State.DRAINING):
+        for state in (ServerState.LOADING, ServerState.DRAINING):
             with monkeypatch.context() as patched:
                 patched.setattr(
                     EmbeddingService, "state", property(lambda _, state=state: state, lambda *_: None), raising=False

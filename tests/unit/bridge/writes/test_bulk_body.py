@@ -1,16 +1,16 @@
-"""Bulk requests are read as BulkRequestParser reads them; answers of sub-bulks become one answer."""
+"""Bulk requests are read as BulkRequestParser reads them."""
 
 import io
 from dataclasses import replace
 
 import pytest
 
-from sidecar.bridge.writes.bulk_body import Action, Item, load, parse_bulk, parts
+from sidecar.bridge.writes.bulk_body import Action, BulkItem, load, parse_bulk, parts
 from tests.support.bulks import items_of, packed
 
 
-def item(action: Action, identifier: str | None, line: bytes, source: bytes | None = b"{}") -> Item:
-    return Item(action, "i", identifier, line, source)
+def item(action: Action, identifier: str | None, line: bytes, source: bytes | None = b"{}") -> BulkItem:
+    return BulkItem(action, "i", identifier, line, source)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def item(action: Action, identifier: str | None, line: bytes, source: bytes | No
                      id="metadata"),
     ],
 )  # fmt: skip
-def test_parse_bulk(body: bytes, expected: tuple[Item, ...]) -> None:
+def test_parse_bulk(body: bytes, expected: tuple[BulkItem, ...]) -> None:
     assert items_of(body) == expected
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.bridge.searches.fusion.answer import Failed, read_legs
+from sidecar.bridge.searches.fusion.answer import Refused, read_legs
 from sidecar.bridge.searches.fusion.request import Shard
 from tests.unit.bridge.searches.fusion.test_legs import leg, planned
 
@@ -15,7 +15,7 @@ def test_vector_hits_are_counted_where_the_lexical_leg_is_whole_and_asked_about_
     search = planned(Shard(0, "a"), Shard(1, "a"))
     found = read_legs(search, [leg(1, 2), leg(1, 2), leg(1, total=1), leg(1, total=500)])
 
-    assert not isinstance(found, Failed)
+    assert not isinstance(found, Refused)
     assert (found.total, found.extra, found.uncounted) == (501, 1, ((1, 2),))
 
 
@@ -25,7 +25,7 @@ def test_a_hit_whose_score_is_no_number_takes_no_part(score: object) -> None:
     endless["hits"]["hits"][0]["_score"] = score
     found = read_legs(planned(), [leg(), endless])
 
-    assert not isinstance(found, Failed)
+    assert not isinstance(found, Refused)
     assert found.tiers[0][0].lexical == [((0, 2), 1.0)]
 
 
@@ -44,9 +44,9 @@ def test_failed_legs(responses: list[dict[str, Any]], url: dict[str, str], faile
     found = read_legs(planned(Shard(0, "a"), Shard(1, "a"), url=url), responses)
 
     if failed is None:
-        assert found == Failed(503, ERROR)
+        assert found == Refused(503, ERROR)
     else:
-        assert not isinstance(found, Failed)
+        assert not isinstance(found, Refused)
         assert found.shards_header == {
             "total": 2, "successful": 1, "skipped": 0, "failed": 1, "failures": [{"shard": 0}],
         }  # fmt: skip
@@ -58,5 +58,5 @@ def test_a_shard_of_a_point_in_time_fails_once_though_every_leg_tells_of_it() ->
     search = planned(Shard(0, "a"), Shard(1, "a"), pit={"id": "x"})
     found = read_legs(search, [{**leg(total=0), "_shards": described, "pit_id": "y"}] * 3 + [leg(total=0)])
 
-    assert not isinstance(found, Failed)
+    assert not isinstance(found, Refused)
     assert (found.shards_header, found.pit) == (described, "y")

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from sidecar.bridge.searches.fusion.legs import legs_request, page_request
-from sidecar.bridge.searches.fusion.request import Fusible, Shard, plan_legs, windows_to
+from sidecar.bridge.searches.fusion.request import FusedSearch, Shard, plan_legs, windows_to
 
 QUERY: dict[str, Any] = {"match": {"title": "dogs"}}
 FILTER = {"term": {"year": 2001}}
 KNN: dict[str, Any] = {"knn": {"embedding": {"vector": [1.0, 0.5], "k": 100, "filter": FILTER}}}
 
 
-def planned(*shards: Shard, url: dict[str, str] | None = None, **body: Any) -> Fusible:
+def planned(*shards: Shard, url: dict[str, str] | None = None, **body: Any) -> FusedSearch:
     return plan_legs({"query": QUERY, **body}, KNN, (100,), shards or (Shard(0, "a"),), url or {}, token="t")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.bridge.searches.fusion.request import can_fuse
+from sidecar.bridge.searches.rewrite.fusibility import can_fuse
 from tests.support.bindings import an_index
 from tests.unit.bridge.searches.fusion.test_legs import QUERY, planned
 
