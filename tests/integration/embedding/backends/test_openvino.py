@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from typer.testing import CliRunner, Result
 
-from sidecar.cli.model import app
 from sidecar.embedding.loading import models as loading
 from sidecar.embedding.loading.building import build
 from sidecar.embedding.loading.models import LoadedModel, open_models
 from sidecar.embedding.loading.selftest import REFERENCES_FILE, cosines
-from sidecar.errors import ConfigurationError, InvalidInput
+from sidecar.errors import ConfigurationError
 from sidecar.models.sources import package_folder
 from sidecar.models.store import ModelStore
 from tests.support.computing import backend_of, load_here
@@ -49,10 +47,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def run(models: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments, env={"SIDECAR_MODELS_DIR": str(models)}, catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")
@@ -153,28 +147,11 @@ def test_pooling_projection_and_limit_are_those_of_the_model(backend: str, least
     assert np.linalg.norm(found, axis=1) == pytest.approx(np.linalg.norm(expected, axis=1), rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("backend", "texts", "problem"),
-    [
-        pytest.param("torch", TEXTS, r"backend: \[torch\] is not one that is built", id="back end"),
-        pytest.param("openvino", TEXTS[:40], "texts: must be more than 40, better 340, not 40", id="texts"),
-    ],
-)
-def test_what_cannot_be_built_is_told_first(backend: str, texts: list[str], problem: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=problem):
-        build(MINILM, backend, ModelStore(tmp_path), texts=texts, report=pytest.fail)
-
-
 @pytest.mark.parametrize("library", ["openvino", "nncf", "torch"])
 def test_a_missing_library_is_one_sentence(library: str, tiny: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ConfigurationError, match=r"needs the extra \[(build|embedder)\]"):
         build("tiny", "openvino-w8", tiny, texts=TEXTS, report=lambda _: None)
-
-
-def test_a_file_of_texts_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"texts: .*no-file cannot be read"):
-        run(tmp_path, "build", MINILM, "--texts", str(tmp_path / "no-file"))
 
 
 def test_without_quantised_activations_a_vector_is_nearer_to_float32(w8: LoadedModel, w8_models: Path) -> None:
