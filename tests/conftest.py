@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.opensearch.assembly import locked
+from sidecar.files import locked
 from tests.support.built import build_w8
 
 RUN_DIRECTORY = "PYTEST_SIDECAR_RUN_DIRECTORY"  # inherited by the workers of pytest-xdist

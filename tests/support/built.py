@@ -11,8 +11,8 @@ from pathlib import Path
 import platformdirs
 
 from sidecar.config import APP
+from sidecar.files import locked
 from sidecar.models.catalogue import shipped_versions
-from sidecar.opensearch.assembly import locked
 from tests.support.folders import ROOT
 
 MINILM = "all-minilm-l6-v2@1"

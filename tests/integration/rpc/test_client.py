@@ -242,13 +242,6 @@ def test_the_client_without_an_event_loop(process: dict[str, Any]) -> None:
     assert "embedder client" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_the_client_without_an_event_loop_and_without_a_server() -> None:
-    with SyncEmbedderClient("127.0.0.1:1") as client:
-        assert not client.healthy()
-        with pytest.raises(EmbedderUnavailable):
-            client.encode(["a"], Role.QUERY, model=MINILM)
-
-
 @pytest.mark.parametrize("snippet", [pytest.param(code, id=str(number)) for number, code in enumerate(SNIPPETS)])
 def test_what_the_documentation_shows_runs(snippet: str, process: dict[str, Any]) -> None:
     here = snippet.replace("127.0.0.1:50051", process["embedder"]).replace("127.0.0.1:8081", process["http"])

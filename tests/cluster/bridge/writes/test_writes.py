@@ -77,32 +77,6 @@ async def test_docstrings_get_the_vectors_that_sentence_transformers_computes(
         assert stored[passage.id]["embedding_meta"]["hash"] == provenance_hash(text, papers.binding)
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        pytest.param("PUT", "_doc/1", id="put of a document"),
-        pytest.param("POST", "_doc/1", id="post of a document"),
-        pytest.param("PUT", "_create/1", id="create"),
-    ],
-)
-async def test_single_documents(papers: Papers, method: str, path: str) -> None:
-    await papers.without_guard()
-
-    answer = await papers.bridge(method, f"/{papers.index}/{path}?refresh=true", b'{"title": "Cats",  "year":1.50}')
-
-    assert answer.status == 201
-    assert answer.ingested == (1, 0)
-    raw = (await papers.direct("GET", f"/{papers.index}/_doc/1")).body
-    assert b'{"title": "Cats",  "year":1.50,"embedding":[' in raw
-
-
-async def test_a_document_without_an_id_gets_one_from_the_cluster(papers: Papers) -> None:
-    answer = await papers.bridge("POST", f"/{papers.index}/_doc?refresh=true", {"title": "Cats"})
-
-    assert answer.status == 201
-    assert (await papers.stored(answer.json["_id"]))["embedding_meta"]["state"] == "ok"
-
-
 async def test_the_bytes_of_a_client_survive(papers: Papers) -> None:
     await papers.without_guard()
     source = (
@@ -314,18 +288,6 @@ async def test_helpers_of_opensearch_py_work_unmodified(papers: Papers) -> None:
         found = await client.count(index=papers.index, body={"query": {"term": {"embedding_meta.state": "ok"}}})
 
     assert (succeeded, errors, found["count"]) == (50, [], 50)
-
-
-async def test_reads_leave_our_fields_out_unless_asked(papers: Papers) -> None:
-    await papers.bridge("PUT", f"/{papers.index}/_doc/1?refresh=true", {"title": "Cats"})
-
-    plain = await papers.bridge("GET", f"/{papers.index}/_doc/1")
-    source = await papers.bridge("GET", f"/{papers.index}/_source/1")
-    several = await papers.bridge("POST", f"/{papers.index}/_mget", {"ids": ["1"]})
-    shown = await papers.bridge("GET", f"/{papers.index}/_doc/1", X_Sidecar_Source="1")
-
-    assert plain.json["_source"] == source.json == several.json["docs"][0]["_source"] == {"title": "Cats"}
-    assert {"embedding", "embedding_meta"} <= shown.json["_source"].keys()
 
 
 async def test_reindex_within_a_binding_keeps_the_vectors_and_from_outside_marks_them(

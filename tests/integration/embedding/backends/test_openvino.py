@@ -9,20 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
 from numpy.typing import NDArray
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from sidecar.cli.model import app
 from sidecar.embedding.loading import models as loading
 from sidecar.embedding.loading.building import build
 from sidecar.embedding.loading.models import LoadedModel, open_models
 from sidecar.embedding.loading.selftest import REFERENCES_FILE, cosines
-from sidecar.errors import ConfigurationError, InvalidInput
+from sidecar.errors import ConfigurationError
 from sidecar.models.sources import package_folder
 from sidecar.models.store import ModelStore
 from tests.support.built import MINILM, TEXTS, W8
-from tests.support.computing import load_here
+from tests.support.computing import backend_of, load_here
 
 # One after the other: two of these at once leave neither the processor that its time limits count on.
 pytestmark = pytest.mark.xdist_group("whole machine")
@@ -80,7 +79,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 
 
 def vectors(model: LoadedModel, *texts: str) -> NDArray[np.float32]:
-    return model.backend.backend.compute([text.ids for text in model.tokenizer.encode(texts)])
+    return backend_of(model).compute([text.ids for text in model.tokenizer.encode(texts)])
 
 
 def test_it_is_loaded_without_torch_in_little_memory(w8_models: Path, minilm: LoadedModel) -> None:
@@ -100,9 +99,9 @@ def test_the_vector_of_a_text_does_not_depend_on_its_companions(minilm: LoadedMo
     wanted = texts[7]
     bucket = [ids for ids in texts if -(-len(ids) // BUCKET) == -(-len(wanted) // BUCKET)]
     assert len({len(ids) for ids in bucket}) > 1
-    alone = minilm.backend.backend.compute([wanted])[0]
+    alone = backend_of(minilm).compute([wanted])[0]
     for companions in (bucket[:1], bucket, bucket[::-1]):
-        assert (minilm.backend.backend.compute([*companions, wanted])[-1] == alone).all()
+        assert (backend_of(minilm).compute([*companions, wanted])[-1] == alone).all()
 
 
 @pytest.mark.parametrize(
@@ -159,18 +158,6 @@ def test_the_command_builds_and_says_how_near_it_is(tiny: ModelStore, tmp_path: 
     assert "compressing the weights" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("backend", "texts", "problem"),
-    [
-        pytest.param("torch", TEXTS, r"backend: \[torch\] is not one that is built", id="back end"),
-        pytest.param("openvino", TEXTS[:40], "texts: must be more than 40, better 340, not 40", id="texts"),
-    ],
-)
-def test_what_cannot_be_built_is_told_first(backend: str, texts: list[str], problem: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=problem):
-        build(MINILM, backend, ModelStore(tmp_path), texts=texts, report=pytest.fail)
-
-
 @pytest.mark.parametrize("library", ["openvino", "nncf", "torch"])
 def test_a_missing_library_is_one_sentence(library: str, tiny: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, library, None)
@@ -178,14 +165,9 @@ def test_a_missing_library_is_one_sentence(library: str, tiny: ModelStore, monke
         build("tiny", "openvino-w8", tiny, texts=TEXTS, report=lambda _: None)
 
 
-def test_a_file_of_texts_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"texts: .*no-file cannot be read"):
-        run(tmp_path, "build", MINILM, "--texts", str(tmp_path / "no-file"))
-
-
 def test_without_quantised_activations_a_vector_is_nearer_to_float32(minilm: LoadedModel, w8_models: Path) -> None:
     torch = load_here(f"{MINILM}/torch", ModelStore(w8_models))
     (text,) = (text.ids for text in minilm.tokenizer.encode(["Vaccines train the immune system. " * 20]))
-    expected = torch.backend.backend.compute([text])[0]
-    exact, usual = minilm.backend.backend.compute_in_float32(text), minilm.backend.backend.compute([text])[0]
+    expected = backend_of(torch).compute([text])[0]
+    exact, usual = backend_of(minilm).compute_in_float32(text), backend_of(minilm).compute([text])[0]
     assert cosines(exact[None], expected[None])[0] > cosines(usual[None], expected[None])[0] > 0.99
