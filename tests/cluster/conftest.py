@@ -51,7 +51,10 @@ def _start(run: Path) -> str:
     pid = os.posix_spawn(
         sys.executable,
         [sys.executable, str(_PROCESS), (run / "pytest.pid").read_text()],
-        os.environ,
+        {
+            **os.environ,
+            "SIDECAR_BRIDGE_SEARCH_EMBED_TIMEOUT_S": "30",
+        },  # on a busy machine, too, a search has its vector
         file_actions=(
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, writer, 1),

@@ -25,7 +25,7 @@ def test_the_commands_run_and_print_what_is_shown(system: dict[str, str], tmp_pa
     }
 
     done = subprocess.run(
-        ["bash", "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
 
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,7 @@ from tests.support.writing import DELETE, NOTHING, PUT, Expected, Held, Model, O
 
 T = TypeVar("T")
 
-_STEP_TIMEOUT_S = 30
+_STEP_TIMEOUT_S = 120
 _SOURCES = ("title", "info.abstract", "sections.text")
 _MAPPING = {
     "properties": {

@@ -1,6 +1,5 @@
 """Nodes of a test's own, beside the one that all tests share."""
 
-import asyncio
 import os
 import uuid
 from collections.abc import Collection, Iterator
@@ -12,6 +11,7 @@ from sidecar.opensearch.assembly import PLUGINS
 from sidecar.opensearch.instance import Security
 from sidecar.opensearch.local import start_node
 from tests.conftest import RUN_DIRECTORY
+from tests.support.waiting import run_to_its_end
 
 
 @contextmanager
@@ -20,8 +20,8 @@ def node_of_its_own(plugins: Collection[str] = PLUGINS, security: Security | Non
     settings = load_configuration().settings.node
     folder = Path(os.environ[RUN_DIRECTORY], f"node-{uuid.uuid4().hex[:10]}")
     starting = start_node(settings, port=0, data=folder, plugins=plugins, security=security, report=lambda _step: None)
-    node = asyncio.run(starting)
+    node = run_to_its_end(starting)
     try:
         yield node.url
     finally:
-        asyncio.run(node.stop())
+        run_to_its_end(node.stop())

@@ -18,6 +18,7 @@ from tests.cluster.bridges import Papers
 from tests.support.between import ANY, broken_promises, stored
 from tests.support.embedders import StubServer, serving_stub
 from tests.support.http import Answer, Http, http, ndjson
+from tests.support.waiting import PATIENCE_S, until
 
 MINILM = shipped_versions()["all-minilm-l6-v2@1"]
 
@@ -58,9 +59,7 @@ async def write(at: Running, papers: Papers, bulk: int) -> Answer:
 
 
 async def until_asked(at: Running, times: int) -> None:
-    async with asyncio.timeout(20):
-        while len(at.stub.asked) < times:  # noqa: ASYNC110 - it is another process that asks
-            await asyncio.sleep(0.01)
+    await until(lambda: len(at.stub.asked) >= times)
 
 
 async def test_case_22_sigterm_finishes_every_bulk_in_work_and_lets_no_other_in(papers: Papers) -> None:
@@ -70,11 +69,9 @@ async def test_case_22_sigterm_finishes_every_bulk_in_work_and_lets_no_other_in(
             writing = [tasks.create_task(write(at, papers, bulk)) for bulk in range(50)]
             await until_asked(at, 50)
             os.kill(at.process.pid, signal.SIGTERM)
-            async with asyncio.timeout(5):
-                while not await refuses(at.bridge.url):  # noqa: ASYNC110 - it is another process that closes
-                    await asyncio.sleep(0.01)
+            await until(lambda: refuses(at.bridge.url))
             at.stub.may_answer.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             assert await at.process.wait() == 0
 
         assert {task.result().ingested for task in writing} == {(10, 0)}
@@ -128,7 +125,7 @@ async def test_case_25_a_bridge_without_free_descriptors_recovers_when_connectio
         idle = [await asyncio.open_connection(host, int(port)) for _ in range(50)]
         for _, writer in idle:
             writer.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             answer = await write(at, papers, 1)
 
         assert (answer.status, answer.ingested) == (200, (10, 0))

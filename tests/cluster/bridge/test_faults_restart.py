@@ -26,7 +26,7 @@ async def write(bridge: Http, writer: int, told: Callable[[], None]) -> None:
     """Bulks of documents with ids; what is not acknowledged is sent again."""
     for bulk in range(BULKS):
         left = {f"{writer}-{bulk}-{n}" for n in range(DOCUMENTS)}
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(300):
             while left:
                 lines = [
                     line for name in sorted(left) for line in ({"create": {"_id": name}}, {"title": f"text {name}"})

@@ -32,6 +32,7 @@ from tests.support.certificates import Authority
 from tests.support.embedders import HashEmbedder
 from tests.support.http import Answer, Http, http, ndjson
 from tests.support.nodes import node_of_its_own
+from tests.support.waiting import run_to_its_end
 
 pytestmark = pytest.mark.xdist_group("secured node")
 
@@ -111,7 +112,7 @@ def secured(system: dict[str, str]) -> Iterator[Secured]:
     security = Impersonation(authority.file, certificate, key)
     with node_of_its_own(PLUGINS | {SECURITY}, security) as url:
         made = Secured(url, authority.file)
-        asyncio.run(fill(made, system["embedder"]))
+        run_to_its_end(fill(made, system["embedder"]))
         yield made
 
 

@@ -20,7 +20,7 @@ NOBODY = "127.0.0.1:1"
 async def run(system: dict[str, str], *arguments: str, **instead: str) -> subprocess.CompletedProcess[str]:
     at = {**system, **instead}
     command = [SIDECAR, "doctor", *arguments, "--cluster", at["cluster"], "--embedder", at["embedder"]]
-    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def found(done: subprocess.CompletedProcess[str]) -> set[tuple[str, str, str]]:

@@ -21,7 +21,7 @@ SIDECAR = Path(sys.executable).with_name("sidecar")
 
 def run(system: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [SIDECAR, "repair", *arguments, "--cluster", system["cluster"], "--embedder", system["embedder"]]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 async def test_the_command_with_the_real_model(

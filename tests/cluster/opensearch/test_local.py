@@ -69,7 +69,7 @@ async def test_node_ends_with_the_process_that_started_it(folder: Path) -> None:
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", starter, str(folder), stdout=subprocess.PIPE)
     answer, _ = await process.communicate()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await process_ended(int(answer))
 
 

@@ -34,5 +34,5 @@ async def test_a_child_that_cannot_start_says_so() -> None:
 
 def test_who_is_orphaned_before_it_can_watch_its_parent_does_nothing() -> None:
     other = os.getpid() + 1
-    done = subprocess.run([*DEPENDENT, str(other), "config", "show"], capture_output=True, timeout=30, check=False)
+    done = subprocess.run([*DEPENDENT, str(other), "config", "show"], capture_output=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (1, b"")

@@ -27,6 +27,7 @@ from sidecar.ports import Embeddings, Lane
 from sidecar.rpc.client import EmbedderClient
 from tests.support.built import MINILM, W8
 from tests.support.http import Answer, Http, http
+from tests.support.waiting import PATIENCE_S
 
 T = TypeVar("T")
 
@@ -159,7 +160,7 @@ async def test_what_takes_longer_than_the_drain_is_given_up_and_its_callers_are_
     tmp_path: Path, w8_models: Path
 ) -> None:
     (tmp_path / "sidecar.toml").write_text(f'[models]\ndir = "{w8_models}"\n[embedder]\ndrain_timeout_s = 0.1\n')
-    async with started(tmp_path, "--model", W8) as one, asyncio.timeout(60):
+    async with started(tmp_path, "--model", W8) as one, asyncio.timeout(5 * PATIENCE_S):
         async with told_to_end(one, texts=256) as (over_grpc, over_http):
             pass
         assert isinstance(over_grpc.result(), EmbedderUnavailable)
@@ -174,7 +175,7 @@ async def test_a_signal_while_it_loads_ends_it_at_once(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert json.loads(await process.stderr.readline())["action"] == "embedder_loading"
         process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(3):  # the import of torch alone takes longer
+        async with asyncio.timeout(PATIENCE_S):  # before it is ready, or it would say so
             output, _ = await process.communicate()
         assert (process.returncode, output) == (0, b"")
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from sidecar.cli.embed import embed as embed_command
 from sidecar.config import EmbedderSettings
 from sidecar.contract import embedding_pb2 as pb
 from sidecar.contract import embedding_pb2_grpc
+from sidecar.embedding.batcher import Batcher
 from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.server import Running, serving
 from sidecar.errors import (
@@ -43,6 +45,7 @@ from sidecar.ports import Embeddings, Lane, ServedModel
 from sidecar.rpc.client import EmbedderClient
 from tests.support.computing import Double, InThread, backend_of, load_here, ready
 from tests.support.folders import GOLDEN
+from tests.support.waiting import PATIENCE_S, until
 
 MINILM = "all-minilm-l6-v2@1"
 TINY = "tiny@1"
@@ -144,14 +147,14 @@ class FaultyBackend(Double):
     def compute(self, batch: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         self.batches += 1
         self.entered.release()
-        assert self.may_go_on.wait(20)
+        assert self.may_go_on.wait(2 * PATIENCE_S)
         pooled = np.array(self._backend.compute(batch))
         self.spoil(pooled)
         return pooled
 
     async def busy(self) -> None:
         """Wait until a batch is being computed."""
-        assert await asyncio.to_thread(self.entered.acquire, timeout=20)
+        assert await asyncio.to_thread(self.entered.acquire, timeout=PATIENCE_S)
 
 
 def faulty(loaded: LoadedModel) -> tuple[LoadedModel, FaultyBackend]:
@@ -348,7 +351,7 @@ async def test_rows_that_are_no_vectors_and_a_broken_back_end(minilm: LoadedMode
         assert await client.healthy()
 
 
-async def test_who_does_not_wait_any_more_is_not_computed(minilm: LoadedModel) -> None:
+async def test_who_does_not_wait_any_more_is_not_computed(minilm: LoadedModel, batchers: list[Batcher]) -> None:
     loaded, backend = faulty(minilm)
     backend.may_go_on.clear()
     async with server(loaded) as running, EmbedderClient(running.address) as client, asyncio.TaskGroup() as group:
@@ -356,9 +359,11 @@ async def test_who_does_not_wait_any_more_is_not_computed(minilm: LoadedModel) -
         await backend.busy()
         with pytest.raises(DeadlineExceeded, match=r"within 0\.2 s"):
             await embed(client, ["too late"], timeout_s=0.2)
+        await until(lambda: batchers[0].queued_tokens == 0)
         cancelled = group.create_task(embed(client, ["cancelled"]))
-        await asyncio.sleep(0.1)  # let it reach the queue
+        await until(lambda: batchers[0].queued_tokens > 0)
         cancelled.cancel()
+        await until(lambda: batchers[0].queued_tokens == 0)
         backend.may_go_on.set()
         await first
         await embed(client, ["last"])
@@ -372,22 +377,24 @@ async def test_a_deadline_that_the_queue_cannot_meet_is_refused_at_once(minilm: 
         EmbedderClient(running.address) as client,
         asyncio.TaskGroup() as group,
     ):
+        backend.spoil = lambda _: time.sleep(2)  # so slow that what waits will take minutes
         await embed(client, ["now the rate is known " * 60])
         await backend.busy()
         backend.may_go_on.clear()
         load = group.create_task(embed(client, [f"{number} " + "word " * 250 for number in range(64)]))
         await backend.busy()  # with the first of them; the others wait
         with pytest.raises(EmbedderOverloaded) as refused:
-            await embed(client, ["too late"], timeout_s=0.5)
+            await embed(client, ["too late"], timeout_s=PATIENCE_S)
         assert refused.value.retry_after_s > 0
         load.cancel()
+        backend.spoil = lambda _: None
         backend.may_go_on.set()
 
 
 async def test_draining_answers_what_is_in_work_and_refuses_the_rest(minilm: LoadedModel) -> None:
     loaded, backend = faulty(minilm)
     backend.may_go_on.clear()
-    async with asyncio.TaskGroup() as group, asyncio.timeout(30):
+    async with asyncio.TaskGroup() as group, asyncio.timeout(PATIENCE_S):
         context = serving(EmbedderSettings(**_FREE), ready(loaded))
         running = await context.__aenter__()
         async with EmbedderClient(running.address) as client, raw(running.address) as stubs:
@@ -426,7 +433,7 @@ async def test_before_the_model_is_loaded_it_says_so(minilm: LoadedModel) -> Non
             await done.wait()
 
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(PATIENCE_S),
         asyncio.TaskGroup() as group,
         EmbedderClient(settings.listen) as client,
         aiohttp.ClientSession(f"http://{settings.http_listen}") as session,
@@ -504,17 +511,15 @@ async def test_the_client_fails_at_once_and_finds_a_server_that_is_back(minilm: 
     async with EmbedderClient(address) as client:
         for _ in range(2):
             async with server(minilm, listen=address):
-                async with asyncio.timeout(1.5):
-                    while not await client.healthy():  # noqa: ASYNC110 - it is the channel that changes
-                        await asyncio.sleep(0.02)
+                await until(client.healthy)
                 await embed(client, ["a"])
             gone = clock()
             with pytest.raises(EmbedderUnavailable, match=address):
-                await embed(client, ["a"])
-            assert clock() - gone < 0.5
+                await embed(client, ["a"], timeout_s=PATIENCE_S)
+            assert clock() - gone < PATIENCE_S / 4
 
 
-async def test_a_query_goes_before_bulk_texts_that_wait(minilm: LoadedModel) -> None:
+async def test_a_query_goes_before_bulk_texts_that_wait(minilm: LoadedModel, batchers: list[Batcher]) -> None:
     loaded, backend = faulty(minilm)
     backend.may_go_on.clear()
     order: list[str] = []
@@ -532,9 +537,9 @@ async def test_a_query_goes_before_bulk_texts_that_wait(minilm: LoadedModel) -> 
         await backend.busy()
         for number in range(3):
             group.create_task(ask(client, f"bulk {number}", Lane.BULK))
-        await asyncio.sleep(0.1)  # let them reach the queue
+            await until(lambda: batchers[0].queued_tokens == 4 * (number + 1))  # noqa: B023 - called here alone
         group.create_task(ask(client, "query", Lane.INTERACTIVE))
-        await asyncio.sleep(0.1)
+        await until(lambda: batchers[0].queued_tokens > 4 * 3)
         backend.may_go_on.set()
     assert order == ["in work", "query", "bulk 0", "bulk 1", "bulk 2"]
 

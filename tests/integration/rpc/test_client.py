@@ -30,6 +30,7 @@ from sidecar.rpc import EmbedderClient, SyncEmbedderClient
 from tests.support.built import MINILM, W8
 from tests.support.computing import Double, InThread, ready
 from tests.support.folders import ROOT
+from tests.support.waiting import PATIENCE_S
 
 PAGE = ROOT / "docs" / "embedding-server.md"
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
@@ -60,7 +61,7 @@ class CountedBackend(Double):
         self.may_go_on.set()
 
     def compute(self, batch: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
-        assert self.may_go_on.wait(20)
+        assert self.may_go_on.wait(2 * PATIENCE_S)
         self.texts += len(batch)
         return np.ones((len(batch), 384), np.float32)
 
@@ -215,7 +216,7 @@ def process(w8_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         env=environment | {"PYTHONPATH": str(ROOT), "SIDECAR_MODELS_DIR": str(w8_models)},
     ) as running:
         assert running.stdout is not None
-        assert select.select([running.stdout], [], [], 60)[0]
+        assert select.select([running.stdout], [], [], PATIENCE_S)[0]
         yield json.loads(running.stdout.readline())
         running.send_signal(signal.SIGTERM)
 

@@ -31,7 +31,7 @@ class StepBackend(Double):
     def compute(self, batch: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         self.batches.append([ids.tolist() for ids in batch])
         self.entered.release()
-        assert self.go_on.acquire(timeout=10)
+        assert self.go_on.acquire(timeout=60)
         if any(666 in ids for ids in batch):
             raise RuntimeError("the device is gone")
         return np.array([[float(ids[0]), float(len(ids))] for ids in batch], dtype=np.float32)
@@ -71,7 +71,7 @@ async def running(
 
 
 async def entered(backend: StepBackend) -> None:
-    assert await asyncio.to_thread(backend.entered.acquire, timeout=10)
+    assert await asyncio.to_thread(backend.entered.acquire, timeout=60)
 
 
 async def test_every_text_gets_its_own_vector() -> None:

@@ -11,6 +11,7 @@ from sidecar.errors import (
     EmbedderUnavailable,
 )
 from sidecar.rpc import EmbedderClient
+from tests.support.waiting import until
 from tests.unit.rpc.test_rotation import DRAINS, HANGS, Scripted, client_of, comes_back, listening
 
 
@@ -29,9 +30,8 @@ async def test_a_replica_that_is_gone_is_left_alone_until_it_is_back() -> None:
             for _ in range(3):
                 await client.models()
             assert (one.asked, other.asked, is_open()) == (1, 3, 1)
-            async with listening(one, one.address), asyncio.timeout(5):
-                while is_open():  # noqa: ASYNC110 - as above
-                    await asyncio.sleep(0.02)
+            async with listening(one, one.address):
+                await until(lambda: not is_open())
                 await client.models()
                 await client.models()
                 assert (one.asked, other.asked) == (2, 4)
@@ -45,9 +45,7 @@ async def test_many_calls_that_wait_share_a_probe() -> None:
     server = Scripted(HANGS)
     async with client_of([server]) as client, asyncio.TaskGroup() as group:
         calls = [group.create_task(client.models()) for _ in range(20)]
-        async with asyncio.timeout(5):
-            while server.probes < 2:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.02)
+        await until(lambda: server.probes >= 2)
         server.may_answer.set()
         await asyncio.gather(*calls)
     assert (server.asked, server.probes) == (20, 2)
@@ -59,9 +57,7 @@ async def test_a_server_that_does_not_serve_is_not_asked() -> None:
         with pytest.raises(EmbedderUnavailable, match="the embedder is draining"):
             await client.models()
         assert not await client.healthy()
-        async with asyncio.timeout(5):
-            while server.probes < 3:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.02)
+        await until(lambda: server.probes >= 3)
         with pytest.raises(EmbedderUnavailable, match="the embedder is draining"):
             await client.models()
         assert server.asked == 1

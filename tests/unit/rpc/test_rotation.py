@@ -27,6 +27,7 @@ from sidecar.errors import (
 )
 from sidecar.rpc import EmbedderClient, SyncEmbedderClient, rotation
 from tests.support.certificates import Authority
+from tests.support.waiting import until
 
 DRAINS, BUSY = NotServing("draining"), EmbedderOverloaded(1.0)
 HANGS = "never answers"
@@ -83,9 +84,7 @@ async def client_of(servers: Sequence[Scripted]) -> AsyncIterator[EmbedderClient
 
 
 async def comes_back(client: EmbedderClient) -> None:
-    async with asyncio.timeout(5):
-        while not await client.healthy():  # noqa: ASYNC110 - what changes is beyond this loop
-            await asyncio.sleep(0.02)
+    await until(client.healthy)
 
 
 @pytest.mark.parametrize(
@@ -142,14 +141,14 @@ async def test_a_name_is_looked_up_again_when_a_server_has_moved(
         return [(socket.AF_INET, 1, 6, "", ("127.0.0.1", int(one.address.rpartition(":")[2]))) for one in behind]
 
     async def answers(client: EmbedderClient) -> None:
-        async with asyncio.timeout(5):
-            while True:
-                try:
-                    await client.models()
-                except EmbedderUnavailable:
-                    await asyncio.sleep(0.02)
-                else:
-                    return
+        async def one_does() -> bool:
+            try:
+                await client.models()
+            except EmbedderUnavailable:
+                return False
+            return True
+
+        await until(one_does)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     monkeypatch.setattr(rotation, "_LOOKUP_AFTER_FAILURE_S", 0)
@@ -181,9 +180,7 @@ async def test_certificates_are_read_again_and_calls_in_flight_end_on_the_old_on
         asyncio.TaskGroup() as group,
     ):
         in_flight = group.create_task(client.models(timeout_s=20))
-        async with asyncio.timeout(5):
-            while not server.asked:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.02)
+        await until(lambda: server.asked > 0)
         server.says = None
         old_key = my_key.read_bytes()
         next_one.sign(tmp_path, "client")

@@ -58,7 +58,7 @@ async def test_the_clients_marks_reach_the_cluster_and_come_back(papers: Papers)
 async def test_a_small_answer_comes_in_one_piece(papers: Papers) -> None:
     reader, writer = await asyncio.open_connection(*split_address(papers.bridge.url.removeprefix("http://")))
     writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         first = await reader.read(65_536)
     writer.close()
 
@@ -83,7 +83,7 @@ async def raw(papers: Papers, sent: bytes, *, until: bytes = b"") -> bytes:
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(sent)
     await writer.drain()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         answer = await (reader.readuntil(until) if until else reader.read())
     writer.close()
     await writer.wait_closed()

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sidecar.config import EmbedderSettings
+from sidecar.embedding.batcher import Batcher
 from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.server import serving
 from sidecar.embedding.service import EmbeddingService, ServerState
@@ -25,6 +26,7 @@ from sidecar.rpc import EmbedderClient
 from sidecar.telemetry import EMBEDDER_TEXTS
 from tests.support.computing import Double, InThread, backend_of, ready
 from tests.support.http import Http, http
+from tests.support.waiting import PATIENCE_S, until
 
 MINILM = "all-minilm-l6-v2@1"
 TEXTS = ["hello world", "Ein Satz mit äöü and 漢字 and 🙂", "hello world"]
@@ -62,7 +64,7 @@ class HeldBackend(Double):
 
     def compute(self, batch: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         self.entered.release()
-        assert self.may_go_on.wait(20)
+        assert self.may_go_on.wait(2 * PATIENCE_S)
         return np.zeros((len(batch), 384), np.float32) if self.spoilt else self._backend.compute(batch)
 
 
@@ -236,7 +238,9 @@ async def test_loading_and_draining_are_503(monkeypatch: pytest.MonkeyPatch, min
             assert (refused.value.status_code, refused.value.response.headers["Retry-After"]) == (503, "1")
 
 
-async def test_a_full_queue_is_429_and_a_caller_that_hangs_up_leaves_it(minilm: LoadedModel) -> None:
+async def test_a_full_queue_is_429_and_a_caller_that_hangs_up_leaves_it(
+    minilm: LoadedModel, batchers: list[Batcher]
+) -> None:
     backend = HeldBackend(minilm)
     async with (
         server(replace(minilm, backend=InThread(backend)), max_queue_tokens=8) as (one, _),
@@ -248,16 +252,16 @@ async def test_a_full_queue_is_429_and_a_caller_that_hangs_up_leaves_it(minilm: 
             return group.create_task(client.embeddings.create(model=MINILM, input=text))
 
         ask("in work")
-        assert await asyncio.to_thread(backend.entered.acquire, timeout=20)
+        assert await asyncio.to_thread(backend.entered.acquire, timeout=PATIENCE_S)
         waiting = ask("one two three four")
-        await asyncio.sleep(0.2)  # let it reach the queue
+        await until(lambda: batchers[0].queued_tokens == 6)
         with pytest.raises(openai.RateLimitError) as refused:
             await client.embeddings.create(model=MINILM, input="five six seven")
         assert int(refused.value.response.headers["Retry-After"]) >= 1
         waiting.cancel()
-        await asyncio.sleep(0.2)  # let the server notice
+        await until(lambda: batchers[0].queued_tokens == 0)
         ask("five six seven")
-        await asyncio.sleep(0.1)
+        await until(lambda: batchers[0].queued_tokens == 5)
         backend.may_go_on.set()
 
 

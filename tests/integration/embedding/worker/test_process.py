@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.embedding.worker.test_supervisor import _children
 from tests.support.built import W8
+from tests.support.waiting import PATIENCE_S
 
 # One after the other: two of these at once leave neither the processor that its time limits count on.
 pytestmark = pytest.mark.xdist_group("whole machine")
@@ -31,7 +32,7 @@ async def test_when_the_server_is_killed_its_worker_ends(w8_models: Path) -> Non
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(handle, ended.set)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await ended.wait()
     finally:
         asyncio.get_running_loop().remove_reader(handle)
