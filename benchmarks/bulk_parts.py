@@ -54,7 +54,7 @@ class Stub(embedding_pb2_grpc.EmbedderServicer):
 async def serve_stub(space: str, dimension: str) -> None:
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
     embedding_pb2_grpc.add_EmbedderServicer_to_server(Stub(space, int(dimension)), server)
-    healthy = health.aio.HealthServicer()
+    healthy = health.aio.HealthServicer()  # type: ignore[attr-defined]
     await healthy.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     port = server.add_insecure_port(ANY)
@@ -88,9 +88,9 @@ class Loop:
             cpu_ms = (time.thread_time() - cpu) * 1_000
             self.callback_ms = max(self.callback_ms, (time.perf_counter() - wall) * 1_000)
             if cpu_ms > self.callback_cpu_ms:
-                self.callback_cpu_ms, self.callback = cpu_ms, described(handle._callback)  # noqa: SLF001
+                self.callback_cpu_ms, self.callback = cpu_ms, described(handle._callback)  # type: ignore[attr-defined]  # noqa: SLF001
 
-        events.Handle._run = watched  # type: ignore[method-assign]  # noqa: SLF001
+        events.Handle._run = watched  # type: ignore[assignment,method-assign]  # noqa: SLF001
 
 
 def described(callback: object) -> str:

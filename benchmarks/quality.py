@@ -73,7 +73,7 @@ def read_task(folder: Path, qrels: Sequence[Path]) -> Task:
             query, passage, relevance = line.split()
             judgements.setdefault(query, {})[passage] = int(relevance)
     lines = [loads(line) for line in (folder / "queries.jsonl").read_bytes().splitlines()]
-    queries = {line["_id"]: line["text"] for line in lines if line["_id"] in judgements}
+    queries = {line["_id"]: line["text"] for line in lines if line["_id"] in judgements}  # type: ignore[operator]
     packed = folder / "corpus.jsonl.gz"
     corpus = read_corpus(packed if packed.exists() else folder / "corpus.jsonl")
     passages = {one.id: f"{one.title} {one.text}".strip() for one in corpus}
@@ -89,7 +89,7 @@ async def embed(spec: str, task: Task, threads: int) -> Embedded:
             assert not any(item.error for part in parts for item in part.items)
             found = np.concatenate([part.matrix[[item.row for item in part.items]] for part in parts])
             lengths: Vectors = np.linalg.norm(found, axis=1, keepdims=True)
-            return found / lengths
+            return found / lengths  # type: ignore[return-value]
 
         return Embedded(
             await vectors(task.passages.values(), Role.PASSAGE), await vectors(task.queries.values(), Role.QUERY)

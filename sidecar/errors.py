@@ -1,4 +1,4 @@
-"""The errors of this package: one tree, one enum of kinds.
+"""The errors of this package: one tree, one enum of kinds. Pure.
 
 Each front door has one table from `ErrorKind` to its own statuses: `bridge/proxy/errors.py` (OpenSearch's error shape),
 `embedding/statuses.py` and `rpc/failures.py` (gRPC), `embedding/front/openai.py` (HTTP), `cli/main.py` (exit codes). An

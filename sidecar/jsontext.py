@@ -1,10 +1,11 @@
-"""JSON as OpenSearch reads and writes it: strict, without NaN, lone surrogates kept, compact.
+"""JSON as OpenSearch reads and writes it: strict, without NaN, lone surrogates kept, compact. Pure.
 
 orjson is quick but refuses lone surrogates, which OpenSearch accepts, and turns integers beyond 64 bits into floats;
 the standard library reads both. So orjson goes first wherever only texts matter (`loads`), and the standard library
 alone where a body is written again (`loads_exact`).
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import orjson
 
 # typing.Union, since a string could not be joined with further types by "|" at run time.
 Json: TypeAlias = Union["dict[str, Json]", "list[Json]", str, int, float, bool, None]
+Object: TypeAlias = dict[str, Json]
 
 _BOM = b"\xef\xbb\xbf"
 _END = object()
@@ -70,6 +72,11 @@ def at(value: Json, *keys: str) -> Json:
     return value
 
 
+def clauses(value: Json) -> list[Json]:
+    """A list, given as one, as a single value or as nothing: so OpenSearch reads the clauses of a `bool`, say."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
 def dumps(value: object) -> bytes:
     """Compact JSON in ASCII, so that lone surrogates survive.
 
@@ -109,6 +116,11 @@ def dumps_quick(value: object) -> bytes:
         return orjson.dumps(value)
     except TypeError:  # a lone surrogate, an integer beyond 64 bits
         return dumps(value)
+
+
+def value_digest(value: object) -> str:
+    """The SHA-256 (hex) of the one spelling of a value."""
+    return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def canonical(value: object) -> bytes:

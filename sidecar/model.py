@@ -1,6 +1,5 @@
-"""The shared words: model version, role, space type, binding, provenance."""
+"""The shared words: model version, role, space type, binding, provenance. Pure."""
 
-import hashlib
 import re
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
@@ -8,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sidecar.errors import InvalidInput
-from sidecar.jsontext import Json, canonical
+from sidecar.jsontext import Json, value_digest
 
 SCHEMA: Final = 1
 
@@ -94,7 +93,7 @@ class ModelVersion(_Document):
             "calibration": self.calibration,
             "element_type": self.element_type,
         }
-        return "sha256:" + hashlib.sha256(canonical(parts)).hexdigest()
+        return "sha256:" + value_digest(parts)
 
 
 class WritePolicy(_Document):

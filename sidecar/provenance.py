@@ -1,11 +1,11 @@
-"""Which text a vector stands for, and how one proves it.
+"""The text that a vector was computed from, and its hash, which proves it. Pure.
 
 The guard pipeline (`ingest_pipelines/ingest/guard.json`) computes the same hash inside the cluster;
 `tests/golden/provenance.json` holds the cases on which Python and the node must agree.
 """
 
-import hashlib
 from collections.abc import Iterator
+from hashlib import sha256
 
 from sidecar.jsontext import Json, canonical
 from sidecar.model import Binding
@@ -56,4 +56,4 @@ def hash_prefix(binding: Binding) -> str:
 
 def provenance_hash(text: str, binding: Binding) -> str:
     """Lower-case hex SHA-256 of the space fingerprint, the canonical chunking (if any) and the text."""
-    return hashlib.sha256((hash_prefix(binding) + text).encode("utf-8", "replace")).hexdigest()
+    return sha256((hash_prefix(binding) + text).encode("utf-8", "replace")).hexdigest()

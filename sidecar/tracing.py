@@ -18,18 +18,18 @@ _EXPORT_TIMEOUT_S: Final = 2.0  # what the end of the process may wait for a rec
 
 _log = logger("tracing")
 
-Answered: TypeAlias = Callable[[pb.EmbedReply], None]
-Headers: TypeAlias = Iterable[tuple[str, str | bytes]]
+OnReply: TypeAlias = Callable[[pb.EmbedReply], None]
+Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
 
 class Tracing:
     """Makes no spans; what does is `_Spans`."""
 
-    def called_by(self, headers: Headers) -> AbstractContextManager[None]:  # noqa: ARG002
+    def called_by(self, headers: Metadata) -> AbstractContextManager[None]:  # noqa: ARG002
         """Take the caller's trace context (W3C `traceparent`) from HTTP headers or gRPC metadata."""
         return nullcontext()
 
-    def embedding(self, request: pb.EmbedRequest) -> AbstractContextManager[Answered]:  # noqa: ARG002
+    def embedding(self, request: pb.EmbedRequest) -> AbstractContextManager[OnReply]:  # noqa: ARG002
         """The span of one request; what it gives is told the reply."""
         return nullcontext(_nothing)
 
@@ -41,7 +41,7 @@ class _Spans(Tracing):
         self._tracer = tracer
 
     @contextmanager
-    def called_by(self, headers: Headers) -> Iterator[None]:
+    def called_by(self, headers: Metadata) -> Iterator[None]:
         from opentelemetry import context, propagate  # noqa: PLC0415 - an extra
 
         carrier = {name.lower(): value for name, value in headers if isinstance(value, str)}
@@ -52,7 +52,7 @@ class _Spans(Tracing):
             context.detach(token)
 
     @contextmanager
-    def embedding(self, request: pb.EmbedRequest) -> Iterator[Answered]:
+    def embedding(self, request: pb.EmbedRequest) -> Iterator[OnReply]:
         from opentelemetry.trace import SpanKind, StatusCode  # noqa: PLC0415 - an extra
 
         asked: dict[str, str | int] = {

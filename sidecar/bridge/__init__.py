@@ -1,1 +1,14 @@
-"""The HTTP bridge: attaches vectors to what is indexed, turns text searches into hybrid retrieval."""
+"""The HTTP bridge: attaches vectors to documents that clients index, and turns their text searches into hybrid ones.
+
+`app.py` takes each request as an `IncomingRequest` (`proxy/`). `routes.py` says which kind it is, and its handler
+answers it:
+
+- Bulk: `writes/bulk_handler.py`. Document, Update: `writes/document_handler.py`.
+- Search: `searches/search_handler.py`. MultiSearch: `searches/msearch_handler.py`.
+- Read: `reads.py`. Plugin (our own API): `plugin.py`. PassThrough: `proxy/upstream.py`, byte for byte.
+
+A *binding* says which texts of an index feed which vector field, with which model (`bindings/`). The *guard* is the
+ingest pipeline that checks each vector in the cluster. A hybrid search has two *legs*, one lexical and one semantic.
+The *companion* is an empty index that makes a search of one shard faster. `hidden_fields.py` keeps our fields out of
+answers, and `splice.py` adds members to JSON without touching any other byte. docs/glossary.md has all words.
+"""

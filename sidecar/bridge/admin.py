@@ -5,33 +5,26 @@ from collections.abc import Callable
 from aiohttp import web
 
 from sidecar.errors import ClusterUnreachable
+from sidecar.listening import Readiness, probes
 from sidecar.ports import Cluster
-from sidecar.telemetry import exposition
 
 
 def admin_app(cluster: Cluster, is_draining: Callable[[], bool]) -> web.Application:
-    """`/livez`, `/readyz` and `/metrics`.
+    """The probes of the bridge.
 
     Ready means: not draining, and the cluster answers. An embedder that is down makes writes pending and searches
     lexical, which is no reason to take the bridge out of service.
     """
 
-    async def livez(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_: web.Request) -> web.Response:
+    async def readiness() -> Readiness:
         if is_draining():
-            return web.Response(status=503, text="draining\n")
+            return Readiness(is_ready=False, line="draining")
         try:
             await cluster.call("GET", "/")
         except ClusterUnreachable:
-            return web.Response(status=503, text="the cluster does not answer\n")
-        return web.Response(text="ok\n")
-
-    async def metrics(_: web.Request) -> web.Response:
-        body, content_type = exposition()
-        return web.Response(body=body, headers={"Content-Type": content_type})
+            return Readiness(is_ready=False, line="the cluster does not answer")
+        return Readiness(is_ready=True, line="ok")
 
     app = web.Application()
-    app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    app.add_routes(probes(readiness))
     return app

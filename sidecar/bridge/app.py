@@ -1,7 +1,6 @@
 """The bridge as a server: listeners, life cycle, and which handler serves which route."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,20 +12,23 @@ from aiohttp.web_protocol import RequestHandler
 
 from sidecar.bridge.admin import admin_app
 from sidecar.bridge.bindings.lookup import Bindings
-from sidecar.bridge.plugin import Plugin as PluginHandler
-from sidecar.bridge.proxy import headers as wire
+from sidecar.bridge.plugin import PluginHandler
 from sidecar.bridge.proxy.body import BodyReader
 from sidecar.bridge.proxy.errors import error_answer, error_body, json_answer
-from sidecar.bridge.proxy.upstream import Upstream, raw_headers
-from sidecar.bridge.routes import Bulk, Document, MultiSearch, PassThrough, Plugin, Read, Search, Update, route
+from sidecar.bridge.proxy.incoming import IncomingRequest
+from sidecar.bridge.proxy.query_string import parameters
+from sidecar.bridge.proxy.upstream import Upstream
+from sidecar.bridge.reads import Reads
+from sidecar.bridge.routes import Bulk, Document, MultiSearch, PassThrough, Plugin, Read, Route, Search, Update, route
 from sidecar.bridge.searches.msearch_handler import MultiSearches
-from sidecar.bridge.searches.planner import Planning
+from sidecar.bridge.searches.planner import Planner
 from sidecar.bridge.searches.search_handler import Searches
 from sidecar.bridge.writes.bulk_handler import Bulks
-from sidecar.bridge.writes.document_handler import Writes
+from sidecar.bridge.writes.document_handler import Documents
 from sidecar.bridge.writes.passages import Passages
-from sidecar.config import BridgeSettings, split_address
-from sidecar.errors import ConfigurationError, InvalidInput, SidecarError
+from sidecar.config import BridgeSettings
+from sidecar.errors import SidecarError
+from sidecar.listening import listening
 from sidecar.ports import Embedder
 from sidecar.telemetry import BRIDGE_REQUESTS, BRIDGE_SECONDS, logger, series
 
@@ -46,69 +48,55 @@ class Bridge:
         bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
         passages = Passages(embedder, settings.write_embed_timeout_s)
         for_writes = upstream.limited(settings.write_answer_timeout_s)
-        self._writes = Writes(for_writes, self._bindings, passages, bodies)
+        self._documents = Documents(for_writes, self._bindings, passages, bodies)
         self._bulks = Bulks(for_writes, self._bindings, passages, bodies)
-        planning = Planning(self._bindings, embedder, embed_timeout_s=settings.search_embed_timeout_s)
-        self._searches = Searches(upstream, self._bindings, planning, bodies)
-        self._msearches = MultiSearches(upstream, planning, bodies)
+        planner = Planner(self._bindings, embedder, embed_timeout_s=settings.search_embed_timeout_s)
+        self._searches = Searches(upstream, planner, bodies)
+        self._msearches = MultiSearches(upstream, planner, bodies)
+        self._reads = Reads(upstream, self._bindings)
         self._plugin = PluginHandler(self._bindings, embedder, bodies, embed_timeout_s=settings.write_embed_timeout_s)
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; an error of ours becomes an answer in OpenSearch's shape."""
+    async def handle(self, raw: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request. An error of ours becomes an answer in OpenSearch's shape."""
         started = time.perf_counter()
         name = "refused"
-        if request.method in _REFUSED_METHODS:
-            reason = f"method [{request.method}] is not served here"
+        if raw.method in _REFUSED_METHODS:
+            reason = f"method [{raw.method}] is not served here"
             return json_answer(error_body(405, "illegal_argument_exception", reason), status=405)
         try:
-            target = _target(request)
-            wire.check_request(raw_headers(request))
-            path, _, query = target.partition("?")
-            found = route(request.method, path)
+            request = IncomingRequest(raw)
+            found = route(request.method, request.path)
             name = type(found).__name__.lower()
-            answer = await self._dispatch(request, found, target, query)
+            answer = await self._dispatch(request, found)
         except SidecarError as error:
             _log.info("a request was refused", action="refused", route=name, kind=error.kind, error=str(error))
-            answer = error_answer(error, wire.parameters(request.raw_path.partition("?")[2]))
+            answer = error_answer(error, parameters(raw.raw_path.partition("?")[2]))
         series(BRIDGE_REQUESTS, name, f"{answer.status // 100}xx").inc()
         series(BRIDGE_SECONDS, name).observe(time.perf_counter() - started)
         return answer
 
-    async def _dispatch(
-        self,
-        request: web.BaseRequest,
-        found: Bulk | Document | Update | Search | MultiSearch | Read | Plugin | PassThrough,
-        target: str,
-        query: str,
-    ) -> web.StreamResponse:
+    async def _dispatch(self, request: IncomingRequest, found: Route) -> web.StreamResponse:
         match found:
             case Bulk():
-                return await self._bulks.handle(request, found, target)
+                return await self._bulks.handle(request, found)
             case Document():
-                return await self._writes.document(request, found, target)
+                return await self._documents.write(request, found)
             case Update():
-                return await self._writes.update(request, found, target)
+                return await self._documents.update(request, found)
             case Search():
-                return await self._searches.search(request, found, target)
+                return await self._searches.handle(request, found)
             case MultiSearch():
-                return await self._msearches.handle(request, found, target)
+                return await self._msearches.handle(request, found)
             case Read():
-                return await self._searches.read(request, found, target)
+                return await self._reads.handle(request, found)
             case Plugin():
-                return await self._plugin.handle(request, found.parts, query)
+                return await self._plugin.handle(request, found)
             case PassThrough():
                 try:
-                    return await self._upstream.forward(request, target)
+                    return await self._upstream.forward(request)
                 finally:
                     if found.changes_bindings:
                         self._bindings.forget()
-
-
-def _target(request: web.BaseRequest) -> str:
-    """The raw path and query. Raises InvalidInput: whose host a request names never decides where it goes."""
-    if not request.raw_path.startswith("/"):
-        raise InvalidInput("request target", "must be a path")
-    return request.raw_path
 
 
 class _Protocol(RequestHandler):
@@ -169,22 +157,10 @@ async def serving(settings: BridgeSettings, embedder: Embedder) -> AsyncIterator
             access_log=None,
         )
         admin = web.AppRunner(admin_app(upstream, lambda: draining), access_log=None)
-        admin_address = await _listen(stack, admin, settings.admin_listen, "bridge.admin_listen")
+        admin_address = await stack.enter_async_context(listening(admin, settings.admin_listen, "bridge.admin_listen"))
         runner = web.ServerRunner(server, shutdown_timeout=settings.drain_timeout_s)
-        address = await _listen(stack, runner, settings.listen, "bridge.listen")
+        address = await stack.enter_async_context(listening(runner, settings.listen, "bridge.listen"))
         try:
             yield Listening(address, admin_address)
         finally:
             draining = True
-
-
-async def _listen(stack: AsyncExitStack, runner: web.BaseRunner, address: str, setting: str) -> str:
-    host, port = split_address(address)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        raise ConfigurationError(f"{setting}: cannot listen on {address}: {os.strerror(error.errno or 0)}") from error
-    bound = runner.addresses[0]
-    return f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 
 from sidecar.bridge.bindings.indices import BoundIndex, hidden_fields
-from sidecar.bridge.searches.outcome import Object
-from sidecar.bridge.searches.rewrite.intent import clauses
-from sidecar.jsontext import Json
+from sidecar.jsontext import Json, Object, clauses
 
 
 def hide_fields(

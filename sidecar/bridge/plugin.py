@@ -3,7 +3,6 @@
 Allowed to whoever the cluster lets in; what concerns an index is asked of the cluster in the client's own name.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 import orjson
@@ -13,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sidecar import __version__
 from sidecar.bridge.bindings.lookup import Bindings
-from sidecar.bridge.proxy import headers as wire
 from sidecar.bridge.proxy.body import BodyReader
 from sidecar.bridge.proxy.errors import error_body, json_answer
+from sidecar.bridge.proxy.incoming import Credentials, IncomingRequest
+from sidecar.bridge.routes import Plugin
 from sidecar.errors import InvalidInput, ModelNotFound, SidecarError
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Embedder, Lane
@@ -34,7 +34,7 @@ class _EmbedBody(BaseModel):
     role: Role = Role.PASSAGE
 
 
-class Plugin:
+class PluginHandler:
     """Handles `/_plugins/_sidecar/…`."""
 
     def __init__(self, bindings: Bindings, embedder: Embedder, bodies: BodyReader, *, embed_timeout_s: float) -> None:
@@ -43,13 +43,12 @@ class Plugin:
         self._bodies = bodies
         self._embed_timeout_s = embed_timeout_s
 
-    async def handle(self, request: web.BaseRequest, parts: tuple[str, ...], raw_query: str) -> web.StreamResponse:
+    async def handle(self, request: IncomingRequest, route: Plugin) -> web.StreamResponse:
         """Answer one call. Raises SidecarError."""
-        parameters = wire.parameters(raw_query)
-        refusal = await self._bindings.authorise(wire.credentials(request.headers))
+        refusal = await self._bindings.authorise(request.credentials)
         if refusal is not None:
-            return json_answer(refusal.body, status=refusal.status, parameters=parameters)
-        match request.method, parts:
+            return json_answer(refusal.body, status=refusal.status, parameters=request.parameters)
+        match request.method, route.parts:
             case "GET", ():
                 body: object = await self._state()
             case "GET", ("models",):
@@ -57,17 +56,16 @@ class Plugin:
                     "models": [_describe(served.version, served.backend) for served in await self._embedder.models()]
                 }
             case "GET", ("bindings", expression):
-                body = await self._describe_bindings(expression, wire.credentials(request.headers))
+                body = await self._describe_bindings(expression, request.credentials)
             case "GET", ("stats",):
                 body = _stats()
             case "POST", ("embed",):
                 body = await self._embed(request)
             case _:
-                reason = f"no handler found for uri [{request.raw_path}] and method [{request.method}]"
-                return json_answer(
-                    error_body(400, "illegal_argument_exception", reason), status=400, parameters=parameters
-                )
-        return json_answer(body, parameters=parameters)
+                reason = f"no handler found for uri [{request.target}] and method [{request.method}]"
+                refused = error_body(400, "illegal_argument_exception", reason)
+                return json_answer(refused, status=400, parameters=request.parameters)
+        return json_answer(body, parameters=request.parameters)
 
     async def _state(self) -> dict[str, object]:
         try:
@@ -78,7 +76,7 @@ class Plugin:
         state = "ready" if embedder["state"] == "ready" else "degraded"
         return {"name": "opensearch-embedding-sidecar", "version": __version__, "state": state, "embedder": embedder}
 
-    async def _describe_bindings(self, expression: str, credentials: Mapping[str, str]) -> dict[str, object]:
+    async def _describe_bindings(self, expression: str, credentials: Credentials) -> dict[str, object]:
         indices = await self._bindings.of_search(expression, {}, credentials)
         bound = {index.name: index.binding.to_meta() for index in indices if index.binding is not None}
         if not bound:
@@ -86,7 +84,7 @@ class Plugin:
             bound = {expression: written.to_meta()} if written is not None else {}
         return {"bindings": bound}
 
-    async def _embed(self, request: web.BaseRequest) -> dict[str, object]:
+    async def _embed(self, request: IncomingRequest) -> dict[str, object]:
         async with self._bodies.read(request) as body:
             try:
                 asked = _EmbedBody.model_validate_json(body.decoded or b"")

@@ -1,4 +1,4 @@
-"""Which request is which: method and raw path -> what the bridge does with it.
+"""Which request is which: method and raw path -> what the bridge does with it. Pure.
 
 OpenSearch's router (PathTrie) splits the raw path at "/", drops trailing empty tokens, compares fixed tokens without
 decoding them and decodes only wildcard tokens. A looser or a tighter match here would be a write without its vector or

@@ -1,4 +1,4 @@
-"""Put members into a JSON object, or take them out, without touching any other byte of it.
+"""Put members into a JSON object, or take them out, without touching any other byte of it. Pure.
 
 Serialising a document anew would change long integers, float text, key order and duplicate keys. Only bytes that have
 been parsed as JSON before come here.

@@ -1,4 +1,4 @@
-"""What the demo prints: data in, something that rich can render out."""
+"""What the demo prints: data in, something that rich can render out. Pure."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""Which ingest pipelines guard a binding. Pure: the cluster's pipelines by name in."""
+"""Which ingest pipelines guard a binding. Pure. The cluster's pipelines by name in."""
 
 from collections.abc import Mapping
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.embedding.backends.computing import Computing, Outcome, WorkerLost
+from sidecar.embedding.backends.computing import BatchResult, Computing, WorkerLost
 from sidecar.embedding.batching import (
     BULK_SHARE,
     Rate,
@@ -21,7 +21,7 @@ from sidecar.embedding.batching import (
     padding_tokens,
 )
 from sidecar.embedding.cache.vectors import Entry, VectorCache
-from sidecar.embedding.text.tokenizer import TokenizedText
+from sidecar.embedding.text.tokenizer import EncodedText
 from sidecar.errors import EmbedderOverloaded
 from sidecar.ports import Lane
 from sidecar.telemetry import EMBEDDER_BATCH_TEXTS, EMBEDDER_SECONDS, EMBEDDER_TOKENS, logger, series
@@ -38,7 +38,7 @@ _log = logger("embedding.batcher")
 class Text:
     """A text to compute. Equal keys are computed once and kept in the cache; without a key it is computed anew."""
 
-    tokenized: TokenizedText
+    tokenized: EncodedText
     key: bytes | None = None
 
 
@@ -142,7 +142,7 @@ class Batcher:
         for row, text in enumerate(texts):
             same = self._by_key.get(text.key) if text.key is not None else None
             if same is None:
-                waited_for.append(self._enqueue(text, row, call))
+                waited_for.append(self._add(text, row, call))
             else:
                 self._join(same, row, call)
                 waited_for.append(same)
@@ -189,26 +189,26 @@ class Batcher:
             return self.queued_tokens / rate
         return self._lane_tokens[lane] / rate / (1 - BULK_SHARE)
 
-    def _enqueue(self, text: Text, row: int, call: _Call) -> _Waiting:
+    def _add(self, text: Text, row: int, call: _Call) -> _Waiting:
         waiting = _Waiting(text, self._arrivals, call.lane, [(call, row)])
         self._arrivals += 1
-        self._queue(waiting)
+        self._put(waiting)
         if text.key is not None:
             self._by_key[text.key] = waiting
         return waiting
 
     def _join(self, waiting: _Waiting, row: int, call: _Call) -> None:
         waiting.callers.append((call, row))
-        if call.lane is Lane.INTERACTIVE and self._unqueue(waiting):  # somebody waits now for what a load asked for
+        if call.lane is Lane.INTERACTIVE and self._remove(waiting):  # somebody waits now for what a load asked for
             waiting.lane = Lane.INTERACTIVE
-            self._queue(waiting)
+            self._put(waiting)
 
     def _leave(self, waiting: _Waiting, call: _Call) -> None:
         waiting.callers = [(other, row) for other, row in waiting.callers if other is not call]
-        if not waiting.callers and self._unqueue(waiting):
+        if not waiting.callers and self._remove(waiting):
             self._forget_key(waiting)
 
-    def _queue(self, waiting: _Waiting) -> None:
+    def _put(self, waiting: _Waiting) -> None:
         self._queue_of(waiting)[waiting.number] = waiting
         self._lane_tokens[waiting.lane] += waiting.tokens
         self._something_waits.set()
@@ -216,7 +216,7 @@ class Batcher:
     def _queue_of(self, waiting: _Waiting) -> dict[int, _Waiting]:
         return self._suspects if waiting.suspect else self._lanes[waiting.lane]
 
-    def _unqueue(self, waiting: _Waiting) -> bool:
+    def _remove(self, waiting: _Waiting) -> bool:
         """Take out of its queue; False if it has been taken for a batch already."""
         if self._queue_of(waiting).pop(waiting.number, None) is None:
             return False
@@ -230,7 +230,7 @@ class Batcher:
     def _take(self) -> list[_Waiting]:
         if self._suspects and not self._suspect_in_work:
             suspect = next(iter(self._suspects.values()))
-            self._unqueue(suspect)
+            self._remove(suspect)
             self._suspect_in_work = True
             return [suspect]
         lane = choose_lane(
@@ -249,7 +249,7 @@ class Batcher:
         positions = choose_batch([waiting.tokens for waiting in window], max_tokens, self._backend.bucket_tokens)
         batch = [window[position] for position in positions]
         for waiting in batch:
-            self._unqueue(waiting)
+            self._remove(waiting)
         return batch
 
     async def _run_batch(self, batch: Sequence[_Waiting]) -> None:
@@ -276,7 +276,7 @@ class Batcher:
         for position, waiting in enumerate(batch):
             self._deliver(waiting, outcome.pooled[position], outcome.failures.get(position))
 
-    async def _computed(self, batch: Sequence[_Waiting]) -> Outcome | None:
+    async def _computed(self, batch: Sequence[_Waiting]) -> BatchResult | None:
         """What became of the batch; None if its texts are put back."""
         try:
             outcome = await self._backend.compute([waiting.text.tokenized.ids for waiting in batch])
@@ -288,24 +288,24 @@ class Batcher:
                 self._something_waits.set()  # for the next one
         if len(outcome.failures) < len(batch) and outcome.pooled.shape != (len(batch), self._dimension):
             failure = f"ValueError: a matrix of {outcome.pooled.shape} for {len(batch)} texts"
-            outcome = Outcome(outcome.pooled, dict.fromkeys(range(len(batch)), failure))
+            outcome = BatchResult(outcome.pooled, dict.fromkeys(range(len(batch)), failure))
         if outcome.failures:
             reasons = sorted(set(outcome.failures.values()))
             _log.error("texts failed", action="texts_failed", model=self._model, texts=len(reasons), reasons=reasons)
         return outcome
 
-    def _put_back(self, batch: Sequence[_Waiting]) -> Outcome | None:
+    def _put_back(self, batch: Sequence[_Waiting]) -> BatchResult | None:
         """Queue texts that were in work when the worker was lost, each to be computed alone and after the other.
 
         A text that was alone already is to blame.
         """
         if batch[0].suspect:
             _log.error("a text ends the worker", action="text_ends_worker", model=self._model)
-            return Outcome(np.zeros((1, 0), np.float32), {0: "WorkerLost: twice"})
+            return BatchResult(np.zeros((1, 0), np.float32), {0: "WorkerLost: twice"})
         for waiting in batch:
             waiting.suspect = True
             if waiting.callers:
-                self._queue(waiting)
+                self._put(waiting)
             else:
                 self._forget_key(waiting)
         return None

@@ -1,4 +1,4 @@
-"""Which of the waiting texts are computed next: pure.
+"""The choice of the texts that are computed next. Pure.
 
 A batch costs what its longest text makes of it, so texts of similar length belong together: on mixed lengths that alone
 is worth 2.7 times the throughput. The oldest text of the lane is always in its batch, so nothing waits for ever.

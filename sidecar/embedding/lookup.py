@@ -12,10 +12,10 @@ from sidecar.contract import embedding_pb2 as pb
 from sidecar.embedding.batcher import Text
 from sidecar.embedding.cache.vectors import Entry, VectorCache, keys_of
 from sidecar.embedding.loading.models import LoadedModel
-from sidecar.embedding.replies import EMPTY, Answer, Distinct, tokenized, too_long
-from sidecar.embedding.requests import ReplyLimit, Wanted
-from sidecar.embedding.text.chunking import Parts, cut, joined
-from sidecar.embedding.text.tokenizer import TokenizedText
+from sidecar.embedding.replies import EMPTY, Answer, Distinct, tokenize_reply, too_long
+from sidecar.embedding.requests import CheckedRequest, ReplyLimit
+from sidecar.embedding.text.chunking import CutTexts, cut, joined
+from sidecar.embedding.text.tokenizer import EncodedText
 from sidecar.ports import Lane
 from sidecar.telemetry import EMBEDDER_CACHE, series
 
@@ -36,15 +36,17 @@ class Lookup:
         self._cache = cache
         self._bulk_turn = asyncio.Lock()  # one slice of one load at a time, however many loads there are
 
-    async def parts(self, loaded: LoadedModel, unique: Distinct, wanted: Wanted, limit: ReplyLimit) -> Parts:
+    async def parts(
+        self, loaded: LoadedModel, unique: Distinct, checked: CheckedRequest, limit: ReplyLimit
+    ) -> CutTexts:
         """What is embedded for each text; they are cut a few parts at a time, so that others have their turn.
 
         Raises InvalidRequest if the reply would have too many rows.
         """
-        cutting = cut(unique.texts, partial(loaded.tokenizer.seen, wanted.prompt), loaded.version.max_tokens)
+        cutting = cut(unique.texts, partial(loaded.tokenizer.seen, checked.prompt), loaded.version.max_tokens)
         spans: list[tuple[int, int, int]] = []
         while True:
-            async with self._turn(wanted.lane):
+            async with self._turn(checked.lane):
                 found = await self.in_tokenizer(lambda: list(islice(cutting, _SLICE_PARTS)))
             if not found:
                 break
@@ -55,34 +57,34 @@ class Lookup:
         return parts
 
     async def known(
-        self, loaded: LoadedModel, texts: Sequence[str], wanted: Wanted, policy: int
+        self, loaded: LoadedModel, texts: Sequence[str], checked: CheckedRequest, policy: int
     ) -> list[Answer | Text]:
         """What the cache knows of each text; what it does not know, ready to be computed."""
         keys: list[bytes | None] = [None] * len(texts)
         if policy != pb.CACHE_POLICY_BYPASS:
             key_of = keys_of(loaded.space, loaded.computed_by)
-            keys = [key_of(wanted.prompt + text) for text in texts]
+            keys = [key_of(checked.prompt + text) for text in texts]
         found: dict[int, Answer | Text] = {}
         for number, (text, key) in enumerate(zip(texts, keys, strict=True)):
             if not text:
                 found[number] = Answer(failure=EMPTY)
             elif key is not None and (entry := self._cache.get(key)) is not None:
-                found[number] = _cached(entry, wanted)
+                found[number] = _cached(entry, checked)
         unknown = [number for number in range(len(texts)) if number not in found]
         in_memory = sum(one.cached for one in found.values() if isinstance(one, Answer))
         not_in_memory, on_disk = len(unknown), 0
         for some in _slices([texts[number] for number in unknown]):
             numbers, unknown = unknown[: len(some)], unknown[len(some) :]
-            read = await self._read_or_tokenized(loaded, some, [keys[number] for number in numbers], wanted)
+            read = await self._entries_or_ids(loaded, some, [keys[number] for number in numbers], checked)
             for number, one in zip(numbers, read, strict=True):
                 key = keys[number]
                 if isinstance(one, Entry):
                     on_disk += 1
                     if key is not None:
                         self._cache.remember(key, one)
-                    found[number] = _cached(one, wanted)
+                    found[number] = _cached(one, checked)
                 else:
-                    found[number] = _tokenized(one, key, wanted)
+                    found[number] = _to_compute(one, key, checked)
         if policy != pb.CACHE_POLICY_BYPASS:
             _measure_cache(loaded.version.id, in_memory, on_disk, not_in_memory - on_disk)
         return [found[number] for number in range(len(texts))]
@@ -93,7 +95,7 @@ class Lookup:
         """How many tokens the texts have and where those stand, some texts at a time, in order."""
 
         def look(some: Sequence[str]) -> pb.TokenizeReply:
-            return tokenized(loaded.tokenizer.spans(prompt, some), offsets=offsets)
+            return tokenize_reply(loaded.tokenizer.spans(prompt, some), offsets=offsets)
 
         for some in _slices(texts):
             async with self._bulk_turn:
@@ -104,22 +106,22 @@ class Lookup:
         """Do something in the tokenizer's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._tokenize_worker, work)
 
-    async def _read_or_tokenized(
-        self, loaded: LoadedModel, texts: Sequence[str], keys: Sequence[bytes | None], wanted: Wanted
-    ) -> list[Entry | TokenizedText]:
-        work = partial(self._read_or_tokenize, loaded, texts, keys, wanted)
-        if wanted.lane is Lane.INTERACTIVE and sum(map(len, texts)) <= _QUERY_CHARACTERS:
+    async def _entries_or_ids(
+        self, loaded: LoadedModel, texts: Sequence[str], keys: Sequence[bytes | None], checked: CheckedRequest
+    ) -> list[Entry | EncodedText]:
+        work = partial(self._read_or_tokenize, loaded, texts, keys, checked)
+        if checked.lane is Lane.INTERACTIVE and sum(map(len, texts)) <= _QUERY_CHARACTERS:
             return work()  # the way to the thread and back takes longer
-        async with self._turn(wanted.lane):
+        async with self._turn(checked.lane):
             return await self.in_tokenizer(work)
 
     def _read_or_tokenize(
-        self, loaded: LoadedModel, texts: Sequence[str], keys: Sequence[bytes | None], wanted: Wanted
-    ) -> list[Entry | TokenizedText]:
+        self, loaded: LoadedModel, texts: Sequence[str], keys: Sequence[bytes | None], checked: CheckedRequest
+    ) -> list[Entry | EncodedText]:
         """The disk is asked first: blocking, but quicker than the tokenizer."""
         entries = self._cache.read_file([key for key in keys if key is not None], loaded.version.dimension)
         missing = [number for number, key in enumerate(keys) if key is None or key not in entries]
-        tokenized = iter(loaded.tokenizer.encode([wanted.prompt + texts[number] for number in missing]))
+        tokenized = iter(loaded.tokenizer.encode([checked.prompt + texts[number] for number in missing]))
         return [entries[key] if key is not None and key in entries else next(tokenized) for key in keys]
 
     def _turn(self, lane: Lane) -> AbstractAsyncContextManager[None]:
@@ -137,14 +139,14 @@ def _slices(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[start:]
 
 
-def _cached(entry: Entry, wanted: Wanted) -> Answer:
-    if wanted.refuse_long and entry.dropped:
+def _cached(entry: Entry, checked: CheckedRequest) -> Answer:
+    if checked.refuse_long and entry.dropped:
         return Answer(failure=too_long(entry.tokens, entry.dropped), cached=True)
     return Answer(entry.pooled, None, entry.tokens, entry.dropped, cached=True)
 
 
-def _tokenized(text: TokenizedText, key: bytes | None, wanted: Wanted) -> Answer | Text:
-    if wanted.refuse_long and text.dropped:
+def _to_compute(text: EncodedText, key: bytes | None, checked: CheckedRequest) -> Answer | Text:
+    if checked.refuse_long and text.dropped:
         return Answer(failure=too_long(len(text.ids), text.dropped))
     return Text(text, key)
 

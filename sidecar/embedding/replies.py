@@ -1,4 +1,4 @@
-"""From what became of each distinct text to the reply: pure."""
+"""From the answer for each distinct text to the reply. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,11 @@ from google.rpc import code_pb2
 from numpy.typing import NDArray
 
 from sidecar.contract import embedding_pb2 as pb
-from sidecar.embedding.text.chunking import Part
+from sidecar.embedding.text.chunking import TextPart
 from sidecar.embedding.text.tokenizer import TokenSpans
 from sidecar.errors import ErrorKind
+
+DTYPES: Final[dict[int, str]] = {pb.ENCODING_FLOAT32: "<f4", pb.ENCODING_FLOAT16: "<f2"}
 
 ITEM_KINDS: Final = {  # what the codes of an ItemError mean, as metrics tell it
     code_pb2.INVALID_ARGUMENT: ErrorKind.BAD_INPUT,
@@ -22,27 +24,29 @@ ITEM_KINDS: Final = {  # what the codes of an ItemError mean, as metrics tell it
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class TextFailure:
     """Why a text has no vector. The message never holds the text."""
 
     code: int
     message: str
 
 
-EMPTY: Final = Failure(code_pb2.INVALID_ARGUMENT, "the text is empty")
+EMPTY: Final = TextFailure(code_pb2.INVALID_ARGUMENT, "the text is empty")
 
 
-def too_long(limit: int, dropped: int) -> Failure:
+def too_long(limit: int, dropped: int) -> TextFailure:
     """The failure of a text that must not be cut."""
-    return Failure(code_pb2.OUT_OF_RANGE, f"the text has at least {limit + dropped} tokens; the model takes {limit}")
+    return TextFailure(
+        code_pb2.OUT_OF_RANGE, f"the text has at least {limit + dropped} tokens; the model takes {limit}"
+    )
 
 
-def broken(why: str) -> Failure:
+def broken(why: str) -> TextFailure:
     """The failure of a text whose batch the back end could not compute."""
-    return Failure(code_pb2.INTERNAL, why)
+    return TextFailure(code_pb2.INTERNAL, why)
 
 
-_NOT_A_VECTOR: Final = Failure(code_pb2.INTERNAL, "the model gave no usable vector")  # NaN, infinity or all zeros
+_NOT_A_VECTOR: Final = TextFailure(code_pb2.INTERNAL, "the model gave no usable vector")  # NaN, infinity or all zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Answer(NamedTuple):
     """What became of one distinct text, or part of one: a pooled vector or a failure."""
 
     pooled: NDArray[np.float32] | None = None
-    failure: Failure | None = None
+    failure: TextFailure | None = None
     tokens: int = 0
     dropped: int = 0
     cached: bool = False
@@ -75,6 +79,23 @@ def matrix(answers: Sequence[Answer], dimension: int) -> NDArray[np.float32]:
     """The pooled vectors of those that have one, in order; not to be written to."""
     rows = b"".join([answer.pooled.data for answer in answers if answer.pooled is not None])  # a tenth of np.stack
     return np.frombuffer(rows, np.float32).reshape(-1, dimension)
+
+
+def finish(
+    pooled: NDArray[np.float32], *, dimension: int, normalize: bool, encoding: int
+) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    """Cut, scale to length 1 and encode pooled vectors; and say which rows are vectors at all.
+
+    A row that holds NaN or infinity, or nothing but zeros, is none. The test is made on what leaves the server: a
+    component may be too large for float16.
+    """
+    vectors = pooled[:, :dimension]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        if normalize:
+            vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        encoded = vectors.astype(DTYPES[encoding], copy=False)
+    usable = np.isfinite(encoded).all(axis=1) & encoded.any(axis=1)
+    return encoded, usable
 
 
 def items(answers: Sequence[Answer], usable: NDArray[np.bool_], index: Sequence[int]) -> list[pb.Item]:
@@ -92,7 +113,7 @@ def items(answers: Sequence[Answer], usable: NDArray[np.bool_], index: Sequence[
 
 
 def items_of_parts(
-    answers: Sequence[Answer], usable: NDArray[np.bool_], of: Sequence[Sequence[Part]], index: Sequence[int]
+    answers: Sequence[Answer], usable: NDArray[np.bool_], of: Sequence[Sequence[TextPart]], index: Sequence[int]
 ) -> tuple[list[pb.Item], NDArray[np.bool_]]:
     """As `items`, for texts that are several parts; and which rows of `matrix` leave the server.
 
@@ -110,18 +131,18 @@ def items_of_parts(
     return _repeated(made, index), np.array(kept, np.bool_)
 
 
-def _judged(answers: Sequence[Answer], usable: NDArray[np.bool_]) -> list[Failure | None]:
+def _judged(answers: Sequence[Answer], usable: NDArray[np.bool_]) -> list[TextFailure | None]:
     """Why each answer has no vector that can leave, if it has none."""
     judged = iter(usable.tolist())
     return [answer.failure if answer.pooled is None else None if next(judged) else _NOT_A_VECTOR for answer in answers]
 
 
-def _first_failure(judged: Sequence[Failure | None], parts: Sequence[Part]) -> Failure | None:
+def _first_failure(judged: Sequence[TextFailure | None], parts: Sequence[TextPart]) -> TextFailure | None:
     return next((failure for part in parts if (failure := judged[part.number]) is not None), None)
 
 
 def _item_of_parts(
-    parts: Sequence[Part], answers: Sequence[Answer], failure: Failure | None, position: Mapping[int, int]
+    parts: Sequence[TextPart], answers: Sequence[Answer], failure: TextFailure | None, position: Mapping[int, int]
 ) -> pb.Item:
     together = Answer(
         tokens=sum(answer.tokens for answer in answers),
@@ -136,7 +157,7 @@ def _item_of_parts(
     return item
 
 
-def _item(answer: Answer, row: int, failure: Failure | None) -> pb.Item:
+def _item(answer: Answer, row: int, failure: TextFailure | None) -> pb.Item:
     item = pb.Item(
         row=row,
         tokens=answer.tokens,
@@ -167,7 +188,7 @@ def _repeated(made: list[pb.Item], index: Sequence[int]) -> list[pb.Item]:
     return ordered
 
 
-def tokenized(found: Sequence[TokenSpans], *, offsets: bool) -> pb.TokenizeReply:
+def tokenize_reply(found: Sequence[TokenSpans], *, offsets: bool) -> pb.TokenizeReply:
     """What Tokenize tells of some texts."""
     reply = pb.TokenizeReply()
     for one in found:

@@ -1,4 +1,4 @@
-"""What a request asks for, checked before any text is tokenised: pure."""
+"""The check of a request, before any text is tokenised. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from sidecar.contract import embedding_pb2 as pb
+from sidecar.embedding.replies import DTYPES
 from sidecar.embedding.statuses import InvalidRequest
 from sidecar.embedding.text.tokenizer import most_characters
-from sidecar.embedding.vectors import DTYPES
 from sidecar.errors import InvalidInput, SpaceMismatch
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Lane
@@ -33,7 +33,7 @@ _CHUNK_BYTES: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CheckedRequest:
     """An EmbedRequest with every default filled in."""
 
     space: str  # of the vectors that will leave: as the version's, unless the request changes dimension or length
@@ -46,7 +46,7 @@ class Wanted:
     lane: Lane
 
 
-def check_embed(request: pb.EmbedRequest, version: ModelVersion, own_space: str, max_texts: int) -> Wanted:
+def check_embed(request: pb.EmbedRequest, version: ModelVersion, own_space: str, max_texts: int) -> CheckedRequest:
     """Check a request against the model version that it names, and that version's own space.
 
     Raises InvalidRequest with every bad field, SpaceMismatch.
@@ -65,7 +65,7 @@ def check_embed(request: pb.EmbedRequest, version: ModelVersion, own_space: str,
         space = version.model_copy(update={"dimension": dimension, "normalized": normalize}).space
     if request.expect_space not in {"", space}:
         raise SpaceMismatch(version.id, request.expect_space, space)
-    return Wanted(
+    return CheckedRequest(
         space=space,
         prompt=prompt_of(request.role, version),
         refuse_long=request.on_too_long == pb.ON_TOO_LONG_ERROR,
@@ -94,9 +94,9 @@ class ReplyLimit:
             raise InvalidRequest((InvalidInput("texts", problem),))
 
 
-def reply_limit(request: pb.EmbedRequest, wanted: Wanted, max_message_bytes: int) -> ReplyLimit:
+def reply_limit(request: pb.EmbedRequest, checked: CheckedRequest, max_message_bytes: int) -> ReplyLimit:
     """How many vectors of this request fit into one message, with all that is said of its texts."""
-    row_bytes = wanted.dimension * np.dtype(DTYPES[wanted.encoding]).itemsize + _CHUNK_BYTES
+    row_bytes = checked.dimension * np.dtype(DTYPES[checked.encoding]).itemsize + _CHUNK_BYTES
     around = _HEADING_BYTES + len(request.request_id.encode()) + _ITEM_BYTES * len(request.texts)
     return ReplyLimit(max(max_message_bytes - around, 0) // row_bytes, max_message_bytes)
 

@@ -13,20 +13,26 @@ from time import perf_counter
 from sidecar.contract import embedding_pb2 as pb
 from sidecar.embedding.batcher import NOTHING, Batcher, Computed, Text
 from sidecar.embedding.cache.vectors import VectorCache
-from sidecar.embedding.inflight import Inflight
+from sidecar.embedding.calls import Inflight
 from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.lookup import Lookup
-from sidecar.embedding.replies import ITEM_KINDS, Answer, broken, distinct, items, items_of_parts, matrix
-from sidecar.embedding.requests import Wanted, check_embed, check_reply_bytes, check_tokenize, prompt_of, reply_limit
+from sidecar.embedding.replies import ITEM_KINDS, Answer, broken, distinct, finish, items, items_of_parts, matrix
+from sidecar.embedding.requests import (
+    CheckedRequest,
+    check_embed,
+    check_reply_bytes,
+    check_tokenize,
+    prompt_of,
+    reply_limit,
+)
 from sidecar.embedding.statuses import NotServing
-from sidecar.embedding.vectors import finish
 from sidecar.errors import ModelNotFound
 from sidecar.ports import Lane
 from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_SECONDS, EMBEDDER_TEXTS, EMBEDDER_TOKENS, series
 from sidecar.tracing import OFF, Tracing
 
 
-class State(StrEnum):
+class ServerState(StrEnum):
     """What the server is doing."""
 
     LOADING = "loading its models"
@@ -65,21 +71,21 @@ class EmbeddingService:
         self._in_work = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self.state = State.LOADING
+        self.state = ServerState.LOADING
 
     def serve(self, served: Sequence[Served]) -> None:
         """Begin to answer for these models."""
         self._served = {one.loaded.version.id: one for one in served}
-        self.state = State.SERVING
+        self.state = ServerState.SERVING
 
     def computing_is(self, *, usable: bool) -> None:
         """Refuse requests while nothing can be computed; those in work wait for it to come back."""
-        if self.state in {State.SERVING, State.RESTARTING}:
-            self.state = State.SERVING if usable else State.RESTARTING
+        if self.state in {ServerState.SERVING, ServerState.RESTARTING}:
+            self.state = ServerState.SERVING if usable else ServerState.RESTARTING
 
     async def drain(self) -> None:
         """Refuse what comes from now on, and wait until what is in work has been answered."""
-        self.state = State.DRAINING
+        self.state = ServerState.DRAINING
         await self._idle.wait()
 
     def models(self) -> pb.ListModelsReply:
@@ -125,44 +131,44 @@ class EmbeddingService:
     async def _embed(self, request: pb.EmbedRequest, remaining_s: float | None) -> pb.EmbedReply:
         with self._working():
             served = self._find(request.model)
-            wanted = check_embed(request, served.loaded.version, served.loaded.space, self._max_texts)
+            checked = check_embed(request, served.loaded.version, served.loaded.space, self._max_texts)
             unique = distinct(request.texts)
             started = perf_counter()
-            limit = reply_limit(request, wanted, self._max_message_bytes)
+            limit = reply_limit(request, checked, self._max_message_bytes)
             limit.check(len(unique.texts))
-            parts = await self._lookup.parts(served.loaded, unique, wanted, limit) if wanted.chunk else None
+            parts = await self._lookup.parts(served.loaded, unique, checked, limit) if checked.chunk else None
             texts = parts.texts if parts else unique.texts
-            found = await self._lookup.known(served.loaded, texts, wanted, request.cache)
+            found = await self._lookup.known(served.loaded, texts, checked, request.cache)
             tokenize_s = perf_counter() - started
             unknown = [one for one in found if isinstance(one, Text)]
             computed = NOTHING
             if unknown:
                 left_s = None if remaining_s is None else remaining_s - tokenize_s
-                computed = await served.batcher.compute(unknown, wanted.lane, left_s)
+                computed = await served.batcher.compute(unknown, checked.lane, left_s)
             answers = _answers(found, computed)
             encoded, usable = finish(
                 matrix(answers, served.loaded.version.dimension),
-                dimension=wanted.dimension,
-                normalize=wanted.normalize,
-                encoding=wanted.encoding,
+                dimension=checked.dimension,
+                normalize=checked.normalize,
+                encoding=checked.encoding,
             )
             if parts:
                 made, leaving = items_of_parts(answers, usable, parts.of, unique.index)
             else:
                 made, leaving = items(answers, usable, unique.index), usable
-            reply = _heading(request, served.loaded, wanted)
+            reply = _heading(request, served.loaded, checked)
             reply.matrix = (encoded if leaving.all() else encoded[leaving]).tobytes()
             reply.items.extend(made)
             reply.padding_tokens = computed.padding_tokens
             reply.timing.queue_us = round(computed.queue_s * 1e6)
             reply.timing.tokenize_us = round(tokenize_s * 1e6)
             reply.timing.compute_us = round(computed.compute_s * 1e6)
-            _measure(reply.model, made, wanted.lane, tokenize_s)
+            _measure(reply.model, made, checked.lane, tokenize_s)
             return reply
 
     @contextmanager
     def _working(self) -> Iterator[None]:
-        if self.state is not State.SERVING:
+        if self.state is not ServerState.SERVING:
             raise NotServing(self.state)
         self._in_work += 1
         self._idle.clear()
@@ -174,7 +180,7 @@ class EmbeddingService:
                 self._idle.set()
 
     def _find(self, name: str) -> Served:
-        if self.state is State.LOADING:
+        if self.state is ServerState.LOADING:
             raise NotServing(self.state)
         try:
             return self._served[name]
@@ -216,13 +222,13 @@ def _answers(found: Sequence[Answer | Text], computed: Computed) -> list[Answer]
     return answers
 
 
-def _heading(request: pb.EmbedRequest, loaded: LoadedModel, wanted: Wanted) -> pb.EmbedReply:
+def _heading(request: pb.EmbedRequest, loaded: LoadedModel, checked: CheckedRequest) -> pb.EmbedReply:
     return pb.EmbedReply(
         model=loaded.version.id,
-        space=wanted.space,
+        space=checked.space,
         backend=loaded.backend.name,
-        dimension=wanted.dimension,
-        encoding=wanted.encoding,
+        dimension=checked.dimension,
+        encoding=checked.encoding,
         deterministic=loaded.backend.deterministic,
         request_id=request.request_id,
     )

@@ -1,4 +1,4 @@
-"""The one table from our errors to gRPC statuses with rich details: pure. `rpc/failures.py` has its inverse."""
+"""The one table from our errors to gRPC statuses with rich details. Pure. `rpc/failures.py` has its inverse."""
 
 from dataclasses import dataclass
 from datetime import timedelta

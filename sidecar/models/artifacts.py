@@ -5,12 +5,10 @@ installed package and belong to it. It is a link to `builds/BACKEND-RANDOM` besi
 stroke, so that a build that is killed at any moment leaves the old artifact or the new one.
 """
 
-import fcntl
-import hashlib
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -18,6 +16,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sidecar.errors import ConfigurationError
+from sidecar.files import file_digest, locked
 from sidecar.model import ModelVersion
 
 MANIFEST: Final = "manifest.json"
@@ -103,7 +102,7 @@ class ArtifactStore:
             )
         for name, expected in manifest.files.items():
             path = folder / name
-            actual = _sha256(path) if path.is_file() else "no such file"
+            actual = file_digest(path) if path.is_file() else "no such file"
             if actual != expected:
                 raise ConfigurationError(
                     f"{path} is damaged (SHA-256 {actual}, built with {expected}); {_advice(version, backend)}"
@@ -115,7 +114,7 @@ class ArtifactStore:
         for path in sorted((self._directory / version.id).glob(f"*/{name}")):
             with suppress(ConfigurationError):  # of another back end than the one that is wanted: not its trouble
                 manifest = read_manifest(path.parent)
-                if manifest.space == version.space and manifest.files.get(name) == _sha256(path):
+                if manifest.space == version.space and manifest.files.get(name) == file_digest(path):
                     return path
         return None
 
@@ -127,7 +126,8 @@ class ArtifactStore:
         """
         place = self._directory / version.id
         try:
-            with _alone(place / _BUILDS):
+            (place / _BUILDS).mkdir(parents=True, exist_ok=True)
+            with locked(place / _BUILDS / _LOCK):
                 _sweep(place)
                 try:
                     folder = place / _BUILDS / f"{backend}-{secrets.token_hex(4)}"
@@ -138,7 +138,7 @@ class ArtifactStore:
                         model=version.id,
                         space=version.space,
                         backend=backend,
-                        files={path.name: _sha256(path) for path in sorted(folder.iterdir())},
+                        files={path.name: file_digest(path) for path in sorted(folder.iterdir())},
                     )
                     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
                     _point(place / backend, folder)
@@ -147,15 +147,6 @@ class ArtifactStore:
         except OSError as error:
             raise ConfigurationError(f"models.dir {self._directory}: {error}") from error
         return Artifact(manifest, folder.resolve())
-
-
-@contextmanager
-def _alone(builds: Path) -> Iterator[None]:
-    """Wait for other builds of this version; the system ends the lock of a process that is killed."""
-    builds.mkdir(parents=True, exist_ok=True)
-    with (builds / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _point(link: Path, folder: Path) -> None:
@@ -178,8 +169,3 @@ def _sweep(place: Path) -> None:
 
 def _advice(version: ModelVersion, backend: str) -> str:
     return f"sidecar model build {version.id} --backend {backend}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

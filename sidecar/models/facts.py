@@ -1,4 +1,4 @@
-"""What a sentence-transformers folder says of itself: pure, its JSON documents in, facts out."""
+"""Facts about a model, from the JSON documents in its sentence-transformers folder. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

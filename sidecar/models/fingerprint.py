@@ -1,12 +1,11 @@
-"""Which files of a model make its vectors, and what they hash to. Pure: contents come in, names and hashes go out."""
+"""The files of a model that decide on its vectors, and the hash of its tokenizer. Pure."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
 from sidecar.errors import InvalidInput
-from sidecar.jsontext import canonical, loads
+from sidecar.jsontext import loads, value_digest
 
 _DESCRIPTIONS: Final = frozenset({".json", ".txt", ".model"})  # configuration, vocabularies, sentencepiece models
 
@@ -40,7 +39,7 @@ def tokenizer_hash(tokenizer_json: bytes) -> str:
     Truncation and padding are left out: MiniLM's file says 128 tokens, always padded; the model takes 256.
     Raises InvalidInput.
     """
-    return hashlib.sha256(canonical(tokenizer_document(tokenizer_json))).hexdigest()
+    return value_digest(tokenizer_document(tokenizer_json))
 
 
 def tokenizer_document(tokenizer_json: bytes) -> dict[str, object]:

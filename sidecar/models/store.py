@@ -1,6 +1,5 @@
 """Where the files of model versions are: found, verified, pinned."""
 
-import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from sidecar.errors import ConfigurationError, Conflict, InvalidInput, ModelNotFound
+from sidecar.files import file_digest
 from sidecar.jsontext import Json, loads
 from sidecar.model import MODEL_VERSION_ID, ModelVersion, Prompts, SpaceType
 from sidecar.models.artifacts import ArtifactStore
@@ -131,7 +131,7 @@ def verify(version: ModelVersion, folder: Path) -> None:
         path = folder / file
         if not path.is_file():
             raise ConfigurationError(f"model [{version.id}]: file {path} is missing")
-        actual = tokenizer_hash(path.read_bytes()) if file == _TOKENIZER else _sha256(path)
+        actual = tokenizer_hash(path.read_bytes()) if file == _TOKENIZER else file_digest(path)
         if actual != expected:
             raise ConfigurationError(f"model [{version.id}]: file {path} has hash {actual}, but the version {expected}")
     facts = facts_of(_documents(folder))
@@ -162,7 +162,7 @@ def describe(version_id: str, folder: Path, entry: CatalogueEntry | None) -> Mod
         {
             "id": version_id,
             "description": entry.description if entry is not None else "",
-            "weights": {file: _sha256(folder / file) for file in weights},
+            "weights": {file: file_digest(folder / file) for file in weights},
             "tokenizer": tokenizer_hash((folder / _TOKENIZER).read_bytes()),
             "pooling": facts.pooling,
             "prompts": entry.prompts if entry is not None else facts.prompts,
@@ -228,8 +228,3 @@ def _json(path: Path) -> Json:
         return loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InvalidInput(path.name, f"cannot be read: {error}") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,8 +5,6 @@ what those files say. A home is read-only once it is there and shared by every i
 that it is made of, so that a change of this file or of `node-pom.xml` assembles another one beside it.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -14,13 +12,14 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from sidecar.errors import ConfigurationError
+from sidecar.files import file_digest, locked
 from sidecar.opensearch.java import find_java
 
 OPENSEARCH_VERSION: Final = "2.19.1"
@@ -146,14 +145,6 @@ def assemble(directory: Path, *, plugins: Collection[str] = PLUGINS, report: Cal
     return home
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock between processes; the operating system frees it when its holder dies."""
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
 def _pom() -> bytes:
     return resources.files("sidecar.opensearch").joinpath("node-pom.xml").read_bytes()
 
@@ -194,7 +185,7 @@ def _unpack_pinned(home: Path, plugin: str) -> None:
     """Unpack a zip that Maven could not check. Raises ConfigurationError if it is not the one that is pinned."""
     folder = home / "unverified"
     (archive,) = folder.glob(f"{plugin}-*.zip")
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    found = file_digest(archive)
     if found != PINNED[plugin]:
         raise ConfigurationError(f"{archive.name} has the SHA-256 {found}, but {PINNED[plugin]} is pinned")
     with zipfile.ZipFile(archive) as zipped:

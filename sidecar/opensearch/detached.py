@@ -12,7 +12,8 @@ from typing import Final, Literal
 
 from sidecar.config import NodeSettings
 from sidecar.errors import ClusterUnreachable
-from sidecar.opensearch.assembly import locked, make_reachable
+from sidecar.files import locked
+from sidecar.opensearch.assembly import make_reachable
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.opensearch.instance import Instance
 from sidecar.opensearch.local import LocalNode, start_node

@@ -1,4 +1,4 @@
-"""What is wrong with the vectors of a stored document. Pure: what the cluster holds in, findings out."""
+"""What is wrong with the vectors of a stored document. Pure. Documents of the cluster in, findings out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How the documents of an index are read, a page at a time. Pure: the requests, and what their answers mean.
+"""How the documents of an index are read, a page at a time. Pure. The requests, and what their answers mean.
 
 A shard is read in the order of `_seq_no`, up to the last one at the start: that order is total within a shard, needs
 no context in the cluster that could expire, and what is written meanwhile (by us, too) moves behind the end. (The sort

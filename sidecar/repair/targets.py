@@ -1,4 +1,4 @@
-"""Which indices are bound, and which of them can be repaired. Pure: the answer to GET /{index} in, targets out."""
+"""Which indices are bound, and which of them can be repaired. Pure. The answer to GET /{index} in, targets out."""
 
 from dataclasses import dataclass
 

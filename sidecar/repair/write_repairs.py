@@ -1,4 +1,4 @@
-"""What mends a finding. Pure: findings and vectors in, lines of a `_bulk` out; its answer in, outcomes out."""
+"""What mends a finding. Pure. Findings and vectors in, lines of a `_bulk` out; its answer in, outcomes out."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

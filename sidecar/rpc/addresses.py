@@ -13,7 +13,7 @@ _DNS: Final = "dns:///"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Endpoint:
     """One server to connect to."""
 
     address: str
@@ -39,15 +39,15 @@ def is_name(address: str) -> bool:
     return address.startswith(_DNS)
 
 
-async def resolve(address: str) -> tuple[Target, ...]:
+async def resolve(address: str) -> tuple[Endpoint, ...]:
     """The servers behind an address, one for each IP address of a DNS name. Raises OSError."""
     if not is_name(address):
-        return (Target(address),)
+        return (Endpoint(address),)
     host, port = split_address(address.removeprefix(_DNS))
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     # One family only, the one that this machine prefers: a server with two addresses is still one.
     own = [place for family, _, _, _, place in found if family == found[0][0]]
-    return tuple(dict.fromkeys(Target(_written(place[0], place[1]), host) for place in own))
+    return tuple(dict.fromkeys(Endpoint(_written(place[0], place[1]), host) for place in own))
 
 
 def _written(host: str | int, port: object) -> str:

@@ -1,7 +1,8 @@
-"""When a replica is used, when it is probed, when it has stopped answering: pure, every time is handed in.
+"""Decides when a replica is used, when it is probed, and when it has stopped answering. Pure.
 
-Ours, since the libraries that exist (pybreaker, aiobreaker, purgatory) find out whether a service is back by risking a
-caller's own call after a pause, and know neither probes beside a call nor a clock that is handed in.
+The caller passes the time to each method. We wrote this ourselves because the libraries that exist (pybreaker,
+aiobreaker, purgatory) know neither probes beside a call nor a clock that is passed in: they find out whether a service
+is back by risking a caller's own call after a pause.
 """
 
 from enum import Enum, auto

@@ -19,8 +19,8 @@ from sidecar.ports import Embeddings, Lane, ServedModel
 from sidecar.provenance import well_formed
 from sidecar.rpc.addresses import parse
 from sidecar.rpc.connections import Connection, Connector, watched_credentials
-from sidecar.rpc.replicas import Replicas
 from sidecar.rpc.replies import Limits, Part, join, rows, split, within
+from sidecar.rpc.rotation import Rotation
 from sidecar.rpc.streaming import BulkStream, async_batches
 
 _MAX_PART_TEXTS: Final = 256
@@ -66,13 +66,13 @@ class EmbedderClient:
     async def __aenter__(self) -> Self:
         """Get ready to connect. Raises ConfigurationError for a certificate or key that cannot be read."""
         connector = Connector(watched_credentials(*self._tls), self._max_message_bytes)
-        self._replicas = await Replicas(self._addresses, connector).__aenter__()
+        self._rotation = await Rotation(self._addresses, connector).__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._replicas.__aexit__(kind, error, trace)
+        await self._rotation.__aexit__(kind, error, trace)
 
     async def embed(
         self, texts: Sequence[str], role: Role, *, model: str, expect_space: str = "", lane: Lane, timeout_s: float
@@ -154,7 +154,7 @@ class EmbedderClient:
             return await self._call(part, options, timeout_s)
 
         return BulkStream(
-            self._replicas,
+            self._rotation,
             options,
             metadata=self._metadata,
             ask_alone=ask_alone,
@@ -173,7 +173,7 @@ class EmbedderClient:
             )
             return reply
 
-        reply = await self._replicas.ask(call, timeout_s=timeout_s)
+        reply = await self._rotation.ask(call, timeout_s=timeout_s)
         return tuple(_served(info) for info in reply.models)
 
     async def model(self, model: str, *, timeout_s: float = _LOOKUP_TIMEOUT_S) -> ServedModel:
@@ -182,7 +182,7 @@ class EmbedderClient:
 
     async def healthy(self, *, timeout_s: float = 1.0) -> bool:
         """Whether a replica answers and says that it serves; it is used again at once if it was not."""
-        return await self._replicas.are_healthy(timeout_s)
+        return await self._rotation.are_healthy(timeout_s)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         token = self._token()
@@ -195,7 +195,7 @@ class EmbedderClient:
             )
             return info
 
-        return await self._replicas.ask(call, timeout_s=timeout_s, model=model)
+        return await self._rotation.ask(call, timeout_s=timeout_s, model=model)
 
     async def _limits_there(self, model: str, deadline: float) -> Limits:
         """What the server takes, which is asked for only when it has refused what we take for granted."""
@@ -232,7 +232,7 @@ class EmbedderClient:
             reply: pb.EmbedReply = await at.embedder.Embed(request, timeout=left_s, metadata=self._metadata())
             return reply
 
-        return await self._replicas.ask(
+        return await self._rotation.ask(
             call, timeout_s=timeout_s, deadline=deadline, model=request.model, expect_space=request.expect_space
         )
 

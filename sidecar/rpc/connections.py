@@ -12,20 +12,20 @@ from grpc_health.v1 import health_pb2_grpc
 
 from sidecar.contract import embedding_pb2_grpc
 from sidecar.errors import ConfigurationError
-from sidecar.rpc.addresses import Target
+from sidecar.rpc.addresses import Endpoint
 from sidecar.watched import Watched, read_bytes
 
-Credentials: TypeAlias = grpc.ChannelCredentials | None  # None: plain text
+ChannelCredentials: TypeAlias = grpc.ChannelCredentials | None  # None: plain text
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
     """How connections are made: `credentials` gives those of the moment."""
 
-    credentials: Callable[[], Credentials]
+    credentials: Callable[[], ChannelCredentials]
     max_message_bytes: int
 
-    def connect(self, target: Target) -> "Connection":
+    def connect(self, target: Endpoint) -> "Connection":
         """A connection that is opened by its first call."""
         return Connection(target, self.credentials(), self.max_message_bytes)
 
@@ -33,7 +33,7 @@ class Connector:
 class Connection:
     """A channel with its stubs, and how many use it."""
 
-    def __init__(self, target: Target, credentials: Credentials, max_message_bytes: int) -> None:
+    def __init__(self, target: Endpoint, credentials: ChannelCredentials, max_message_bytes: int) -> None:
         options = _options(target, max_message_bytes)
         self.credentials = credentials
         self.users = 0
@@ -47,7 +47,9 @@ class Connection:
         self.health = health_pb2_grpc.HealthStub(self.channel)
 
 
-def watched_credentials(ca: Path | None, certificate: Path | None, key: Path | None) -> Callable[[], Credentials]:
+def watched_credentials(
+    ca: Path | None, certificate: Path | None, key: Path | None
+) -> Callable[[], ChannelCredentials]:
     """What gives the credentials that these files hold now: the same object as long as they do not change.
 
     Raises ConfigurationError if files are missing or do not belong together.
@@ -76,7 +78,7 @@ def _credentials(ca: Path, certificate: Path | None, key: Path | None) -> grpc.C
     return grpc.ssl_channel_credentials(*read)
 
 
-def _options(target: Target, max_message_bytes: int) -> list[tuple[str, int | str]]:
+def _options(target: Endpoint, max_message_bytes: int) -> list[tuple[str, int | str]]:
     options: list[tuple[str, int | str]] = [
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),

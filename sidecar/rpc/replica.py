@@ -8,7 +8,7 @@ from typing import TypeVar
 import grpc
 from grpc_health.v1 import health_pb2
 
-from sidecar.rpc.addresses import Target
+from sidecar.rpc.addresses import Endpoint
 from sidecar.rpc.breaker import PROBE_TIMEOUT_S, Breaker, Health
 from sidecar.rpc.connections import Connection, Connector
 from sidecar.rpc.failures import is_of_the_server
@@ -26,7 +26,7 @@ class ReplicaHangs(Exception):
 class Replica:
     """A server that calls may be sent to. `tasks` owns the probes and the closing of old connections."""
 
-    def __init__(self, target: Target, connector: Connector, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, target: Endpoint, connector: Connector, tasks: asyncio.TaskGroup) -> None:
         self.address = target.address
         self.cause = "it does not serve"  # or what its last failure said
         self._target = target

@@ -1,6 +1,6 @@
-"""What goes into one message, and what may come back: pure.
+"""The content of one message, and the checks of its reply. Pure.
 
-`rpc/client.py` sends the parts and hands the replies to `join`, so that whoever calls the client sees one answer.
+`rpc/client.py` sends the parts and gives the replies to `join`, so that its caller sees one answer.
 """
 
 from collections.abc import Iterator, Sequence

@@ -15,8 +15,8 @@ from sidecar.ports import Embeddings
 from sidecar.provenance import well_formed
 from sidecar.rpc.failures import translate_refusal
 from sidecar.rpc.replica import Replica, ReplicaHangs
-from sidecar.rpc.replicas import Replicas
 from sidecar.rpc.replies import Batches, Limits, Part, join, most_tokens, split
+from sidecar.rpc.rotation import Rotation
 
 _MAX_IN_FLIGHT: Final = 4  # batches: the server takes as many of one stream before it stops reading
 _SHORTEST_WAIT_S: Final = 0.05
@@ -56,7 +56,7 @@ class BulkStream:
 
     def __init__(
         self,
-        replicas: Replicas,
+        rotation: Rotation,
         options: pb.EmbedRequest,
         *,
         metadata: Callable[[], Sequence[tuple[str, str]]],
@@ -68,7 +68,7 @@ class BulkStream:
     ) -> None:
         """Raises EmbedderUnavailable if no replica is usable."""
         self.limits = limits
-        self._replicas = replicas
+        self._rotation = rotation
         self._options = options
         self._metadata = metadata
         self._ask_alone = ask_alone
@@ -117,9 +117,9 @@ class BulkStream:
             line.close()
 
     def _open(self) -> _Line:
-        replica = self._replicas.next()
+        replica = self._rotation.next()
         if replica is None:
-            raise self._replicas.nobody()
+            raise self._rotation.nobody()
         return _Line(replica, self._metadata())
 
     def _most_tokens(self, texts: Sequence[str]) -> int:
@@ -130,7 +130,7 @@ class BulkStream:
             async with asyncio.timeout(self._timeout_s):
                 return await work
         except TimeoutError as error:
-            raise DeadlineExceeded(self._replicas.address, self._timeout_s) from error
+            raise DeadlineExceeded(self._rotation.address, self._timeout_s) from error
 
     async def _write(self, part: Part) -> _Line:
         """Write to the stream, whose value is where that was. If it has ended, `_answer` will find out."""

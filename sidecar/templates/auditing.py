@@ -1,4 +1,4 @@
-"""Whether an installed template is as `apply` would install it: compiled again from its own documents, and compared."""
+"""Whether an installed template is as `apply` would install it: compiled anew from its documents and compared. Pure."""
 
 from dataclasses import dataclass
 

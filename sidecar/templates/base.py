@@ -1,4 +1,4 @@
-"""The base of a template: the mapping and settings that an index would have without us."""
+"""The base of a template: the mapping and settings that an index would have without us. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

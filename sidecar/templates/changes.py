@@ -1,4 +1,4 @@
-"""What a compiled template would change in a cluster, and whether it may."""
+"""What a compiled template would change in a cluster, and whether it may. Pure."""
 
 import difflib
 import json

@@ -1,14 +1,13 @@
-"""The companion of a template: an empty index of one shard, searched beside an index of one shard.
+"""The companion of a template: an empty index of one shard, searched beside an index of one shard. Pure.
 
 A search of exactly one shard is answered in one phase, and then `hybrid` loads the stored fields of all its candidates.
 With a second shard, even an empty one, only those of the page are loaded: the same hits in a fifth of the time.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Final
 
-from sidecar.jsontext import Json, canonical
+from sidecar.jsontext import Json, value_digest
 from sidecar.templates.base import FINAL_PIPELINE, NUMBER_OF_SHARDS, BaseMapping
 
 META: Final = "sidecar_companion"
@@ -43,7 +42,7 @@ def compile_companion(template: str, base: BaseMapping, vector_component: Json) 
     meta = {**_member(base.mappings, "_meta"), **_member(ours, "_meta")}
     properties = {**_member(base.mappings, "properties"), **_member(ours, "properties")}
     mappings: dict[str, Json] = {**base.mappings, "_meta": meta, "properties": properties}
-    digest = hashlib.sha256(canonical([settings, mappings])).hexdigest()
+    digest = value_digest([settings, mappings])
     return {
         "settings": settings,
         "mappings": {**mappings, "_meta": {**meta, META: {"template": template, "digest": digest}}},

@@ -1,4 +1,4 @@
-"""From a model version and a base mapping to the documents that are installed in the cluster.
+"""From a model version and a base mapping to the documents that are installed in the cluster. Pure.
 
 The documents are the files of `ingest_pipelines/`, filled. What is installed decides nothing here: see `installed.py`.
 """

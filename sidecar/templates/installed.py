@@ -1,4 +1,4 @@
-"""The templates and pipelines that are installed in a cluster, and the indices made from them."""
+"""The templates and pipelines that are installed in a cluster, and the indices made from them. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How the documents of a template are called, and which index names a pattern stands for.
+"""How the documents of a template are called, and which index names a pattern stands for. Pure.
 
 A template `papers` of binding B8 (8 hex digits of the binding's hash) is installed as
 
@@ -11,7 +11,6 @@ A template `papers` of binding B8 (8 hex digits of the binding's hash) is instal
 so that another binding never changes the guard of indices that are there already.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from functools import lru_cache
 from typing import Final
 
 from sidecar.errors import InvalidInput
-from sidecar.jsontext import canonical
+from sidecar.jsontext import value_digest
 from sidecar.model import IndexBinding
 
 INDEX_TEMPLATE: Final = "/_index_template/"
@@ -57,7 +56,7 @@ def names_of(template: str, model: str, binding: IndexBinding) -> Names:
     if not _TEMPLATE_NAME.fullmatch(template):
         raise InvalidInput("template", f"must match {_TEMPLATE_NAME.pattern}, as part of index names; got [{template}]")
     prefix = f"{_PREFIX}{template}"
-    digest = hashlib.sha256(canonical(binding.to_meta())).hexdigest()[:_DIGEST_LENGTH]
+    digest = value_digest(binding.to_meta())[:_DIGEST_LENGTH]
     first_index = f"{template}--{re.sub('[/@]', '-', model)}-000001"
     if len(first_index) > _LONGEST_INDEX_NAME:
         raise InvalidInput(

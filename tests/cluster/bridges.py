@@ -16,10 +16,10 @@ class Papers:
     index: str
     binding: Binding
 
-    async def stored(self, identifier: str, index: str | None = None) -> dict:  # type: ignore[type-arg]
+    async def stored(self, identifier: str, index: str | None = None) -> dict:
         """The document as the cluster holds it."""
         answer = await self.direct("GET", f"/{index or self.index}/_doc/{identifier}")
-        return answer.json["_source"]  # type: ignore[no-any-return]
+        return answer.json["_source"]
 
     async def without_guard(self) -> None:
         """Switch the index's pipeline off: a cluster writes each document that runs through one anew."""

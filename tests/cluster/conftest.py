@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.bridge.app import serving
+from sidecar.files import locked
 from sidecar.models.catalogue import shipped_versions
-from sidecar.opensearch.assembly import locked
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.rpc.client import EmbedderClient
 from sidecar.templates.apply import apply
@@ -42,7 +42,7 @@ def system() -> dict[str, str]:
     with locked(run / "lock"):
         if not addresses.exists():
             addresses.write_text(_start(run))
-        return json.loads(addresses.read_text())  # type: ignore[no-any-return]
+        return json.loads(addresses.read_text())
 
 
 def _start(run: Path) -> str:

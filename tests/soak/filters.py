@@ -194,7 +194,7 @@ async def _several(
         for part in answer.headers["X-Sidecar-Search"].split("; ")[1:]:
             mode, _, number = part.partition("=")
             modes[mode] += int(number)
-    return answer.json["responses"]  # type: ignore[no-any-return]
+    return answer.json["responses"]
 
 
 async def _alone(bridge: Http, one: Drawn, modes: Counter[str]) -> dict[str, Any]:

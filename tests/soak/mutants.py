@@ -9,7 +9,7 @@ from unittest.mock import patch
 import aiohttp
 
 from sidecar.bridge.proxy.upstream import Upstream
-from sidecar.bridge.writes import conversation, scripts, updates
+from sidecar.bridge.writes import bulk_handler, scripted_updates, update_plan
 from sidecar.bridge.writes.bulk_answer import BulkAnswer
 from sidecar.bridge.writes.bulk_body import Operation
 from sidecar.bridge.writes.document_plan import Vectors
@@ -17,7 +17,7 @@ from sidecar.errors import ClusterUnreachable
 from sidecar.jsontext import dumps
 from sidecar.ports import Embeddings, Space
 
-_send, _doc_members, _add = Upstream.send, updates._doc_members, Vectors.add
+_send, _doc_members, _add = Upstream.send, update_plan._doc_members, Vectors.add
 
 
 @asynccontextmanager
@@ -36,16 +36,16 @@ async def _sends_again(self: Upstream, *request: Any, **options: Any) -> AsyncIt
 
 def _claims(operations: Sequence[Operation], error: ClusterUnreachable) -> BulkAnswer:
     done = [dumps({operation.action: {"_id": operation.id, "status": 200}}) for operation in operations]
-    return BulkAnswer(0, None, errors=False, items=b",".join(done))
+    return BulkAnswer(0, None, errors=False, items=tuple(done))
 
 
 @contextmanager
 def _claiming() -> Iterator[None]:
-    with patch.object(conversation, "unanswered", _claims), patch.object(scripts, "unanswered", _claims):
+    with patch.object(bulk_handler, "unanswered", _claims), patch.object(scripted_updates, "unanswered", _claims):
         yield
 
 
-def _forgets_the_mark(plan: updates.PartialPlan, vectors: Vectors) -> Any:
+def _forgets_the_mark(plan: update_plan.PartialPlan, vectors: Vectors) -> Any:
     added, counts = _doc_members(plan, vectors)
     return ({} if counts.pending else added), counts
 
@@ -59,6 +59,6 @@ def _takes_the_next_row(self: Vectors, space: Space, texts: Sequence[str], answe
 MUTANTS: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {
     "sends a write twice": lambda: patch.object(Upstream, "send", _sends_again),
     "loses an item": _claiming,
-    "leaves a changed text unmarked": lambda: patch.object(updates, "_doc_members", _forgets_the_mark),
+    "leaves a changed text unmarked": lambda: patch.object(update_plan, "_doc_members", _forgets_the_mark),
     "writes the vector of another text": lambda: patch.object(Vectors, "add", _takes_the_next_row),
 }

@@ -30,7 +30,7 @@ def an_index(name: str = "papers", binding: IndexBinding | None = None, **change
     bound_by = binding or bound()
     feeding = {field: frozenset(b.source) for field, b in bound_by.fields.items()}
     defaults: dict[str, object] = {"text_fields": feeding, "sees_all_sources": True, "search_pipeline": None}
-    return BoundIndex(name, bound_by, **{**defaults, **changes})  # type: ignore[arg-type]
+    return BoundIndex(name, bound_by, **{**defaults, **changes})
 
 
 def an_unbound_index(name: str = "notes") -> BoundIndex:

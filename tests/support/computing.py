@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.embedding.backends import Backend, load_backend
-from sidecar.embedding.backends.computing import Outcome, compute_each
+from sidecar.embedding.backends.computing import BatchResult, compute_each
 from sidecar.embedding.loading.cpus import available_cpus
 from sidecar.embedding.loading.models import LoadedModel, open_models
 from sidecar.models.store import ModelStore
@@ -39,7 +40,7 @@ class InThread:
     async def usable(self) -> None:
         return
 
-    async def compute(self, batch: Sequence[NDArray[np.int32]]) -> Outcome:
+    async def compute(self, batch: Sequence[NDArray[np.int32]]) -> BatchResult:
         return await asyncio.get_running_loop().run_in_executor(self._thread, compute_each, self.backend, batch)
 
 
@@ -49,6 +50,12 @@ def load_here(spec: str, store: ModelStore) -> LoadedModel:
     options = {"max_tokens": opened.version.max_tokens, "pad_id": opened.pad_id, "threads": available_cpus()}
     backend, *_ = load_backend(opened.backend, opened.folder, **options)
     return LoadedModel(opened.version, InThread(backend, opened.backend), opened.tokenizer, opened.build)
+
+
+def backend_of(model: LoadedModel) -> Any:
+    """What computes a model that `load_here` has loaded."""
+    assert isinstance(model.backend, InThread)
+    return model.backend.backend
 
 
 def ready(*models: LoadedModel) -> Callable[[Callable[[bool], None]], Awaitable[Sequence[LoadedModel]]]:

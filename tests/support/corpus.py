@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.bridge.proxy.upstream import Upstream
 from sidecar.bridge.searches.fusion.request import Shard, plan_legs, windows_to
-from sidecar.bridge.searches.fusion.search import Answered, search_fused
+from sidecar.bridge.searches.fusion.search import FusedAnswer, search_fused
 from sidecar.model import Fusion
 from sidecar.opensearch.client import OpenSearchCluster
 from tests.support.http import ndjson
@@ -52,11 +52,11 @@ class Corpus:
     def vector(self) -> list[float]:
         return [round(self.drawn.gauss(0, 1), 4) for _ in range(DIMENSION)]
 
-    def legs(self) -> tuple[dict, dict]:  # type: ignore[type-arg]
+    def legs(self) -> tuple[dict, dict]:
         return {"match": {"title": self.text(3)}}, {"knn": {"embedding": {"vector": self.vector(), "k": WINDOW}}}
 
-    async def call(self, method: str, path: str, body: object = None) -> dict:  # type: ignore[type-arg]
-        reply = await self.node.call(method, path, body=body)  # type: ignore[arg-type]
+    async def call(self, method: str, path: str, body: object = None) -> dict:
+        reply = await self.node.call(method, path, body=body)
         assert reply.ok, reply.reason
         return reply.body  # type: ignore[return-value]
 
@@ -65,24 +65,24 @@ class Corpus:
         answer = await self.call("POST", f"/{index}/_bulk?refresh={str(refresh).lower()}", ndjson(*lines))
         assert answer["errors"] is False
 
-    async def in_cluster(self, legs: tuple[dict, dict], fusion: dict, **options: object) -> dict:  # type: ignore[type-arg]
+    async def in_cluster(self, legs: tuple[dict, dict], fusion: dict, **options: object) -> dict:
         hybrid = {"hybrid": {"queries": list(legs), "pagination_depth": WINDOW}}
         pipeline = {"phase_results_processors": [fusion]}
         path = "/_search" if "pit" in options else f"/{self.expression}/_search"
         return await self.call("POST", path, {"query": hybrid, "search_pipeline": pipeline, **options})
 
     async def in_bridge(
-        self, legs: tuple[dict, dict], fusion: Fusion, *, url: dict[str, str] | None = None,  # type: ignore[type-arg]
+        self, legs: tuple[dict, dict], fusion: Fusion, *, url: dict[str, str] | None = None,
         upstream: Upstream | None = None, depth: int = 0, path: str | None = None, **options: object,
-    ) -> dict:  # type: ignore[type-arg]  # fmt: skip
+    ) -> dict:  # fmt: skip
         answer = await self.answer(legs, fusion, url=url, upstream=upstream, depth=depth, path=path, **options)
         assert answer.status == 200, answer.body
         return answer.body  # type: ignore[return-value]
 
     async def answer(
-        self, legs: tuple[dict, dict], fusion: Fusion, *, url: dict[str, str] | None = None,  # type: ignore[type-arg]
+        self, legs: tuple[dict, dict], fusion: Fusion, *, url: dict[str, str] | None = None,
         upstream: Upstream | None = None, depth: int = 0, path: str | None = None, **options: object,
-    ) -> Answered:  # fmt: skip
+    ) -> FusedAnswer:  # fmt: skip
         windows = windows_to((WINDOW,), depth)
         search = plan_legs({"query": legs[0], **options}, legs[1], windows, self.shards, url or {}, token="t")
         return await search_fused(upstream or self.upstream, path or f"/{self.expression}/_search", [], search, fusion)
@@ -103,11 +103,11 @@ async def corpus(node: OpenSearchCluster, name: str, *shards: int) -> AsyncItera
         yield made
 
 
-def ids(answer: dict) -> list[str]:  # type: ignore[type-arg]
+def ids(answer: dict) -> list[str]:
     return [hit["_id"] for hit in answer["hits"]["hits"]]
 
 
-def processor(fusion: Fusion) -> dict:  # type: ignore[type-arg]
+def processor(fusion: Fusion) -> dict:
     if fusion.technique == "rrf":
         return {"score-ranker-processor": {"combination": {"technique": "rrf", "rank_constant": 60}}}
     parameters = {"weights": list(fusion.weights)}
@@ -115,7 +115,7 @@ def processor(fusion: Fusion) -> dict:  # type: ignore[type-arg]
     return {"normalization-processor": {"normalization": {"technique": fusion.technique}, "combination": combination}}
 
 
-def same(ours: list[dict], theirs: list[dict], *, among: list[dict] | None = None) -> bool:  # type: ignore[type-arg]
+def same(ours: list[dict], theirs: list[dict], *, among: list[dict] | None = None) -> bool:
     """Whether hits, order and scores are equal; those with one score on one shard may stand in any order.
 
     Where a page ends between equal scores, only `among`, all hits of the ranking, tells that they are equal.

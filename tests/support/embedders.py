@@ -47,7 +47,7 @@ class HashEmbedder:
     def vector(self, text: str) -> np.ndarray:
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
         vector = np.random.default_rng(seed).standard_normal(self.version.dimension).astype(np.float32)
-        return vector / np.linalg.norm(vector)  # type: ignore[no-any-return]
+        return vector / np.linalg.norm(vector)
 
 
 Reply = Callable[[pb.EmbedRequest], pb.EmbedReply]
@@ -95,7 +95,7 @@ async def serving_stub(
     """Where the stub answers, as `host:port`; it says that it is healthy."""
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", max_message_bytes)])
     embedding_pb2_grpc.add_EmbedderServicer_to_server(stub, server)
-    healthy = health.aio.HealthServicer()
+    healthy = health.aio.HealthServicer()  # type: ignore[attr-defined]
     await healthy.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     port = server.add_insecure_port(address)

@@ -19,8 +19,8 @@ class Answer:
     body: bytes
 
     @property
-    def json(self) -> dict:  # type: ignore[type-arg]
-        return json.loads(self.body)  # type: ignore[no-any-return]
+    def json(self) -> dict:
+        return json.loads(self.body)
 
     @property
     def ingested(self) -> tuple[int, int]:

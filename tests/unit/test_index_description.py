@@ -73,7 +73,7 @@ def test_the_binding_or_why_there_is_none(meta: dict, schema: object, is_bound: 
 
 @pytest.mark.parametrize("described", [None, {}, {"mappings": 1, "settings": [], "aliases": "x"}])
 def test_nothing_is_known_of_an_index_that_is_not_described(described: object) -> None:
-    index = read_index("papers", described)  # type: ignore[arg-type]
+    index = read_index("papers", described)
 
     assert (index.binding, index.fields, index.shards, index.aliases) == (None, {}, 0, {})
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.jsontext import canonical, dumps, dumps_quick, loads, loads_exact
+from sidecar.jsontext import canonical, dumps, dumps_quick, loads, loads_exact, value_digest
 
 
 @pytest.mark.parametrize("read", [loads, loads_exact])
@@ -56,3 +56,8 @@ def test_what_is_written_quickly_reads_alike(value: object) -> None:
 
 def test_canonical_json_sorts_keys() -> None:
     assert canonical({"b": 1, "a": {"d": None, "c": []}}) == b'{"a":{"c":[],"d":null},"b":1}'
+
+
+def test_equal_values_have_one_digest() -> None:
+    assert value_digest({"b": 1, "a": 2}) == value_digest({"a": 2, "b": 1})
+    assert value_digest({}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"

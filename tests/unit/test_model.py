@@ -72,7 +72,7 @@ def test_a_binding_survives_the_mapping() -> None:
     [None, {}, {"sidecar": 1}, {"sidecar": {"schema": 2, "fields": {}}}, {"sidecar": {"fields": {}}}],
 )
 def test_no_binding_or_one_of_an_unknown_schema_is_none(meta: object) -> None:
-    assert IndexBinding.from_meta(meta) is None  # type: ignore[arg-type]
+    assert IndexBinding.from_meta(meta) is None
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_no_binding_or_one_of_an_unknown_schema_is_none(meta: object) -> None:
 )  # fmt: skip
 def test_a_broken_binding_is_named(fields: object, search: object, message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        IndexBinding.from_meta({"sidecar": {"schema": 1, "fields": fields, "search": search}})  # type: ignore[dict-item]
+        IndexBinding.from_meta({"sidecar": {"schema": 1, "fields": fields, "search": search}})
 
     assert str(caught.value) == message
 

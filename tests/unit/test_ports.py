@@ -23,6 +23,6 @@ def test_the_body_of_an_answer_that_is_needed() -> None:
 )  # fmt: skip
 def test_a_refusal_names_the_call_the_status_and_the_reason(status: int, body: object, reason: str) -> None:
     with pytest.raises(ClusterRefused) as refused:
-        Reply(status, body).require("GET /x")  # type: ignore[arg-type]
+        Reply(status, body).require("GET /x")
 
     assert (refused.value.call, refused.value.status, refused.value.reason) == ("GET /x", status, reason)

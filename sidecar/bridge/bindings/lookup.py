@@ -16,6 +16,7 @@ from sidecar.bridge.bindings.indices import (
     write_index,
     write_target,
 )
+from sidecar.bridge.proxy.incoming import Credentials
 from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json
 from sidecar.ports import Cluster, Reply
@@ -30,8 +31,6 @@ _WANTED: Final = (
 )
 _FORBIDDEN: Final = 403
 _RESOLUTION: Final = ("allow_no_indices", "expand_wildcards", "ignore_unavailable")
-
-Credentials = Mapping[str, str]
 
 
 class Bindings:

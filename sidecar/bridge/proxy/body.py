@@ -1,4 +1,4 @@
-"""Read the body of a write or a search: whole, decoded, never more than the limits allow."""
+"""Reads the body of a write or a search whole, decoded and within limits."""
 
 import asyncio
 import zlib
@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
-
+from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.spool import Spool
 from sidecar.errors import BodyTooLarge, ErrorKind, InvalidInput, SidecarError
 
@@ -35,14 +34,14 @@ class BridgeOverloaded(SidecarError):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request body as it was sent and as it reads; both are gone when the request has been answered."""
+    """A request body, encoded and decoded. Both are deleted when the request has been answered."""
 
     sent: Spool
-    text: Spool | None  # None: in a coding that we do not read
+    text: Spool | None  # None: the content coding is not one that we read
 
     @property
     def decoded(self) -> bytes | None:
-        """All of the text, for bodies that are small by their nature."""
+        """The whole text, for kinds of bodies that are small."""
         return None if self.text is None else self.text.read()
 
 
@@ -55,18 +54,18 @@ class BodyReader:
         self._inflight = 0
 
     @asynccontextmanager
-    async def read(self, request: web.BaseRequest) -> AsyncIterator[Body]:
-        """The body; its bytes count as in work until the context ends.
+    async def read(self, request: IncomingRequest) -> AsyncIterator[Body]:
+        """The body. Its bytes count as in work until the context ends.
 
         Raises BodyTooLarge, BridgeOverloaded, SpoolFull, and InvalidInput for a body that is not in its coding.
         """
         held = 0
         with Spool() as sent, Spool() as text:
             try:
-                if (request.content_length or 0) > self._max_body:
+                if (request.raw.content_length or 0) > self._max_body:
                     raise BodyTooLarge(self._max_body, _LIMIT_SETTING)
-                await continue_if_expected(request)
-                async for piece in request.content.iter_any():
+                await request.continue_if_expected()
+                async for piece in request.raw.content.iter_any():
                     held += len(piece)
                     self._inflight += len(piece)
                     if held > self._max_body:
@@ -74,7 +73,7 @@ class BodyReader:
                     if self._inflight > self._max_inflight:
                         raise BridgeOverloaded(self._max_inflight)
                     sent.write(piece)
-                coding = request.headers.get("Content-Encoding", "").strip().lower()
+                coding = request.header("Content-Encoding").strip().lower()
                 if coding in _PLAIN:
                     yield Body(sent, sent)
                 elif coding not in _DEFLATED:
@@ -84,13 +83,6 @@ class BodyReader:
                     yield Body(sent, text)
             finally:
                 self._inflight -= held
-
-
-async def continue_if_expected(request: web.BaseRequest) -> None:
-    """Answer `Expect: 100-continue` when the body is really wanted."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # an interim answer: aiohttp may still answer with an error
 
 
 def _decode_into(text: Spool, sent: Spool, coding: str, limit: int) -> None:

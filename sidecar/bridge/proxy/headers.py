@@ -1,9 +1,8 @@
-"""Which headers cross the bridge, and what may be appended to a query string. Pure."""
+"""Which headers cross the bridge, and which of them say who asks. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
-from urllib.parse import parse_qsl, quote, unquote_plus
 
 from sidecar.errors import InvalidInput
 
@@ -18,8 +17,8 @@ K_PARAMETER: Final = "sidecar_k"
 WINDOW_PARAMETER: Final = "sidecar_window"
 FUSION_PARAMETER: Final = "sidecar_fusion"
 MODEL_PARAMETER: Final = "sidecar_model"
-# What a client may ask of its searches: by parameter or, if it cannot add one, by header.
-WISHES: Final = {
+# A client sets an option of its searches by parameter or, if it cannot add one, by header.
+SEARCH_OPTIONS: Final = {
     MODE_PARAMETER: MODE,
     WEIGHTS_PARAMETER: "X-Sidecar-Weights",
     K_PARAMETER: "X-Sidecar-K",
@@ -37,25 +36,25 @@ _HOP_BY_HOP: Final = frozenset(
         "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
     }
 )  # fmt: skip
-# What one would send to look like somebody else; the security plugin's proxy authentication trusts x-proxy-user.
+# Clients could pretend with these to be somebody else. The plugin's proxy authentication trusts x-proxy-user.
 _FROM_PROXIES: Final = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-by", "x-real-ip"})
 _PROXY_IDENTITY: Final = ("x-proxy-",)
-_OURS: Final = frozenset(name.lower() for name in (*WISHES.values(), SOURCE, EXPLAIN))
+_OURS: Final = frozenset(name.lower() for name in (*SEARCH_OPTIONS.values(), SOURCE, EXPLAIN))
 # The security plugin's own header for an administrator who acts for a user: the request has that user's rights.
 _IMPERSONATION: Final = "opendistro_security_impersonate_as"
 _CREDENTIALS: Final = ("authorization", "cookie", "securitytenant", _IMPERSONATION)
-_UNDECODABLE: Final = re.compile("[\udc80-\udcff]")  # what bytes that are not UTF-8 were read as
+_UNDECODABLE: Final = re.compile("[\udc80-\udcff]")  # bytes that are not UTF-8 are read as these
 _END_TO_END: Final = frozenset({"authorization", "cookie", "content-type", "content-encoding", "host"})
 
 
-# A body that we have read and changed goes on as plain JSON of another length.
+# A changed body is plain JSON of another length.
 CHANGED_BODY: Final = ("content-length", "content-encoding")
-# An answer that we take apart must come as plain JSON.
+# The bridge can only take apart an answer that is plain JSON.
 READ_ANSWER: Final = (*CHANGED_BODY, "accept", "accept-encoding")
 
 
 def check_request(headers: Iterable[tuple[str, str]]) -> None:
-    """Refuse what cannot be forwarded truthfully. Raises InvalidInput."""
+    """Refuse headers that cannot be forwarded truthfully. Raises InvalidInput."""
     for name, value in headers:
         if _UNDECODABLE.search(value):
             raise InvalidInput(f"header {name}", "the value is not valid UTF-8")
@@ -85,7 +84,7 @@ def to_client(headers: Sequence[tuple[str, str]]) -> Headers:
 
 
 def credentials(headers: Mapping[str, str]) -> dict[str, str]:
-    """What tells the cluster who asks; our own calls for a client are made in its name."""
+    """The headers that say who asks. Our own calls for a client carry them, too."""
     return {name: headers[name] for name in _CREDENTIALS if name in headers}
 
 
@@ -98,37 +97,3 @@ def _nominated(headers: Iterable[tuple[str, str]]) -> frozenset[str]:
         for token in value.split(",")
         if token.strip().lower() not in ("close", "keep-alive")
     )
-
-
-def parameters(raw_query: str) -> dict[str, str]:
-    """The decoded parameters of a query string; one without a value is "" (which OpenSearch reads as true)."""
-    return dict(parse_qsl(raw_query, keep_blank_values=True))
-
-
-def without_parameter(raw_query: str, *names: str) -> str:
-    """The query string without these parameters; every other byte as it was."""
-    return "&".join(part for part in raw_query.split("&") if unquote_plus(part.partition("=")[0]) not in names)
-
-
-def with_parameters(raw_query: str, added: Mapping[str, object]) -> str:
-    """The query string with further parameters at its end."""
-    parts = [f"{name}={quote(str(value), safe='')}" for name, value in added.items()]
-    return "&".join([*([raw_query] if raw_query else []), *parts])
-
-
-def with_source_excludes(raw_query: str, fields: Sequence[str]) -> str:
-    """The query string with fields added to `_source_excludes`."""
-    if not fields:
-        return raw_query
-    added = ",".join(quote(name, safe="") for name in fields)
-    parts = [part for part in raw_query.split("&") if part]
-    for position, part in enumerate(parts):
-        if part.startswith("_source_excludes="):
-            parts[position] = f"{part},{added}" if part != "_source_excludes=" else part + added
-            return "&".join(parts)
-    return "&".join([*parts, f"_source_excludes={added}"])
-
-
-def join_target(path: str, raw_query: str) -> str:
-    """A request target of its two parts."""
-    return f"{path}?{raw_query}" if raw_query else path

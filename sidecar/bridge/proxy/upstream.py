@@ -1,4 +1,7 @@
-"""The way to the cluster: one connection pool, streaming both ways, nothing sent twice that might change something."""
+"""The way to the cluster: one connection pool, streaming both ways.
+
+No request that may change something is sent twice.
+"""
 
 import asyncio
 import copy
@@ -14,8 +17,9 @@ import aiohttp
 from aiohttp import hdrs, web
 from yarl import URL
 
-from sidecar.bridge.proxy.body import Body, continue_if_expected
-from sidecar.bridge.proxy.headers import Headers, to_client, to_upstream
+from sidecar.bridge.proxy.body import Body
+from sidecar.bridge.proxy.headers import Headers, to_client
+from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ConfigurationError
 from sidecar.jsontext import Json, dumps, loads
 from sidecar.ports import Reply
@@ -46,14 +50,14 @@ class Upstream:
     """The cluster behind the bridge; an async context manager, and `ports.Cluster` for the bridge's own calls."""
 
     def __init__(self, url: str, *, connect_timeout_s: float, tls_ca: str = "") -> None:
-        """`tls_ca` names a file with the authorities to trust; "": the system's. Raises ConfigurationError."""
+        """`tls_ca` names a file with the authorities to trust; "" means the system's. Raises ConfigurationError."""
         self._url = url
         self._tls = trusting(tls_ca) if tls_ca else True
         # No total: a client waits for _reindex or _forcemerge as long as it likes.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
 
     def limited(self, answer_timeout_s: float) -> Self:
-        """The same cluster over the same connections, silent for no longer than this once it is asked; 0: no limit."""
+        """The same cluster over the same connections, with a limit for its silence after a request; 0: none."""
         limited = copy.copy(self)
         limited._timeout = aiohttp.ClientTimeout(  # noqa: SLF001 - a copy of this very object
             total=None, sock_connect=self._timeout.sock_connect, sock_read=answer_timeout_s or None
@@ -83,7 +87,7 @@ class Upstream:
     async def send(
         self, method: str, target: str, headers: Headers, body: bytes | IO[bytes] | AsyncIterator[bytes] | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One request; `target` is the raw path and query.
+        """Send one request; `target` is the raw path and query.
 
         Raises ClusterUnreachable if no answer begins, ClusterTimedOut if none does in time.
         A GET or HEAD without a streamed body is sent once more if the connection dies before the answer.
@@ -106,8 +110,7 @@ class Upstream:
         try:
             yield response
         finally:
-            is_clean = isinstance(response, _Response) and response.is_clean
-            response.release() if is_clean else response.close()
+            _give_back(response)
 
     async def call(
         self,
@@ -132,28 +135,38 @@ class Upstream:
         except ValueError:
             return Reply(response.status, answer.decode("utf-8", "replace"))
 
-    async def forward(self, request: web.BaseRequest, target: str) -> web.StreamResponse:
-        """Pass a request on as it came, streaming, and stream the answer back."""
-        headers = to_upstream(raw_headers(request), request.remote)
+    async def forward(self, request: IncomingRequest, target: str | None = None) -> web.StreamResponse:
+        """Forward a request, and stream its body there and the answer back; `target` replaces the request's own."""
         body = None
-        if request.body_exists:
-            await continue_if_expected(request)
-            body = request.content.iter_any()
-        async with self.send(request.method, target, headers, body) as response:
+        if request.has_body:
+            await request.continue_if_expected()
+            body = request.raw.content.iter_any()
+        async with self.send(request.method, target or request.target, request.for_upstream(), body) as response:
             return await relay(request, response)
 
-    async def pass_on(self, request: web.BaseRequest, target: str, body: Body) -> web.StreamResponse:
-        """Pass on a request whose body has been read and needs no change."""
-        headers = to_upstream(raw_headers(request), request.remote, without=("content-length",))
-        async with self.send(request.method, target, headers, body.sent.payload()) as response:
+    async def forward_read(self, request: IncomingRequest, body: Body, target: str | None = None) -> web.StreamResponse:
+        """Forward a request whose body has been read and needs no change."""
+        headers = request.for_upstream("content-length")
+        async with self.send(request.method, target or request.target, headers, body.sent.payload()) as response:
             return await relay(request, response)
+
+
+def _give_back(response: aiohttp.ClientResponse) -> None:
+    """Let the next request use the connection if it is clean, and close it if not."""
+    if isinstance(response, _Response) and response.is_clean:
+        response.release()
+        return
+    transport = response.connection.transport if response.connection is not None else None
+    if response.status in _UNREAD and transport is not None:
+        transport.abort()  # TLS would wait for the goodbye of a node that may not read any more
+    response.close()
 
 
 def trusting(authorities: str) -> ssl.SSLContext:
-    """What checks a certificate against the authorities in a PEM file. Raises ConfigurationError."""
+    """An SSL context that trusts the authorities in a PEM file. Raises ConfigurationError."""
     try:
         return ssl.create_default_context(cafile=authorities)
-    except OSError as error:  # also what ssl raises if there is no certificate in it
+    except OSError as error:  # ssl raises it, too, for a file without a certificate
         raise ConfigurationError(f"{authorities}: {error.strerror or error}") from error
 
 
@@ -170,16 +183,11 @@ def _no_answer(url: str, error: aiohttp.ClientError | TimeoutError) -> ClusterUn
     return kind(url, str(error) or type(error).__name__)
 
 
-def raw_headers(request: web.BaseRequest) -> list[tuple[str, str]]:
-    """The headers as they came: names in their case, values with undecodable bytes as surrogates."""
-    return [(name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in request.raw_headers]
-
-
 class _Relayed(web.StreamResponse):
     """An answer without the headers that aiohttp would add of its own."""
 
-    # The head waits for the first piece of the body, which is here with it as a rule: one write, and the client wakes
-    # once.
+    # The head waits for the first piece of the body, which mostly comes with it. So there is one write, and the client
+    # wakes once.
     _send_headers_immediately = False
 
     async def _prepare_headers(self) -> None:
@@ -191,7 +199,7 @@ class _Relayed(web.StreamResponse):
 
 
 async def relay(
-    request: web.BaseRequest, response: aiohttp.ClientResponse, added: Sequence[tuple[str, str]] = ()
+    request: IncomingRequest, response: aiohttp.ClientResponse, added: Sequence[tuple[str, str]] = ()
 ) -> web.StreamResponse:
     """Stream an answer of the cluster to the client, with the bridge's own headers added.
 
@@ -200,14 +208,14 @@ async def relay(
     answer = _Relayed(status=response.status, reason=response.reason)
     for name, value in [*to_client(list(response.headers.items())), *added]:
         answer.headers.add(name, value)
-    await answer.prepare(request)
+    await answer.prepare(request.raw)
     try:
         async for chunk in response.content.iter_any():
             await answer.write(chunk)
     except aiohttp.ClientError as error:
         _log.warning("the cluster broke off its answer", action="relay_broken", error=type(error).__name__)
-        if request.transport is not None:
-            request.transport.abort()
+        if request.raw.transport is not None:
+            request.raw.transport.abort()
         return answer
     await answer.write_eof()
     return answer

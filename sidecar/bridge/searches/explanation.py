@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from sidecar.bridge.searches.outcome import Object
-from sidecar.jsontext import Json, dumps
+from sidecar.jsontext import Json, Object, dumps
 
 # Clients refuse long headers: aiohttp beyond 8,190 bytes for one, many others beyond 8 KiB for all of them.
 _MAX_BYTES: Final = 4_096

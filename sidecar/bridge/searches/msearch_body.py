@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from sidecar.bridge.searches.outcome import Object
 from sidecar.bridge.searches.rewrite.companion import WHOLE
 from sidecar.bridge.searches.search_body import parse_search
 from sidecar.bridge.splice import elements, members, replace_member
-from sidecar.jsontext import Json, dumps
+from sidecar.jsontext import Json, Object, dumps
 
 _INDEX_KEYS: Final = ("index", "indices")
 # Parameters of the whole request, which say nothing about how an item is searched.
@@ -17,7 +16,7 @@ _OF_ALL: Final = frozenset({"max_concurrent_searches"})
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class SearchItem:
     """One search of several, as it came."""
 
     header_line: bytes
@@ -46,12 +45,12 @@ class Item:
             header = dumps({**rest, **WHOLE, "index": [*expression.split(","), added]})
         return header + b"\n" + (self.body_line if body is None else body) + b"\n"
 
-    def with_body(self, body: Object) -> "Item":
+    def with_body(self, body: Object) -> "SearchItem":
         """The item with the search that its template stands for."""
         return replace(self, body_line=dumps(body), body=body)
 
 
-def parse_msearch(text: bytes) -> tuple[Item, ...] | None:
+def parse_msearch(text: bytes) -> tuple[SearchItem, ...] | None:
     """The items; None if the cluster would not read the request, or reads it in a way that we are not sure of."""
     lines = text.split(b"\n")
     if lines.pop():
@@ -67,7 +66,7 @@ def parse_msearch(text: bytes) -> tuple[Item, ...] | None:
             return None
         # An empty line is no search; the cluster says so.
         body = parse_search(body_line) if body_line.strip() else None
-        items.append(Item(header_line, body_line, header, body))
+        items.append(SearchItem(header_line, body_line, header, body))
     return tuple(items)
 
 

@@ -1,11 +1,6 @@
 """How a search may be answered, and why it is not answered by meaning: the words of `X-Sidecar-Search`."""
 
 from enum import StrEnum
-from typing import TypeAlias
-
-from sidecar.jsontext import Json
-
-Object: TypeAlias = dict[str, Json]
 
 
 class Mode(StrEnum):

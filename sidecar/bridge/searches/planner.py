@@ -1,18 +1,20 @@
-"""From a search as a client asks for it to what is sent: bind, plan, embed, rewrite; for `_search` and `_msearch`."""
+"""Plans the searches of `_search` and `_msearch`: bind, plan, embed, rewrite, and what to try after a refusal."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Final, TypeAlias
 
 import orjson
 from cachetools import TTLCache
 
 from sidecar.bridge.bindings.indices import BoundIndex
-from sidecar.bridge.bindings.lookup import Bindings, Credentials
+from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.hidden_fields import hide_fields
-from sidecar.bridge.searches.outcome import Mode, Object, Reason
-from sidecar.bridge.searches.request_options import Wish
+from sidecar.bridge.proxy.incoming import Credentials
+from sidecar.bridge.searches.outcome import Mode, Reason
+from sidecar.bridge.searches.request_options import RequestOptions
 from sidecar.bridge.searches.rewrite.companion import fits, wanted_companion
 from sidecar.bridge.searches.rewrite.neural import Vector
 from sidecar.bridge.searches.rewrite.plan import (
@@ -26,6 +28,7 @@ from sidecar.bridge.searches.rewrite.plan import (
 )
 from sidecar.bridge.searches.rewrite.point_in_time import expression_of_point
 from sidecar.errors import EmbedderMisbehaved, ErrorKind, InvalidInput, SidecarError
+from sidecar.jsontext import Object
 from sidecar.model import Binding, Role
 from sidecar.ports import Embedder, Lane
 from sidecar.provenance import well_formed
@@ -56,7 +59,7 @@ _Text: TypeAlias = tuple[str, str, str]  # model version, space and text of a qu
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestedSearch:
     """A search as a client asks for it."""
 
     body: Object | None  # None: not JSON that we read exactly
@@ -66,10 +69,10 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedSearch:
     """What becomes of it."""
 
-    asked: Asked
+    asked: RequestedSearch
     indices: tuple[BoundIndex, ...]
     plan: SearchPlan
     vectors: tuple[Vector, ...] = ()
@@ -85,22 +88,18 @@ class Planned:
             changed = rewrite(changed or body, self.plan, self.vectors, self.indices)
         return changed, excludes
 
-    def without_companion(self) -> "Planned":
-        """The same search on its own indices alone."""
-        return replace(self, plan=replace(self.plan, companion=None)) if isinstance(self.plan, TextSearch) else self
-
-    def in_bridge(self) -> "Planned":
+    def in_bridge(self) -> "PlannedSearch":
         """The same search for a cluster that does not know `hybrid`."""
         if not isinstance(self.plan, TextSearch) or self.plan.mode is not Mode.HYBRID or self.asked.body is None:
             return self
         return replace(self, plan=in_bridge(self.plan, self.asked.body, self.asked.url, self.indices))
 
-    def as_lexical(self, reason: Reason) -> "Planned":
+    def as_lexical(self, reason: Reason) -> "PlannedSearch":
         """The search as it came."""
         return replace(self, plan=Untouched(Mode.LEXICAL, reason), vectors=())
 
 
-class Planning:
+class Planner:
     """Plans searches with the client's own credentials."""
 
     def __init__(self, bindings: Bindings, embedder: Embedder, *, embed_timeout_s: float) -> None:
@@ -110,15 +109,15 @@ class Planning:
         self._unknown: TTLCache[bytes, bool] = TTLCache(1, _REMEMBER_S)  # what this cluster's plugins do not offer
         self._queries: TTLCache[_Text, bytes] = TTLCache(_QUERIES_BYTES, _REMEMBER_S, getsizeof=len)  # vectors as JSON
 
-    async def plan(self, asked: Asked, wish: Wish, credentials: Credentials) -> Planned:
+    async def plan(self, asked: RequestedSearch, options: RequestOptions, credentials: Credentials) -> PlannedSearch:
         """Decide what becomes of one search. Raises InvalidInput, ClusterUnreachable."""
         expression = asked.expression or expression_of_point(asked.body)
         indices = await self._bindings.of_search(expression or _EVERY_INDEX, asked.url, credentials)
-        wished = tuple(wish.applied_to(index) for index in indices)
-        plan = plan_search(asked.body, wished, wish.mode, asked.url, names_indices=expression is not None)
+        tuned = tuple(options.applied_to(index) for index in indices)
+        plan = plan_search(asked.body, tuned, options.mode, asked.url, names_indices=expression is not None)
         if plan == _UNBOUND and self._bindings.hides(expression or _EVERY_INDEX, asked.url, credentials):
             plan = Untouched(Mode.LEXICAL, Reason.HIDDEN_BINDING)
-        if isinstance(plan, TextSearch) and wish.sets_depth:
+        if isinstance(plan, TextSearch) and options.sets_depth:
             plan = replace(plan, tells_depth=True)
         if isinstance(plan, TextSearch) and plan.mode is Mode.HYBRID:
             plan = await self._with_own_pipeline(plan, credentials)
@@ -129,20 +128,22 @@ class Planning:
             and asked.expression is not None
         ):
             plan = replace(plan, companion=await self._companion(plan, asked, indices, credentials))
-        planned = Planned(asked, indices, plan)
+        planned = PlannedSearch(asked, indices, plan)
         is_refused = _UNKNOWN_HYBRID in self._unknown or self._bindings.refuses_hybrid(
             asked.expression or _EVERY_INDEX, credentials
         )
         return planned.in_bridge() if is_refused else planned
 
-    async def plan_item(self, asked: Asked, wish: Wish, credentials: Credentials) -> Planned:
+    async def plan_item(
+        self, asked: RequestedSearch, options: RequestOptions, credentials: Credentials
+    ) -> PlannedSearch:
         """As `plan`, for one search of several: what is wrong with it must not harm the others."""
         try:
-            return await self.plan(asked, wish, credentials)
+            return await self.plan(asked, options, credentials)
         except InvalidInput as error:
-            return Planned(asked, (), Untouched(Mode.REFUSED, Reason.REFUSED), refusal=error)
+            return PlannedSearch(asked, (), Untouched(Mode.REFUSED, Reason.REFUSED), refusal=error)
 
-    async def embed(self, planned: Sequence[Planned]) -> tuple[Planned, ...]:
+    async def embed(self, planned: Sequence[PlannedSearch]) -> tuple[PlannedSearch, ...]:
         """The same searches with their vectors, asked for all at once; lexical, and said so, if they cannot be had.
 
         Raises errors of the embedder where the binding, or a client's `neural` clause, allows no lexical answer.
@@ -160,21 +161,32 @@ class Planning:
             return tuple(s if isinstance(s.plan, Untouched) else s.as_lexical(reason) for s in planned)
         return tuple(replace(s, vectors=tuple(found[text] for text in _texts(s))) for s in planned)
 
-    def refuse_companion(self, planned: Planned, credentials: Credentials) -> None:
-        """Remember for a while that these credentials cannot search the companion."""
-        if isinstance(planned.plan, TextSearch) and planned.plan.companion is not None:
-            self._bindings.refuse(planned.plan.companion, credentials)
+    def after(
+        self, planned: PlannedSearch, status: int, answer: bytes, credentials: Credentials
+    ) -> PlannedSearch | None:
+        """The search to try after an answer with this status. None: the answer is for the client.
 
-    def refused_hybrid(self, planned: Planned, answer: bytes, credentials: Credentials) -> Planned | None:
-        """The search for the bridge to fuse, if the cluster refused `hybrid` itself; that is remembered for a while."""
-        if _UNKNOWN_HYBRID in answer:
-            self._unknown[_UNKNOWN_HYBRID] = True
-        elif _WRAPPED_HYBRID in answer:
-            self._bindings.refuse_hybrid(planned.asked.expression or _EVERY_INDEX, credentials)
-        else:
+        The reason of the refusal is remembered for a while, so that the next search avoids it.
+        """
+        plan = planned.plan
+        if not isinstance(plan, TextSearch):
             return None
-        moved = planned.in_bridge()
-        return moved if isinstance(moved.plan, TextSearch) and moved.plan.where == "bridge" else None
+        match next_try(plan, status, answer):
+            case NextTry.NONE:
+                return None
+            case NextTry.WITHOUT_COMPANION:
+                self._bindings.refuse(plan.companion or "", credentials)
+                return replace(planned, plan=replace(plan, companion=None))
+            case NextTry.FUSE_HERE:
+                if _UNKNOWN_HYBRID in answer:
+                    self._unknown[_UNKNOWN_HYBRID] = True
+                else:
+                    self._bindings.refuse_hybrid(planned.asked.expression or _EVERY_INDEX, credentials)
+                moved = planned.in_bridge()
+                if moved.plan.is_fused_here:
+                    return moved
+        _log.warning("the cluster refused a rewritten search", action="search_refused")
+        return planned.as_lexical(Reason.REFUSED)
 
     async def _with_own_pipeline(self, plan: TextSearch, credentials: Credentials) -> SearchPlan:
         if plan.pipeline is None:
@@ -185,7 +197,7 @@ class Planning:
         return with_pipeline(plan, definition)
 
     async def _companion(
-        self, plan: TextSearch, asked: Asked, indices: tuple[BoundIndex, ...], credentials: Credentials
+        self, plan: TextSearch, asked: RequestedSearch, indices: tuple[BoundIndex, ...], credentials: Credentials
     ) -> str | None:
         companion = wanted_companion(indices, asked.url)
         # With a companion a search has no partial answers; a search with a time limit may want one.
@@ -230,12 +242,34 @@ class Planning:
         return found
 
 
+class NextTry(Enum):
+    """The next attempt at a search whose answer is an error."""
+
+    NONE = auto()  # the answer is for the client
+    WITHOUT_COMPANION = auto()
+    FUSE_HERE = auto()
+    AS_SENT = auto()  # the client's own search, which may be right
+
+
+def next_try(plan: TextSearch, status: int, answer: bytes) -> NextTry:
+    """Decide by the status and the answer to a rewritten search. Each attempt leaves out one thing that we added."""
+    if plan.companion is not None and (status in (403, 404) or status >= 500):
+        return NextTry.WITHOUT_COMPANION
+    if plan.is_fused_here:
+        # 403: these credentials may search, but not several times in one request.
+        return NextTry.AS_SENT if status in (400, 403) else NextTry.NONE
+    if status != 400:
+        return NextTry.NONE
+    is_hybrid_refused = _UNKNOWN_HYBRID in answer or _WRAPPED_HYBRID in answer
+    return NextTry.FUSE_HERE if is_hybrid_refused else NextTry.AS_SENT
+
+
 def count_search(plan: SearchPlan) -> None:
     """Count a search by what becomes of it."""
     series(BRIDGE_SEARCHES, plan.mode, plan.reason if isinstance(plan, Untouched) else "").inc()
 
 
-def _texts(planned: Planned) -> tuple[_Text, ...]:
+def _texts(planned: PlannedSearch) -> tuple[_Text, ...]:
     pairs: tuple[tuple[Binding, str], ...] = () if isinstance(planned.plan, Untouched) else planned.plan.texts
     return tuple((binding.model, binding.space, well_formed(text)) for binding, text in pairs)
 

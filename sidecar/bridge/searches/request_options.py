@@ -1,6 +1,6 @@
-"""What a client asks of one request's searches, in parameters or headers, instead of what the binding says.
+"""The options of one request's searches, in parameters or headers. They win over the binding.
 
-Pure. The values are checked by the model of the binding itself, so that both allow the same.
+Pure. The model of the binding itself checks the values, so that both allow the same.
 """
 
 from collections.abc import Mapping
@@ -10,27 +10,37 @@ from typing import Final
 from pydantic import ValidationError
 
 from sidecar.bridge.bindings.indices import BoundIndex
-from sidecar.bridge.proxy import headers as wire
+from sidecar.bridge.proxy.headers import (
+    FUSION_PARAMETER,
+    K_PARAMETER,
+    MODE,
+    MODE_PARAMETER,
+    MODEL_PARAMETER,
+    SEARCH_OPTIONS,
+    WEIGHTS_PARAMETER,
+    WINDOW_PARAMETER,
+)
 from sidecar.bridge.searches.outcome import Mode
 from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json
 from sidecar.model import IndexBinding, SearchBinding
 
 _MODES: Final = (Mode.OFF, Mode.LEXICAL, Mode.SEMANTIC, Mode.HYBRID)
-_DEPTHS: Final = {"k": wire.K_PARAMETER, "window": wire.WINDOW_PARAMETER}
+_DEPTHS: Final = {"k": K_PARAMETER, "window": WINDOW_PARAMETER}
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What is asked for; without anything, the bindings decide."""
+class RequestOptions:
+    """The options that a client has set. Without any, the bindings decide."""
 
     mode: Mode | None = None
-    given: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # by parameter: the client's own name, the value
+    # Parameter -> the name that the client used, and the value.
+    given: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def changes_binding(self) -> bool:
-        """Whether anything but the mode is asked for."""
-        return not self.given.keys() <= {wire.MODE_PARAMETER}
+        """Whether an option but the mode is set."""
+        return not self.given.keys() <= {MODE_PARAMETER}
 
     @property
     def sets_depth(self) -> bool:
@@ -38,7 +48,7 @@ class Wish:
         return any(name in self.given for name in _DEPTHS.values())
 
     def applied_to(self, index: BoundIndex) -> BoundIndex:
-        """The index as if it were bound like this. Raises InvalidInput for what cannot be had there."""
+        """The index as if it were bound like this. Raises InvalidInput for options that this index cannot have."""
         if not self.changes_binding or index.binding is None or index.binding.search is None:
             return index
         vector_field = self._field(index.name, index.binding, index.binding.search)
@@ -52,10 +62,10 @@ class Wish:
             self._search(SearchBinding(field=""))
 
     def _field(self, index: str, binding: IndexBinding, search: SearchBinding) -> str:
-        """The vector field to search: the one of the model version that is asked for."""
-        if wire.MODEL_PARAMETER not in self.given:
+        """The vector field to search: that of the model version in the options."""
+        if MODEL_PARAMETER not in self.given:
             return search.field
-        name, model = self.given[wire.MODEL_PARAMETER]
+        name, model = self.given[MODEL_PARAMETER]
         fitting = [bound.field for bound in binding.fields.values() if bound.model == model]
         if search.field in fitting:
             return search.field
@@ -74,14 +84,14 @@ class Wish:
             raise self._refusal(error) from error
 
     def _fusion(self, search: SearchBinding) -> dict[str, Json]:
-        """A technique that is asked for comes with the default combination, and rrf with its only weights."""
+        """A technique in the options comes with the default combination, and rrf with its only weights."""
         fusion: dict[str, Json] = search.fusion.model_dump(mode="json")
-        if wire.FUSION_PARAMETER in self.given:
-            technique, colon, combination = self.given[wire.FUSION_PARAMETER][1].partition(":")
+        if FUSION_PARAMETER in self.given:
+            technique, colon, combination = self.given[FUSION_PARAMETER][1].partition(":")
             weights: dict[str, Json] = {} if technique == "rrf" else {"weights": fusion["weights"]}
             fusion = {"technique": technique, **({"combination": combination} if colon else {}), **weights}
-        if wire.WEIGHTS_PARAMETER in self.given:
-            fusion["weights"] = list(self.given[wire.WEIGHTS_PARAMETER][1].split(","))
+        if WEIGHTS_PARAMETER in self.given:
+            fusion["weights"] = list(self.given[WEIGHTS_PARAMETER][1].split(","))
         return fusion
 
     def _refusal(self, error: ValidationError) -> InvalidInput:
@@ -89,25 +99,25 @@ class Wish:
         place, *inner = first["loc"]
         if place in _DEPTHS:
             parameter = _DEPTHS[str(place)]
-        elif "weights" in inner or wire.FUSION_PARAMETER not in self.given:
-            parameter = wire.WEIGHTS_PARAMETER
+        elif "weights" in inner or FUSION_PARAMETER not in self.given:
+            parameter = WEIGHTS_PARAMETER
         else:
-            parameter = wire.FUSION_PARAMETER
+            parameter = FUSION_PARAMETER
         name, value = self.given[parameter]
         return InvalidInput(name, f"{first['msg'].removeprefix('Value error, ')}; got [{value}]")
 
 
-def read_wish(parameters: Mapping[str, str], headers: Mapping[str, str]) -> Wish:
-    """What a request asks for; parameters win over headers. Raises InvalidInput."""
+def read_options(parameters: Mapping[str, str], headers: Mapping[str, str]) -> RequestOptions:
+    """The options of a request. Parameters win over headers. Raises InvalidInput."""
     given = {}
-    for parameter, header in wire.WISHES.items():
+    for parameter, header in SEARCH_OPTIONS.items():
         if parameter in parameters:
             given[parameter] = (parameter, parameters[parameter])
         elif header in headers:
             given[parameter] = (header, headers[header])
-    name, mode = given.get(wire.MODE_PARAMETER, (wire.MODE, None))
+    name, mode = given.get(MODE_PARAMETER, (MODE, None))
     if mode is not None and mode not in _MODES:
         raise InvalidInput(name, f"must be one of {', '.join(_MODES)}, not [{mode}]")
-    wish = Wish(None if mode is None else Mode(mode), given)
-    wish.check()
-    return wish
+    options = RequestOptions(None if mode is None else Mode(mode), given)
+    options.check()
+    return options

@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from sidecar.bridge.searches.outcome import Object
-from sidecar.jsontext import Json, loads_exact
+from sidecar.jsontext import Json, Object, loads_exact
 
 _MAX_DEPTH: Final = 200  # the query tree is walked by recursion; a deeper one is left to the cluster
 

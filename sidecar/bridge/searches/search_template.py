@@ -1,22 +1,19 @@
-"""Search templates: rendered by the cluster, in the client's own name, and then searches like any other."""
+"""Search templates. The cluster renders them in the client's own name. The result is a search like any other."""
 
-from aiohttp import web
-
-from sidecar.bridge.proxy import headers as wire
+from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.upstream import Upstream, read_answer
-from sidecar.bridge.searches.outcome import Object
 from sidecar.bridge.searches.search_body import parse_search
-from sidecar.jsontext import dumps, loads_exact
+from sidecar.jsontext import Object, dumps, loads_exact
 
 
-async def render(upstream: Upstream, request: web.BaseRequest, template: Object | None) -> Object | None:
-    """The search that a template stands for; None if the cluster does not render it, or the client wants more than it.
+async def render(upstream: Upstream, request: IncomingRequest, template: Object | None) -> Object | None:
+    """The rendered search. None: the cluster does not render it, or the client wants more than the search.
 
     Raises ClusterUnreachable.
     """
     if not template or template.get("explain") or template.get("profile"):
         return None
-    headers = [*wire.credentials(request.headers).items(), ("Content-Type", "application/json")]
+    headers = [*request.credentials.items(), ("Content-Type", "application/json")]
     async with upstream.send("POST", "/_render/template", headers, dumps(template)) as response:
         answer = await read_answer(response)
         if response.status != 200:

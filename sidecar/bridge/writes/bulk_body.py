@@ -1,4 +1,4 @@
-"""NDJSON of a bulk request <-> items, and items <-> sub-bulks.
+"""NDJSON of a bulk request <-> items, and items <-> sub-bulks. Pure.
 
 What is not understood exactly as OpenSearch's BulkRequestParser would is not parsed at all (`parse_bulk` gives None):
 the original bytes then go to the cluster, whose own error is the answer.
@@ -52,16 +52,16 @@ class Place(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class Item(Operation):
+class BulkItem(Operation):
     """One operation: its action line and (but for delete) its source line, as they came, without line ends."""
 
     action_line: bytes
     source_line: bytes | None
     is_malformed: bool = False  # the source of a document that a pipeline will see is not a JSON object
 
-    def with_lines(self, action_line: bytes, source_line: bytes) -> "Item":
+    def with_lines(self, action_line: bytes, source_line: bytes) -> "BulkItem":
         """The same operation in other words."""
-        return Item(self.action, self.index, self.id, action_line, source_line, self.is_malformed)
+        return BulkItem(self.action, self.index, self.id, action_line, source_line, self.is_malformed)
 
     def render(self) -> bytes:
         lines = (self.action_line,) if self.source_line is None else (self.action_line, self.source_line)
@@ -107,7 +107,7 @@ def parts(places: Sequence[Place], max_bytes: int) -> Iterator[Sequence[Place]]:
         yield places[first:]
 
 
-def load(part: Sequence[Place], read: Callable[[int, int], bytes]) -> tuple[Item, ...]:
+def load(part: Sequence[Place], read: Callable[[int, int], bytes]) -> tuple[BulkItem, ...]:
     """The lines of operations that follow each other; `read` gives the bytes of the body from one place to another."""
     offset = part[0].start
     chunk = read(offset, part[-1].end)
@@ -116,7 +116,7 @@ def load(part: Sequence[Place], read: Callable[[int, int], bytes]) -> tuple[Item
         return chunk[start - offset : end - offset].removesuffix(b"\n")
 
     return tuple(
-        Item(
+        BulkItem(
             place.action,
             place.index,
             place.id,
@@ -152,7 +152,7 @@ def _parse_action(line: bytes, path_index: str | None) -> Operation | None:
     return Operation(action, index, None if identifier is None else str(identifier))
 
 
-def action_parameters(item: Item) -> dict[str, Json]:
+def action_parameters(item: BulkItem) -> dict[str, Json]:
     """The parameters of an item's action line."""
     parsed = loads(item.action_line)
     metadata = next(iter(parsed.values())) if isinstance(parsed, dict) else None
@@ -183,7 +183,7 @@ class Outbox:
         self._start = self._end = 0
         self._is_malformed = False
 
-    def add(self, item: Item) -> None:
+    def add(self, item: BulkItem) -> None:
         """Put an item at the end."""
         lines = item.render()
         is_full = self._end + len(lines) - self._start > self._max_bytes

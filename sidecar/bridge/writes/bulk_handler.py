@@ -1,21 +1,46 @@
-"""The bulk path, to be read from top to bottom: read, parse, bind, cut into waves; each: plan, embed, splice, send."""
+"""The path of `_bulk`, to be read from top to bottom.
 
-from collections.abc import Sequence
+Read, parse, bind, and cut into waves. For each wave: plan, embed, splice, send. Most bulks are one wave.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from aiohttp import web
 
 from sidecar.bridge.bindings.lookup import Bindings
-from sidecar.bridge.proxy import headers as wire
+from sidecar.bridge.proxy import presentation
 from sidecar.bridge.proxy.body import BodyReader
-from sidecar.bridge.proxy.spool import Spool
-from sidecar.bridge.proxy.upstream import Upstream
+from sidecar.bridge.proxy.errors import error_status
+from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST, READ_ANSWER
+from sidecar.bridge.proxy.incoming import IncomingRequest
+from sidecar.bridge.proxy.query_string import join_target, without_parameters
+from sidecar.bridge.proxy.spool import Spool, SpoolFull
+from sidecar.bridge.proxy.upstream import Upstream, read_answer, relay
 from sidecar.bridge.routes import Bulk
+from sidecar.bridge.writes.bulk_answer import (
+    BulkAnswer,
+    answer_of_items,
+    answer_of_part,
+    failed,
+    insert_failures,
+    item_outcome,
+    merge_answers,
+)
 from sidecar.bridge.writes.bulk_body import Action, Place, load, parse_bulk, parts
-from sidecar.bridge.writes.bulk_plan import Kind, Step, Targets, plan_step
-from sidecar.bridge.writes.bulk_preparation import MAX_SUB_BULK_BYTES
-from sidecar.bridge.writes.conversation import Conversation
-from sidecar.bridge.writes.passages import Passages
-from sidecar.threads import WEIGHT_OF_DOCUMENT, off_the_loop
+from sidecar.bridge.writes.bulk_plan import Step, StepKind, Targets, apply_plans, plan_step, waves
+from sidecar.bridge.writes.bulk_preparation import MAX_SUB_BULK_BYTES, BulkPreparation, Prepared
+from sidecar.bridge.writes.document_plan import Counts
+from sidecar.bridge.writes.passages import Passages, report
+from sidecar.bridge.writes.scripted_updates import ScriptedUpdates, unanswered
+from sidecar.bridge.writes.stored_documents import DocumentRead, read_stored
+from sidecar.bridge.writes.update_plan import OUR_RETRIES, DocumentKey, Stored, fields_to_read, is_lost_race
+from sidecar.errors import ClusterUnreachable, EmbedderOverloaded, InvalidInput
+from sidecar.threads import WEIGHT_OF_ANSWER, WEIGHT_OF_DOCUMENT, off_the_loop
+
+_Operations: TypeAlias = Sequence[tuple[Place, Step]]
 
 
 class Bulks:
@@ -27,8 +52,8 @@ class Bulks:
         self._passages = passages
         self._bodies = bodies
 
-    async def handle(self, request: web.BaseRequest, route: Bulk, target: str) -> web.StreamResponse:
-        """Every text is embedded before the first byte goes to the cluster, unless an update must read what is written.
+    async def handle(self, request: IncomingRequest, route: Bulk) -> web.StreamResponse:
+        """Embed every text before the first byte goes to the cluster, unless an update must read what is written.
 
         Raises EmbedderOverloaded if a binding would rather have the write refused.
         """
@@ -36,21 +61,19 @@ class Bulks:
             text = body.text
             places = await off_the_loop(4 * text.size, parse_bulk, text.lines(), route.index) if text else None
             if text is None or places is None:
-                return await self._upstream.pass_on(request, target, body)
-            credentials = wire.credentials(request.headers)
+                return await self._upstream.forward_read(request, body)
             names = {place.index for place in places}
-            targets = {name: await self._bindings.of_write(name, credentials) for name in names}
-            if not any(goal.binding for goal in targets.values()):
-                return await self._upstream.pass_on(request, target, body)
-            routing = wire.parameters(target.partition("?")[2]).get("routing")
+            targets = {name: await self._bindings.of_write(name, request.credentials) for name in names}
+            if not any(target.binding for target in targets.values()):
+                return await self._upstream.forward_read(request, body)
             weight = text.size + WEIGHT_OF_DOCUMENT * len(places)
-            steps = await off_the_loop(weight, _steps, places, text, targets, routing)
+            steps = await off_the_loop(weight, _steps, places, text, targets, request.parameters.get("routing"))
             if steps is None:
-                return await self._upstream.pass_on(request, target, body)
-            conversation = Conversation(self._upstream, self._passages, request, target, targets=targets, text=text)
-            if any(step.kind is not Kind.PLAIN for step in steps):
+                return await self._upstream.forward_read(request, body)
+            conversation = _Conversation(self._upstream, self._passages, request, targets=targets, text=text)
+            if any(step.kind is not StepKind.PLAIN for step in steps):
                 return await conversation.in_waves(places, steps)
-            return await conversation.at_once(places) or await self._upstream.pass_on(request, target, body)
+            return await conversation.at_once(places) or await self._upstream.forward_read(request, body)
 
 
 def _steps(places: Sequence[Place], text: Spool, targets: Targets, routing: str | None) -> list[Step] | None:
@@ -60,6 +83,174 @@ def _steps(places: Sequence[Place], text: Spool, targets: Targets, routing: str 
         if any(place.action is Action.UPDATE and targets[place.index].binding for place in part):
             found = [plan_step(item, targets[item.index], routing) for item in load(part, text.read)]
         else:
-            found = [Step(Kind.PLAIN, (targets[place.index].index, place.id)) for place in part]
+            found = [Step(StepKind.PLAIN, (targets[place.index].index, place.id)) for place in part]
         steps += (step for step in found if step is not None)
     return steps if len(steps) == len(places) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What came of sending operations once; all by position among them."""
+
+    answer: BulkAnswer
+    guarded: frozenset[int] = frozenset()
+    counts: Mapping[int, Counts] = field(default_factory=dict)
+
+
+class _NothingWritten(Exception):
+    """The first request of all was refused whole: that is the answer."""
+
+    def __init__(self, answer: web.StreamResponse) -> None:
+        self.answer = answer
+
+
+class _Conversation:
+    """All requests that get one bulk request done, and their answers."""
+
+    def __init__(
+        self, upstream: Upstream, passages: Passages, request: IncomingRequest, *, targets: Targets, text: Spool
+    ) -> None:
+        self._upstream = upstream
+        self._request = request
+        self._targets = targets
+        self._preparation = BulkPreparation(
+            passages, targets=targets, text=text, parameters=request.parameters, shows_source=request.shows_source
+        )
+        self._counts = Counts()
+        self._answers: list[BulkAnswer] = []
+
+    async def at_once(self, places: Sequence[Place]) -> web.StreamResponse | None:
+        """Send a bulk in which nothing depends on what is stored. None: nothing in it has to change."""
+        with Spool() as lines:
+            prepared = await self._preparation.prepare(places, {}, lines)
+            if not prepared.changes:
+                return None
+            self._count(prepared.counts.values())
+            if len(prepared.sub_bulks) == 1 and not prepared.refused:
+                headers, target = self._request.for_upstream(*CHANGED_BODY), self._request.target
+                async with self._upstream.send(self._request.method, target, headers, lines.read()) as response:
+                    return await relay(self._request, response, self._ingest())
+            try:
+                self._refuse_binary()
+                self._answers.append(await self._send(prepared, lines))
+            except _NothingWritten as refused:
+                return refused.answer
+        return await self._merged()
+
+    async def in_waves(self, places: Sequence[Place], steps: Sequence[Step]) -> web.StreamResponse:
+        """Send a bulk with updates that depend on what is stored."""
+        self._refuse_binary()
+        operations = list(zip(places, steps, strict=True))
+        try:
+            for wave in waves(steps):
+                here = operations[wave.start : wave.stop]
+                if here[0][1].kind is StepKind.SCRIPTED:
+                    await self._run_scripts(here)
+                else:
+                    await self._write(here)
+        except _NothingWritten as refused:
+            return refused.answer
+        return await self._merged()
+
+    async def _write(self, operations: _Operations) -> None:
+        """Send one wave; an update that lost a race is read, planned and sent again."""
+        items: dict[int, bytes] = {}
+        counts: dict[int, Counts] = {}
+        left, attempts = list(range(len(operations))), list[BulkAnswer]()
+        while left:
+            done = await self._attempt([operations[n] for n in left], len(attempts))
+            attempts.append(done.answer)
+            found = done.answer.items
+            items |= zip(left, found, strict=True)
+            counts |= {n: done.counts.get(position, Counts()) for position, n in enumerate(left)}
+            left = [
+                n
+                for position, n in enumerate(left)
+                if position in done.guarded and is_lost_race(item_outcome(found[position])[0])
+            ]
+        self._count(counts.values())
+        merged = merge_answers(attempts)
+        whole = [items[n] for n in range(len(operations))]
+        self._answers.append(answer_of_items(whole, merged.took, merged.ingest_took))
+
+    async def _attempt(self, operations: _Operations, attempt: int) -> _Attempt:
+        places = [place for place, _ in operations]
+        is_first = not self._answers and not attempt
+        tries_on = [pair for pair in operations if pair[1].reads and attempt < pair[1].retries + OUR_RETRIES]
+        stored = await self._read(tries_on)
+        with Spool() as lines:
+            try:
+                prepared = await self._preparation.prepare(places, stored, lines)
+            except (EmbedderOverloaded, SpoolFull) as error:
+                if is_first:
+                    raise
+                return _Attempt(failed(places, *error_status(error), str(error)))
+            answer = await self._send(prepared, lines, is_first=is_first)
+            return _Attempt(answer, prepared.guarded, prepared.counts)
+
+    async def _read(self, operations: _Operations) -> dict[DocumentKey, Stored]:
+        reads = []
+        for place, step in operations:
+            target = self._targets[place.index]
+            if target.binding is not None and place.id is not None:
+                reads.append(DocumentRead(target.index, place.id, step.routing, fields_to_read(target.binding)))
+        return await read_stored(self._upstream, reads, self._request.credentials)
+
+    async def _send(self, prepared: Prepared, lines: Spool, *, is_first: bool = True) -> BulkAnswer:
+        """Send sub-bulks one after the other; `is_first`: nothing of the request has been written yet."""
+        query = without_parameters(self._request.query, *presentation.PARAMETERS)
+        target, headers = join_target(self._request.path, query), self._request.for_upstream(*READ_ANSWER)
+        answers: list[BulkAnswer] = []
+        for sub_bulk in prepared.sub_bulks:
+            body = lines.read(sub_bulk.start, sub_bulk.end)
+            try:
+                async with self._upstream.send(self._request.method, target, headers, body) as response:
+                    if is_first and not answers and response.status != 200:
+                        raise _NothingWritten(await relay(self._request, response))
+                    answer = await read_answer(response)
+                    answers.append(answer_of_part(sub_bulk.operations, response.status, answer))
+            except ClusterUnreachable as error:
+                if is_first and not answers:
+                    raise
+                answers.append(unanswered(sub_bulk.operations, error))
+        merged = merge_answers(answers)
+        return insert_failures(merged, prepared.refused) if prepared.refused else merged
+
+    async def _run_scripts(self, operations: _Operations) -> None:
+        """Send a wave of scripted updates, each as a request of its own."""
+        started = asyncio.get_running_loop().time()
+        places = [place for place, _ in operations]
+        stored = await self._read([pair for pair in operations if pair[1].reads])
+        items, plans, _ = self._preparation.plan(places, stored)
+        try:
+            vectors = await self._preparation.embed(plans)
+        except EmbedderOverloaded as error:
+            if not self._answers:
+                raise
+            self._answers.append(failed(places, *error_status(error), str(error)))
+            return
+        send, refused, counts = apply_plans(items, plans, vectors)
+        self._count(counts.values())
+        found = iter(await ScriptedUpdates(self._upstream, self._request).send(send))
+        answers = [refused[n] if n in refused else next(found) for n in range(len(items))]
+        took = round(1000 * (asyncio.get_running_loop().time() - started))
+        self._answers.append(answer_of_items(answers, took, None))
+
+    def _refuse_binary(self) -> None:
+        """Refuse what the client could not read, before anything is written. Raises InvalidInput."""
+        if presentation.is_binary(self._request.parameters, self._request.header("Accept")):
+            raise InvalidInput("format", "this bulk request takes an answer that the bridge composes, which is JSON")
+
+    def _count(self, counts: Iterable[Counts]) -> None:
+        done = sum(counts, start=Counts())
+        self._counts += done
+        report(done)
+
+    def _ingest(self) -> list[tuple[str, str]]:
+        return [(INGEST, str(self._counts))]
+
+    async def _merged(self) -> web.Response:
+        body = merge_answers(self._answers).render()
+        weight = WEIGHT_OF_ANSWER * len(body)
+        body = await off_the_loop(weight, presentation.present, body, self._request.parameters)
+        return web.Response(body=body, content_type="application/json", charset="UTF-8", headers=dict(self._ingest()))

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from sidecar.bridge.bindings.indices import WriteTarget
 from sidecar.bridge.splice import splice_member
 from sidecar.bridge.writes.bulk_answer import failed_item
-from sidecar.bridge.writes.bulk_body import Action, Item, action_parameters
+from sidecar.bridge.writes.bulk_body import Action, BulkItem, action_parameters
 from sidecar.bridge.writes.document_plan import (
     UNTOUCHED,
     Counts,
@@ -24,7 +24,7 @@ from sidecar.bridge.writes.document_plan import (
 )
 from sidecar.bridge.writes.update_body import has_more, parse_update
 from sidecar.bridge.writes.update_plan import (
-    Key,
+    DocumentKey,
     Stored,
     UpdatePlan,
     apply_update,
@@ -38,7 +38,7 @@ Targets: TypeAlias = Mapping[str, WriteTarget]  # by the name that the client wr
 _MAX_READS: Final = 500  # in one wave: each answer holds a vector
 
 
-class Kind(Enum):
+class StepKind(Enum):
     """How an operation has to be sent."""
 
     PLAIN = auto()
@@ -50,36 +50,36 @@ class Kind(Enum):
 class Step:
     """One operation of a bulk, as far as order and reading are concerned."""
 
-    kind: Kind
-    key: Key
+    kind: StepKind
+    key: DocumentKey
     reads: bool = False  # whether what is stored is read for it
     routing: str | None = None
     retries: int = 0
 
 
-def plan_step(item: Item, target: WriteTarget, default_routing: str | None) -> Step | None:
+def plan_step(item: BulkItem, target: WriteTarget, default_routing: str | None) -> Step | None:
     """How one item has to be sent; None: the cluster would refuse the whole request."""
     key = (target.index, item.id)
     if item.action is not Action.UPDATE or item.source_line is None or target.binding is None:
-        return Step(Kind.PLAIN, key)
+        return Step(StepKind.PLAIN, key)
     parameters = action_parameters(item)
     update = parse_update(item.source_line, parameters)
     if update is None:
         # The cluster takes a line with more behind its object; what it makes of it, the guard has to see.
-        return Step(Kind.SCRIPTED, key) if has_more(item.source_line) else None
+        return Step(StepKind.SCRIPTED, key) if has_more(item.source_line) else None
     routing = parameters.get("routing", default_routing or target.routing)
     reads = needs_read(update, target.binding)
-    kind = Kind.SCRIPTED if update.is_scripted else Kind.GUARDED if reads else Kind.PLAIN
+    kind = StepKind.SCRIPTED if update.is_scripted else StepKind.GUARDED if reads else StepKind.PLAIN
     return Step(kind, key, reads, None if routing is None else str(routing), update.retries)
 
 
 def waves(steps: Sequence[Step]) -> Iterator[range]:
     """The runs of operations that may be sent together."""
     start, reads = 0, 0
-    touched: dict[Key, bool] = {}  # whether by an update that depends on what is stored
+    touched: dict[DocumentKey, bool] = {}  # whether by an update that depends on what is stored
     for position, step in enumerate(steps):
-        depends = step.kind is not Kind.PLAIN
-        changes_way = position > start and (step.kind is Kind.SCRIPTED) != (steps[start].kind is Kind.SCRIPTED)
+        depends = step.kind is not StepKind.PLAIN
+        changes_way = position > start and (step.kind is StepKind.SCRIPTED) != (steps[start].kind is StepKind.SCRIPTED)
         collides = step.key in touched and (depends or touched[step.key])
         if changes_way or collides or (depends and reads == _MAX_READS):
             yield range(start, position)
@@ -91,11 +91,11 @@ def waves(steps: Sequence[Step]) -> Iterator[range]:
 
 
 def plan_items(
-    items: Sequence[Item], targets: Targets, stored: Mapping[Key, Stored]
+    items: Sequence[BulkItem], targets: Targets, stored: Mapping[DocumentKey, Stored]
 ) -> tuple[DocumentPlan | UpdatePlan, ...]:
     """The plans of bulk items, in order, given the documents that updates depend on."""
 
-    def plan(item: Item) -> DocumentPlan | UpdatePlan:
+    def plan(item: BulkItem) -> DocumentPlan | UpdatePlan:
         target = targets[item.index]
         if item.source_line is None or target.binding is None:
             return UNTOUCHED
@@ -110,16 +110,16 @@ def plan_items(
 
 
 def apply_plans(
-    items: Sequence[Item],
+    items: Sequence[BulkItem],
     plans: Sequence[DocumentPlan | UpdatePlan],
     vectors: Vectors,
     pipeline: str | None = None,
-) -> tuple[tuple[Item, ...], dict[int, bytes], dict[int, Counts]]:
+) -> tuple[tuple[BulkItem, ...], dict[int, bytes], dict[int, Counts]]:
     """The items to send, the answers to those that are refused here and what was done with the others (by position).
 
     `pipeline` is that of the URL.
     """
-    send: list[Item] = []
+    send: list[BulkItem] = []
     refused: dict[int, bytes] = {}
     counts: dict[int, Counts] = {}
     for position, (item, plan) in enumerate(zip(items, plans, strict=True)):
@@ -137,8 +137,8 @@ def apply_plans(
 
 
 def _apply(
-    item: Item, source: bytes, plan: DocumentPlan | UpdatePlan, vectors: Vectors, pipeline: str | None
-) -> tuple[Item, Counts]:
+    item: BulkItem, source: bytes, plan: DocumentPlan | UpdatePlan, vectors: Vectors, pipeline: str | None
+) -> tuple[BulkItem, Counts]:
     if isinstance(plan, DocumentPlan):
         line, counts = apply_plan(source, plan, vectors)
         return item.with_lines(item.action_line, line), counts

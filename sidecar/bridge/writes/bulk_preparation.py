@@ -1,4 +1,4 @@
-"""What is to be sent of a bulk request: its operations planned, their texts embedded, vectors put into their bytes."""
+"""Prepares a bulk request: plans its operations, embeds their texts, and puts the vectors into their bytes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from typing import Final
 
 from sidecar.bridge.bindings.indices import added_fields
 from sidecar.bridge.proxy.spool import Spool
-from sidecar.bridge.writes.bulk_body import Item, Outbox, Place, SubBulk, load, parts
+from sidecar.bridge.writes.bulk_body import Action, BulkItem, Outbox, Place, SubBulk, load, parts
 from sidecar.bridge.writes.bulk_plan import Targets, apply_plans, plan_items
 from sidecar.bridge.writes.document_plan import Counts, DocumentPlan, Plan, Vectors
 from sidecar.bridge.writes.passages import Passages
-from sidecar.bridge.writes.update_plan import Key, Stored, UpdatePlan
+from sidecar.bridge.writes.update_plan import DocumentKey, Stored, UpdatePlan
 from sidecar.bridge.writes.update_source import hide_in_item
 from sidecar.threads import WEIGHT_OF_DOCUMENT, off_the_loop
 
@@ -28,7 +28,7 @@ class Prepared:
     changes: bool
 
 
-class Preparing:
+class BulkPreparation:
     """Prepares the operations of one bulk request, whose body is `text`, within the time that it has."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Preparing:
         self._shows_source = shows_source
         self._deadline = passages.deadline(parameters)
 
-    async def prepare(self, places: Sequence[Place], stored: Mapping[Key, Stored], lines: Spool) -> Prepared:
+    async def prepare(self, places: Sequence[Place], stored: Mapping[DocumentKey, Stored], lines: Spool) -> Prepared:
         """Embed every text of these operations, some at a time, and write what is to be sent into `lines`.
 
         Raises EmbedderOverloaded if a binding would rather have the write refused, and SpoolFull.
@@ -69,12 +69,12 @@ class Preparing:
         return Prepared(outbox.sub_bulks(), refused, frozenset(guarded), counts, changes=changes)
 
     def plan(
-        self, part: Sequence[Place], stored: Mapping[Key, Stored]
-    ) -> tuple[tuple[Item, ...], tuple[DocumentPlan | UpdatePlan, ...], bool]:
+        self, part: Sequence[Place], stored: Mapping[DocumentKey, Stored]
+    ) -> tuple[tuple[BulkItem, ...], tuple[DocumentPlan | UpdatePlan, ...], bool]:
         """Operations, their plans, and whether some show less of their documents than the client has asked for."""
         items = load(part, self._text.read)
         plans = plan_items(items, self._targets, stored)
-        if self._shows_source:
+        if self._shows_source or all(item.action is not Action.UPDATE for item in items):
             return items, plans, False
         shown = tuple(map(self._hide, items))
         return shown, plans, shown != items
@@ -83,11 +83,11 @@ class Preparing:
         """See `Passages.embed`."""
         return await self._passages.embed(plans, self._deadline)
 
-    def _hide(self, item: Item) -> Item:
+    def _hide(self, item: BulkItem) -> BulkItem:
         binding = self._targets[item.index].binding
         return item if binding is None else hide_in_item(item, self._parameters, added_fields(binding))
 
 
-def _put(outbox: Outbox, items: Sequence[Item]) -> None:
+def _put(outbox: Outbox, items: Sequence[BulkItem]) -> None:
     for item in items:
         outbox.add(item)

@@ -1,6 +1,6 @@
 """What a write needs: which texts to embed for which vector field, and what is then written beside them.
 
-Pure: documents and bindings in, a plan out; the plan and the vectors in, bytes out.
+Pure. Documents and bindings in, a plan out; the plan and the vectors in, bytes out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from aiohttp import web
-
-from sidecar.bridge.proxy import headers as wire
 from sidecar.bridge.proxy import presentation
 from sidecar.bridge.proxy.errors import error_status
-from sidecar.bridge.proxy.upstream import Upstream, raw_headers, read_answer
+from sidecar.bridge.proxy.headers import READ_ANSWER
+from sidecar.bridge.proxy.incoming import IncomingRequest
+from sidecar.bridge.proxy.query_string import join_target, without_parameters
+from sidecar.bridge.proxy.upstream import Upstream, read_answer
 from sidecar.bridge.writes.bulk_answer import BulkAnswer, answer_of_part, failed, failed_item, is_noop, item_outcome
-from sidecar.bridge.writes.bulk_body import Item, Operation
+from sidecar.bridge.writes.bulk_body import BulkItem, Operation
 from sidecar.bridge.writes.single_update import (
     Upsert,
     as_bulk_item,
@@ -31,32 +31,30 @@ _UNGUARDED: Final = (
 )
 
 
-class Scripts:
+class ScriptedUpdates:
     """Sends them in the client's name."""
 
-    def __init__(self, upstream: Upstream, request: web.BaseRequest, target: str) -> None:
+    def __init__(self, upstream: Upstream, request: IncomingRequest) -> None:
         self._upstream = upstream
         self._request = request
-        self._path, _, query = target.partition("?")
-        self._query = wire.without_parameter(query, *presentation.PARAMETERS)
-        self._parameters = wire.parameters(query)
+        self._parameters = request.parameters
 
-    async def send(self, items: Sequence[Item]) -> list[bytes]:
+    async def send(self, items: Sequence[BulkItem]) -> list[bytes]:
         """The answers, in order, as those of a bulk request."""
         free = asyncio.Semaphore(_AT_A_TIME)
 
-        async def run(item: Item) -> bytes:
+        async def run(item: BulkItem) -> bytes:
             async with free:
                 try:
                     return await self._run(item)
                 except ClusterUnreachable as error:
-                    return unanswered((item,), error).items
+                    return unanswered((item,), error).items[0]
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run(item), name="scripted update") for item in items]
         return [task.result() for task in tasks]
 
-    async def _run(self, item: Item) -> bytes:
+    async def _run(self, item: BulkItem) -> bytes:
         upsert = piped_upsert(item, self._parameters)
         if upsert is None:
             return await self._update(item)
@@ -73,21 +71,20 @@ class Scripts:
                 return failed_item(item, 400, "illegal_argument_exception", _UNGUARDED)
         return answer
 
-    async def _update(self, item: Item) -> bytes:
+    async def _update(self, item: BulkItem) -> bytes:
         target, body = single_update(item, self._parameters)
         status, answer = await self._ask("POST", target, body)
         return as_bulk_item(item, status, answer)
 
-    async def _create(self, item: Item) -> bytes:
-        status, answer = await self._ask(self._request.method, f"{self._path}?{self._query}", item.render())
-        return answer_of_part((item,), status, answer).items
+    async def _create(self, item: BulkItem) -> bytes:
+        query = without_parameters(self._request.query, *presentation.PARAMETERS)
+        target = join_target(self._request.path, query)
+        status, answer = await self._ask(self._request.method, target, item.render())
+        return answer_of_part((item,), status, answer).items[0]
 
     async def _ask(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
-        without = (*wire.READ_ANSWER, "content-type")
-        headers = wire.to_upstream(raw_headers(self._request), self._request.remote, without=without)
-        async with self._upstream.send(
-            method, target, [*headers, ("Content-Type", "application/json")], body
-        ) as response:
+        headers = [*self._request.for_upstream(*READ_ANSWER, "content-type"), ("Content-Type", "application/json")]
+        async with self._upstream.send(method, target, headers, body) as response:
             return response.status, await read_answer(response)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from sidecar.bridge.splice import members, splice
 from sidecar.bridge.writes.bulk_answer import failed_item
-from sidecar.bridge.writes.bulk_body import Action, Item, Operation, action_parameters
+from sidecar.bridge.writes.bulk_body import Action, BulkItem, Operation, action_parameters
 from sidecar.bridge.writes.update_source import SOURCE_PARAMETERS
 from sidecar.jsontext import Json, dumps, loads
 
@@ -26,7 +26,7 @@ class Upsert(Enum):
     OF_SCRIPT = auto()  # what the script makes of it
 
 
-def single_update(item: Item, bulk_parameters: Mapping[str, str]) -> tuple[str, bytes]:
+def single_update(item: BulkItem, bulk_parameters: Mapping[str, str]) -> tuple[str, bytes]:
     """Path and query, and body, of the single update that does what the item says."""
     metadata = action_parameters(item)
     parameters: dict[str, str] = {name: bulk_parameters[name] for name in _OF_THE_BULK if name in bulk_parameters}
@@ -42,7 +42,7 @@ def single_update(item: Item, bulk_parameters: Mapping[str, str]) -> tuple[str, 
     return (f"{path}?{urlencode(parameters)}" if parameters else path), source
 
 
-def piped_upsert(item: Item, bulk_parameters: Mapping[str, str]) -> Upsert | None:
+def piped_upsert(item: BulkItem, bulk_parameters: Mapping[str, str]) -> Upsert | None:
     """What the update creates where there is no document, if a pipeline is named for it: single updates take none."""
     named = action_parameters(item).get("pipeline")
     if named is None and "pipeline" not in bulk_parameters:
@@ -56,13 +56,13 @@ def piped_upsert(item: Item, bulk_parameters: Mapping[str, str]) -> Upsert | Non
     return Upsert.OF_SCRIPT if body.get("scripted_upsert") in (True, "true") else Upsert.PLAIN
 
 
-def creation(item: Item) -> Item:
+def creation(item: BulkItem) -> BulkItem:
     """Of a scripted update what happens where there is no document; where there is one, a `noop`."""
     source = splice(item.source_line or b"", {"doc": b"{}"}, {"script", "scripted_upsert", "detect_noop"})
     return replace(item, source_line=source)
 
 
-def without_upsert(item: Item) -> Item:
+def without_upsert(item: BulkItem) -> BulkItem:
     """Of a scripted update what happens to a document that is there."""
     return replace(item, source_line=splice(item.source_line or b"", {}, {"upsert", "scripted_upsert"}))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from sidecar.bridge.writes.update_body import Position
-from sidecar.bridge.writes.update_plan import Key, Stored
+from sidecar.bridge.writes.update_plan import DocumentKey, Stored
 from sidecar.errors import ClusterUnreachable
 from sidecar.jsontext import Json
 from sidecar.ports import Cluster
@@ -15,7 +15,7 @@ _log = logger("bridge")
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class DocumentRead:
     """One document to read, and the top-level fields to read of it."""
 
     index: str
@@ -24,16 +24,18 @@ class Read:
     fields: tuple[str, ...]
 
     @property
-    def key(self) -> Key:
+    def key(self) -> DocumentKey:
         return self.index, self.id
 
 
-async def read_stored(cluster: Cluster, reads: Sequence[Read], credentials: Mapping[str, str]) -> dict[Key, Stored]:
+async def read_stored(
+    cluster: Cluster, reads: Sequence[DocumentRead], credentials: Mapping[str, str]
+) -> dict[DocumentKey, Stored]:
     """The documents by index and id; one that could not be read is missing, one that does not exist is not."""
-    by_index: dict[str, list[Read]] = {}
+    by_index: dict[str, list[DocumentRead]] = {}
     for read in reads:
         by_index.setdefault(read.index, []).append(read)
-    found: dict[Key, Stored] = {}
+    found: dict[DocumentKey, Stored] = {}
     for index, wanted in by_index.items():
         body: Json = {"docs": [_describe(read) for read in wanted]}
         try:
@@ -50,7 +52,7 @@ async def read_stored(cluster: Cluster, reads: Sequence[Read], credentials: Mapp
     return found
 
 
-def _describe(read: Read) -> dict[str, Json]:
+def _describe(read: DocumentRead) -> dict[str, Json]:
     routing: dict[str, Json] = {} if read.routing is None else {"routing": read.routing}
     return {"_id": read.id, **routing, "_source": list(read.fields)}
 

@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from json import JSONDecoder
-from typing import Final, TypeAlias
+from typing import Final
 
-from sidecar.jsontext import Json, loads
-
-Document: TypeAlias = dict[str, Json]
+from sidecar.jsontext import Json, Object, loads
 
 _KNOWN: Final = frozenset(
     {
@@ -27,18 +25,18 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class UpdateBody:
     """The body of an update, with the parameters that guard it."""
 
-    doc: Document | None
-    created: Document | None  # what is stored where there is no document: `upsert`, or `doc` itself
+    doc: Object | None
+    created: Object | None  # what is stored where there is no document: `upsert`, or `doc` itself
     is_doc_as_upsert: bool
     is_scripted: bool
     guard: Position | None  # the client's own
     retries: int  # how many conflicts the client asks to be overcome
 
 
-def parse_update(source: bytes, parameters: Mapping[str, Json]) -> Update | None:
+def parse_update(source: bytes, parameters: Mapping[str, Json]) -> UpdateBody | None:
     """An update and its parameters (of the action line or the query string); None if the cluster would refuse it.
 
     A bulk request with such an update is refused whole.
@@ -59,7 +57,7 @@ def parse_update(source: bytes, parameters: Mapping[str, Json]) -> Update | None
     created = doc if _FLAGS[flag] else upsert
     if guard is not None and (created is not None or retries > 0):
         return None
-    return Update(
+    return UpdateBody(
         doc if isinstance(doc, dict) else None,
         created if isinstance(created, dict) else None,
         is_doc_as_upsert=_FLAGS[flag],

@@ -20,12 +20,12 @@ from sidecar.bridge.writes.document_plan import (
     own_vector_refusal,
     plan_fields,
 )
-from sidecar.bridge.writes.update_body import Document, Position, Update
-from sidecar.jsontext import dumps
+from sidecar.bridge.writes.update_body import Position, UpdateBody
+from sidecar.jsontext import Object, dumps
 from sidecar.model import Binding, IndexBinding, Provenance, State
 from sidecar.provenance import provenance_hash, source_text
 
-Key: TypeAlias = tuple[str, str | None]  # concrete index, id
+DocumentKey: TypeAlias = tuple[str, str | None]  # concrete index, id
 
 OUR_RETRIES: Final = 5  # of conflicts that only our guard has caused, beyond those that the client asks for
 _UPSERTS: Final = frozenset({"doc_as_upsert", "upsert"})
@@ -37,7 +37,7 @@ _UNKNOWN: Final = dumps({**dict.fromkeys(Provenance.model_fields), "state": Stat
 class Stored:
     """A document as it was read: the part of its source that matters here; None: there is no such document."""
 
-    source: Document | None
+    source: Object | None
     position: Position | None = None
 
 
@@ -80,7 +80,7 @@ class UpdatePlan:
         return self.doc.changes or self.created.changes or self.guard is not None
 
 
-def needs_read(update: Update, bound: IndexBinding) -> bool:
+def needs_read(update: UpdateBody, bound: IndexBinding) -> bool:
     """Whether what is stored decides what is written."""
     try:
         return bool(_touched(update, bound)) or (
@@ -101,7 +101,7 @@ def fields_to_read(bound: IndexBinding) -> tuple[str, ...]:
 
 
 def plan_update(
-    update: Update, stored: Stored | None, bound: IndexBinding, unseen: frozenset[str] = frozenset()
+    update: UpdateBody, stored: Stored | None, bound: IndexBinding, unseen: frozenset[str] = frozenset()
 ) -> UpdatePlan:
     """The plan of an update, given what is stored; None: that could not be read, or others are always quicker.
 
@@ -116,7 +116,7 @@ def plan_update(
 
 
 def _plan(
-    update: Update,
+    update: UpdateBody,
     touched: tuple[Binding, ...],
     stored: Stored | None,
     bound: IndexBinding,
@@ -134,7 +134,9 @@ def _plan(
     return UpdatePlan(plan, takes_out=_UPSERTS, guard=stored.position)
 
 
-def _plan_absent(update: Update, touched: tuple[Binding, ...], bound: IndexBinding, *, is_absent: bool) -> UpdatePlan:
+def _plan_absent(
+    update: UpdateBody, touched: tuple[Binding, ...], bound: IndexBinding, *, is_absent: bool
+) -> UpdatePlan:
     # `doc` is marked although there is nothing to update: somebody may create it before the update arrives.
     plan = PartialPlan(stale=touched)
     if update.created is None:
@@ -144,7 +146,7 @@ def _plan_absent(update: Update, touched: tuple[Binding, ...], bound: IndexBindi
     return UpdatePlan(plan, created, copies, _UPSERTS if copies else frozenset(), is_absent=is_absent)
 
 
-def _plan_merged(doc: Document, source: Document, touched: tuple[Binding, ...], unseen: frozenset[str]) -> PartialPlan:
+def _plan_merged(doc: Object, source: Object, touched: tuple[Binding, ...], unseen: frozenset[str]) -> PartialPlan:
     wanted: list[Wanted] = []
     own: list[Wanted] = []
     cleared: list[Binding] = []
@@ -167,7 +169,7 @@ def _plan_merged(doc: Document, source: Document, touched: tuple[Binding, ...], 
     return PartialPlan(tuple(wanted), tuple(own), tuple(cleared), tuple(stale))
 
 
-def merge(source: Document, changes: Document) -> Document:
+def merge(source: Object, changes: Object) -> Object:
     """A stored document after a partial update, as the cluster merges: objects deep, everything else replaced."""
     merged = dict(source)
     for key, value in changes.items():
@@ -241,24 +243,24 @@ def _replaced(doc: bytes, plan: PartialPlan) -> frozenset[str]:
     return frozenset(names | {member.key for member in members(doc) if member.key.startswith(dotted)})
 
 
-def _touched(update: Update, bound: IndexBinding) -> tuple[Binding, ...]:
+def _touched(update: UpdateBody, bound: IndexBinding) -> tuple[Binding, ...]:
     """The vector fields whose text, vector or provenance `doc` may change."""
     doc = update.doc
     return () if doc is None else tuple(b for b in bound.fields.values() if _touches(doc, b))
 
 
-def _touches(doc: Document, binding: Binding) -> bool:
+def _touches(doc: Object, binding: Binding) -> bool:
     """Whether a partial document has a key on the way to a source, the vector or its provenance."""
     paths = (*binding.source, binding.field, binding.meta_field)
     return any(key == path or path.startswith(f"{key}.") or key.startswith(f"{path}.") for key in doc for path in paths)
 
 
-def _has_dotted_meta(doc: Document, binding: Binding) -> bool:
+def _has_dotted_meta(doc: Object, binding: Binding) -> bool:
     """A dotted key would be indexed as a second provenance, which nothing checks."""
     return any(key.startswith(f"{binding.meta_field}.") for key in doc)
 
 
-def _is_doubtful(source: Document, binding: Binding) -> bool:
+def _is_doubtful(source: Object, binding: Binding) -> bool:
     """Whether what was read is not what its provenance speaks of: the cluster may have masked it for this client."""
     meta = source.get(binding.meta_field)
     told = meta.get("hash") if isinstance(meta, dict) else None

@@ -10,7 +10,7 @@ from typing import Final
 
 from sidecar.bridge.hidden_fields import source_without
 from sidecar.bridge.splice import splice, splice_member
-from sidecar.bridge.writes.bulk_body import Action, Item, action_parameters
+from sidecar.bridge.writes.bulk_body import Action, BulkItem, action_parameters
 from sidecar.jsontext import Json, at, dumps, loads
 
 SOURCE_PARAMETERS: Final = ("_source", "_source_includes", "_source_excludes")
@@ -24,7 +24,7 @@ def hide_in_update(source: bytes, url: Mapping[str, str], hidden: tuple[str, ...
     return source if shown is None else splice(source, {"_source": dumps(shown)}, {"_source"})
 
 
-def hide_in_item(item: Item, url: Mapping[str, str], hidden: tuple[str, ...]) -> Item:
+def hide_in_item(item: BulkItem, url: Mapping[str, str], hidden: tuple[str, ...]) -> BulkItem:
     """The operation of a bulk request that does not show what is hidden."""
     if item.action is not Action.UPDATE or item.source_line is None:
         return item

@@ -1,4 +1,12 @@
-"""What computes vectors. A new back end is one file here and its lines in `_LOADERS`."""
+"""The libraries that compute vectors. A new back end is one file here and its lines in `_LOADERS`.
+
+__init__.py   what a back end is, and which one `auto` means
+computing.py  computes a batch so that one bad text fails alone; `Computing` is a model as the queue sees it
+torch.py      PyTorch, on a GPU or on the CPU
+openvino.py   OpenVINO on the CPU, from an artifact
+
+A bucket holds the lengths that are padded to the same multiple. A batch never mixes buckets.
+"""
 
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module

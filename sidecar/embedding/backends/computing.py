@@ -11,7 +11,7 @@ from sidecar.embedding.backends import Backend
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BatchResult:
     """What became of the texts of a batch."""
 
     pooled: NDArray[np.float32]  # one row a text; the row of a failed text means nothing
@@ -48,12 +48,12 @@ class Computing(Protocol):
         """Wait until it can take a batch."""
         ...
 
-    async def compute(self, batch: Sequence[NDArray[np.int32]]) -> Outcome:
+    async def compute(self, batch: Sequence[NDArray[np.int32]]) -> BatchResult:
         """One pooled vector or one failure a text. Raises WorkerLost."""
         ...
 
 
-def compute_each(backend: Backend, batch: Sequence[NDArray[np.int32]]) -> Outcome:
+def compute_each(backend: Backend, batch: Sequence[NDArray[np.int32]]) -> BatchResult:
     """Compute a batch; if that fails, its halves, down to the text that is to blame: what memory is too small for, say.
 
     A vector with NaN or infinity is computed again with every value in float32, where the back end has something to
@@ -63,7 +63,7 @@ def compute_each(backend: Backend, batch: Sequence[NDArray[np.int32]]) -> Outcom
         pooled = backend.compute(batch)
     except Exception as error:  # noqa: BLE001 - whatever a library raises, the other texts get their vectors
         if len(batch) == 1:
-            return Outcome(np.zeros((1, 0), np.float32), {0: f"{type(error).__name__}: {error}"})
+            return BatchResult(np.zeros((1, 0), np.float32), {0: f"{type(error).__name__}: {error}"})
         middle = len(batch) // 2
         return _joined(compute_each(backend, batch[:middle]), compute_each(backend, batch[middle:]))
     unusable = np.flatnonzero(~np.isfinite(pooled).all(axis=1)).tolist()
@@ -72,13 +72,13 @@ def compute_each(backend: Backend, batch: Sequence[NDArray[np.int32]]) -> Outcom
         for row in unusable:
             if (again := backend.compute_in_float32(batch[row])) is not None:
                 pooled[row] = again
-    return Outcome(pooled)
+    return BatchResult(pooled)
 
 
-def _joined(first: Outcome, second: Outcome) -> Outcome:
+def _joined(first: BatchResult, second: BatchResult) -> BatchResult:
     dimension = max(first.pooled.shape[1], second.pooled.shape[1])
     rows = len(first.pooled)
     pooled = np.zeros((rows + len(second.pooled), dimension), np.float32)
     for part, start in ((first, 0), (second, rows)):
         pooled[start : start + len(part.pooled), : part.pooled.shape[1]] = part.pooled
-    return Outcome(pooled, {**first.failures, **{rows + row: why for row, why in second.failures.items()}})
+    return BatchResult(pooled, {**first.failures, **{rows + row: why for row, why in second.failures.items()}})

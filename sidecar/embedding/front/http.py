@@ -1,20 +1,19 @@
 """The HTTP face of the service: the embeddings API of OpenAI, and what an orchestrator and Prometheus ask."""
 
 import asyncio
-import os
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from sidecar.config import EmbedderSettings, split_address
+from sidecar.config import EmbedderSettings
+from sidecar.embedding.calls import ID_HEADER, Held, id_of
 from sidecar.embedding.front.openai import (
-    Asked,
+    EmbeddingsBody,
     ErrorAnswer,
     TimedOut,
     answer,
@@ -27,20 +26,18 @@ from sidecar.embedding.front.openai import (
     token_texts,
 )
 from sidecar.embedding.front.tokens import REFUSAL, Gate
-from sidecar.embedding.inflight import Held
-from sidecar.embedding.request_ids import HEADER, from_headers
-from sidecar.embedding.service import EmbeddingService, State
+from sidecar.embedding.service import EmbeddingService, ServerState
 from sidecar.embedding.statuses import Fault, NotServing
-from sidecar.errors import BodyTooLarge, ConfigurationError, ErrorKind, SidecarError
-from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, exposition, logger, series
+from sidecar.errors import BodyTooLarge, ErrorKind, SidecarError
+from sidecar.listening import Readiness, listening, probes
+from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, logger, series
+from sidecar.threads import off_the_loop
 
 _API: Final = "/v1/"
 _LIMIT_SETTING: Final = "embedder.max_message_bytes"
 _REQUEST_ID: Final = web.RequestKey("request_id", str)
 _CLOSE_TIMEOUT_S: Final = 1.0  # for answers that are being written; what is in work has been waited for before
-_SMALL_BYTES: Final = 64 * 1024  # what is parsed or written in less than the hand-over to a thread and back costs
-
-T = TypeVar("T")
+_WEIGHT_OF_BYTE: Final = 4  # for `off_the_loop`: JSON of texts and vectors is slow to parse and to write
 
 _log = logger("embedding.http")
 
@@ -53,29 +50,16 @@ async def serve_http(
 
     The probes and /metrics ask for no token. Raises ConfigurationError if the port cannot be bound.
     """
+
+    async def readiness() -> Readiness:
+        return Readiness(service.state is ServerState.SERVING, str(service.state))
+
     app = web.Application(middlewares=[_identified, _counting, _answering(gate)])
-    app.add_routes([*_probes(service), *_api(service, settings.max_message_bytes)])
+    app.add_routes([*probes(readiness), *_api(service, settings.max_message_bytes)])
     # A caller that hangs up is cancelled: what nobody waits for leaves the queue.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSE_TIMEOUT_S)
-    await runner.setup()
-    try:
-        yield await _start(runner, settings.http_listen, tls)
-    finally:
-        await runner.cleanup()
-
-
-def _probes(service: EmbeddingService) -> list[web.RouteDef]:
-    async def livez(_request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_request: web.Request) -> web.Response:
-        return web.Response(text=f"{service.state}\n", status=200 if service.state is State.SERVING else 503)
-
-    async def metrics(_request: web.Request) -> web.Response:
-        body, content_type = exposition()
-        return web.Response(body=body, headers={"Content-Type": content_type})
-
-    return [web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)]
+    async with listening(runner, settings.http_listen, "embedder.http_listen", tls=tls) as address:
+        yield address
 
 
 def _api(service: EmbeddingService, max_body_bytes: int) -> list[web.RouteDef]:
@@ -92,14 +76,14 @@ def _api(service: EmbeddingService, max_body_bytes: int) -> list[web.RouteDef]:
 
     async def embedded(request: web.Request, held: Held, deadline: float | None) -> web.Response:
         body = await _body(request, held, max_body_bytes)
-        asked = await _offloaded(partial(parse, body, request.headers.get("X-Sidecar-Lane")), len(body))
+        asked = await off_the_loop(_WEIGHT_OF_BYTE * len(body), parse, body, request.headers.get("X-Sidecar-Lane"))
         model = full_id(asked.model, _loaded(service))
         wanted = asked.request(model, await _texts(service, asked, model))
         remaining_s = None if deadline is None else deadline - asyncio.get_running_loop().time()
         with service.tracing.called_by(request.headers.items()):
             reply = await service.embed(wanted, remaining_s)
-        size = len(reply.items) * reply.dimension * 4
-        return _json(await _offloaded(partial(answer, reply, as_base64=asked.as_base64), size))
+        weight = _WEIGHT_OF_BYTE * len(reply.items) * reply.dimension * 4
+        return _json(await off_the_loop(weight, answer, reply, as_base64=asked.as_base64))
 
     async def models(_request: web.Request) -> web.Response:
         return _json(orjson.dumps({"object": "list", "data": [described(info) for info in service.models().models]}))
@@ -115,14 +99,14 @@ def _api(service: EmbeddingService, max_body_bytes: int) -> list[web.RouteDef]:
     ]
 
 
-async def _texts(service: EmbeddingService, asked: Asked, model: str) -> tuple[str, ...]:
+async def _texts(service: EmbeddingService, asked: EmbeddingsBody, model: str) -> tuple[str, ...]:
     if not asked.token_ids:
         return asked.texts
     return token_texts(await service.texts_of(model, asked.token_ids), model)
 
 
 def _loaded(service: EmbeddingService) -> tuple[str, ...]:
-    if service.state is State.LOADING:
+    if service.state is ServerState.LOADING:
         raise NotServing(service.state)
     return tuple(info.model for info in service.models().models)
 
@@ -144,11 +128,6 @@ async def _body(request: web.Request, held: Held, limit: int) -> bytes:
             raise BodyTooLarge(limit, _LIMIT_SETTING)
         held.grow_to(len(body))
     return bytes(body)
-
-
-async def _offloaded(work: Callable[[], T], size: int) -> T:
-    """Do it here if it is small, else in a thread: a bulk answer must not hold up a query on the loop."""
-    return work() if size <= _SMALL_BYTES else await asyncio.to_thread(work)
 
 
 def _answering(gate: Gate | None) -> Middleware:
@@ -188,9 +167,9 @@ def _answering(gate: Gate | None) -> Middleware:
 @web.middleware
 async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request the id that it came with, or one of its own, and tell it with the answer."""
-    request[_REQUEST_ID] = from_headers(request.headers.items())
+    request[_REQUEST_ID] = id_of(request.headers.items())
     response = await handler(request)
-    response.headers[HEADER] = request[_REQUEST_ID]
+    response.headers[ID_HEADER] = request[_REQUEST_ID]
     return response
 
 
@@ -213,14 +192,3 @@ def _json(body: bytes) -> web.Response:
 
 def _error(error: ErrorAnswer) -> web.Response:
     return web.Response(status=error.status, body=error.body, headers=error.headers, content_type="application/json")
-
-
-async def _start(runner: web.AppRunner, listen: str, tls: ssl.SSLContext | None) -> str:
-    host, port = split_address(listen)
-    try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
-    except OSError as error:
-        raise ConfigurationError(
-            f"embedder.http_listen: cannot listen on {listen}: {os.strerror(error.errno or 0)}"
-        ) from error
-    return f"{listen.rpartition(':')[0]}:{runner.addresses[0][1]}"

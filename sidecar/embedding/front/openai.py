@@ -1,8 +1,8 @@
-"""The embeddings API of OpenAI in our terms: request, answer and errors. Pure; `http.py` speaks HTTP.
+"""The embeddings API of OpenAI in our terms: request, answer and errors. Pure.
 
-OpenAI's shape has no place for the error of one text, so a text without a vector refuses the whole request; `param`
-names it. What it has no word for is an extra field: `input_type` and `truncate` in requests, `space`, `backend` and
-`truncated` in answers.
+`http.py` speaks HTTP. OpenAI's shape has no place for the error of one text, so a text without a vector refuses the
+whole request, and `param` names it. We add fields for the things that the API does not know: `input_type` and
+`truncate` in requests, `space`, `backend` and `truncated` in answers.
 """
 
 import base64
@@ -73,7 +73,7 @@ class NoVector(SidecarError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EmbeddingsBody:
     """A request body, checked as far as that goes without the model."""
 
     model: str  # as it was written
@@ -97,7 +97,7 @@ class Asked:
         )
 
 
-def parse(body: bytes, lane: str | None) -> Asked:
+def parse(body: bytes, lane: str | None) -> EmbeddingsBody:
     """Read the body of POST /v1/embeddings; `lane` is the header X-Sidecar-Lane.
 
     A field that is not known is refused: a misspelt `input_type` would give vectors of the wrong role. Raises
@@ -116,7 +116,7 @@ def parse(body: bytes, lane: str | None) -> Asked:
     if not isinstance(model, str):
         raise InvalidInput("model", "must be given, as a string")
     texts, token_ids = _input(document.get("input"))
-    return Asked(
+    return EmbeddingsBody(
         model=model,
         texts=texts,
         token_ids=token_ids,

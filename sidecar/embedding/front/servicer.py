@@ -11,7 +11,7 @@ from grpc_status import rpc_status
 
 from sidecar.contract import embedding_pb2 as pb
 from sidecar.contract import embedding_pb2_grpc
-from sidecar.embedding.request_ids import from_headers, shortened
+from sidecar.embedding.calls import id_of, shortened
 from sidecar.embedding.service import EmbeddingService
 from sidecar.embedding.statuses import Fault, retry_after_s, status_of
 from sidecar.errors import ErrorKind, SidecarError
@@ -145,7 +145,7 @@ async def _aborting(context: grpc.aio.ServicerContext[Any, Any], given: str = ""
 
 
 def _request_id(context: grpc.aio.ServicerContext[Any, Any], given: str) -> str:
-    return given or from_headers(context.invocation_metadata() or ())
+    return given or id_of(context.invocation_metadata() or ())
 
 
 def _logged(error: Exception, request_id: str) -> SidecarError:

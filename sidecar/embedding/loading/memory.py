@@ -38,7 +38,7 @@ _CGROUPS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class ModelToLoad:
     """A model that is to be loaded."""
 
     model: str
@@ -46,7 +46,7 @@ class Load:
     weight_bytes: int  # of the files that the back end reads
 
 
-def needed_bytes(loads: Sequence[Load]) -> int:
+def needed_bytes(loads: Sequence[ModelToLoad]) -> int:
     """What loading all of these takes in one process, at its peak."""
     costs = [(_COSTS[load.backend], load.weight_bytes) for load in loads]
     libraries = {cost.library for cost, _ in costs}
@@ -55,7 +55,7 @@ def needed_bytes(loads: Sequence[Load]) -> int:
     )
 
 
-def check_memory(loads: Sequence[Load], available: int | None) -> None:
+def check_memory(loads: Sequence[ModelToLoad], available: int | None) -> None:
     """Refuse the first model that does not fit beside those before it; None: nobody knows what is available.
 
     Raises ConfigurationError naming the model, what is needed and available, and the setting.

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from importlib import resources
 from importlib.resources.abc import Traversable
 from importlib.util import find_spec
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 from sidecar.embedding.backends import AUTO, BUILT, choose_backend, parse_model
 from sidecar.embedding.backends.computing import Computing
 from sidecar.embedding.loading.cpus import has_vnni
-from sidecar.embedding.loading.memory import Load, available_bytes, check_memory, weight_bytes
+from sidecar.embedding.loading.memory import ModelToLoad, available_bytes, check_memory, weight_bytes
 from sidecar.embedding.loading.selftest import REFERENCES_FILE, check, probe_texts
 from sidecar.embedding.text.tokenizer import TextTokenizer
 from sidecar.errors import ConfigurationError, InvalidInput
-from sidecar.jsontext import canonical
+from sidecar.jsontext import value_digest
 from sidecar.model import ModelVersion
 from sidecar.models.store import ModelStore
 
@@ -63,7 +62,7 @@ class LoadedModel:
         """The space fingerprint, asked for by every request."""
         return self.version.space
 
-    @property
+    @cached_property
     def computed_by(self) -> str:
         """What vectors in the cache were computed by."""
         return f"{self.backend.name}/{self.build}"
@@ -80,7 +79,7 @@ def open_models(specs: Sequence[str], store: ModelStore, *, memory_bytes: int = 
     twice = sorted({version_id for version_id in ids if ids.count(version_id) > 1})
     if twice:
         raise InvalidInput("model", f"{', '.join(twice)} is named twice")
-    loads = [Load(one.version.id, one.backend, one.weight_bytes) for one in opened]
+    loads = [ModelToLoad(one.version.id, one.backend, one.weight_bytes) for one in opened]
     check_memory(loads, available_bytes(memory_bytes))
     return opened
 
@@ -105,7 +104,7 @@ def _open(spec: str, store: ModelStore) -> OpenedModel:
         weight_bytes(artifact.folder, artifact.manifest.files),
         references=_read_references(artifact.folder / REFERENCES_FILE),
         pad_id=artifact.manifest.pad_id,
-        build=sha256(canonical(artifact.manifest.files)).hexdigest(),
+        build=value_digest(artifact.manifest.files),
     )
 
 

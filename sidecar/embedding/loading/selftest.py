@@ -1,8 +1,8 @@
-"""Whether a back end computes the vectors of its model version: pure.
+"""The self-test: does a back end compute the vectors of its model version? Pure.
 
-Probe texts are embedded before a model is served and compared with what the weights gave in float32. Wrong pooling, a
-missing prompt, a mask that lets padding through, a wrong limit of tokens or a damaged weight all show here; none of
-them raises an error by itself, only bad search results.
+Before a model is served, probe texts are embedded and compared with the vectors that the weights gave in float32. Wrong
+pooling, a missing prompt, a mask that lets padding through, a wrong limit of tokens and a damaged weight all show here.
+None of them raises an error by itself: searches would only become bad.
 """
 
 from typing import Final

@@ -1,7 +1,7 @@
-"""A text that is too long for the model becomes several that are not: pure.
+"""Cuts a text that is too long for the model into parts that are not. Pure.
 
-The parts cover the text without gap or overlap. Only a window of the text is looked at for each part, so that the work
-grows with the text and not with its square, and the memory with the longest part.
+The parts cover the text without gap or overlap. Each part is found in a window of the text, so that the work grows with
+the length of the text and not with its square, and the memory with the longest part.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ Look = Callable[[str], TokenSpans]  # what the model would see of a text, its pr
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TextPart:
     """A part of a text, in code points, and which of `Parts.texts` it is."""
 
     number: int
@@ -25,21 +25,21 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class CutTexts:
     """What is embedded for some texts: each part once, and of which parts each text is made, in order."""
 
     texts: tuple[str, ...]
-    of: tuple[tuple[Part, ...], ...]
+    of: tuple[tuple[TextPart, ...], ...]
 
 
-def joined(texts: Sequence[str], spans: Iterable[tuple[int, int, int]]) -> Parts:
+def joined(texts: Sequence[str], spans: Iterable[tuple[int, int, int]]) -> CutTexts:
     """The parts of texts by what `cut` says; equal ones are one, whichever text they are of."""
     numbers: dict[str, int] = {}
-    of: list[list[Part]] = [[] for _ in texts]
+    of: list[list[TextPart]] = [[] for _ in texts]
     for position, start, end in spans:
         part = texts[position][start:end]
-        of[position].append(Part(numbers.setdefault(part, len(numbers)), start, end))
-    return Parts(tuple(numbers), tuple(tuple(parts) for parts in of))
+        of[position].append(TextPart(numbers.setdefault(part, len(numbers)), start, end))
+    return CutTexts(tuple(numbers), tuple(tuple(parts) for parts in of))
 
 
 def cut(texts: Sequence[str], look: Look, max_tokens: int) -> Iterator[tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""From texts to token ids, with the limits of the model version rather than those of tokenizer.json."""
+"""From texts to token ids, with the limits of the model version instead of those in tokenizer.json. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def window(text: str, start: int, size: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenizedText:
+class EncodedText:
     """A text as the model sees it."""
 
     ids: NDArray[np.int32]  # special tokens included, at most as many as the model takes
@@ -63,7 +63,7 @@ class TextTokenizer:
         except Exception as error:  # the library raises bare Exception
             raise ConfigurationError(f"tokenizer.json cannot be read: {error}") from error
 
-    def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+    def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """The token ids of each text; what is beyond the limit is cut off at the end and counted.
 
         Of a text of more than `most_characters` only so many are looked at, to the end of a word.
@@ -93,12 +93,12 @@ class TextTokenizer:
         """`spans` of one text."""
         return self.spans(prompt, [text])[0]
 
-    def _finish(self, encoding: Encoding, *, unseen: bool) -> TokenizedText:
+    def _finish(self, encoding: Encoding, *, unseen: bool) -> EncodedText:
         beyond = max(len(encoding) - self._content_limit, 0)
         if beyond:
             encoding.truncate(self._content_limit)
         ids = self._tokenizer.post_process(encoding, add_special_tokens=True).ids
-        return TokenizedText(np.array(ids, dtype=np.int32), max(beyond, int(unseen)))
+        return EncodedText(np.array(ids, dtype=np.int32), max(beyond, int(unseen)))
 
 
 def _spans(encoding: Encoding, prompt_length: int) -> TokenSpans:

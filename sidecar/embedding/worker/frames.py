@@ -1,4 +1,4 @@
-"""What the server and its worker process say to each other: frames of a JSON header and a block of bytes. Pure.
+"""The messages between the server and its worker process: frames of a JSON header and a block of bytes. Pure.
 
 Token ids and vectors travel as bytes, straight from one array into the other.
 """

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from sidecar.embedding.backends.computing import Outcome, WorkerLost
+from sidecar.embedding.backends.computing import BatchResult, WorkerLost
 from sidecar.embedding.loading.models import LoadedModel, OpenedModel, self_test
 from sidecar.embedding.worker.frames import PREFIX_BYTES, pack, sizes, texts_frame, vectors_of
 from sidecar.errors import ConfigurationError, ErrorKind, SidecarError
@@ -49,7 +49,7 @@ class WorkerFailed(SidecarError):
 
 @dataclass(eq=False, slots=True)
 class _InWork:
-    answer: asyncio.Future[Outcome] | None  # None: only a sign of life was asked for
+    answer: asyncio.Future[BatchResult] | None  # None: only a sign of life was asked for
     since: float
 
 
@@ -79,7 +79,7 @@ class _ModelInWorker:
     async def usable(self) -> None:
         await self.worker.usable()
 
-    async def compute(self, batch: Sequence[NDArray[np.int32]]) -> Outcome:
+    async def compute(self, batch: Sequence[NDArray[np.int32]]) -> BatchResult:
         return await self.worker.compute(self.number, batch)
 
 
@@ -111,11 +111,11 @@ class Worker:
         """Wait until there is a process that computes."""
         await self._usable.wait()
 
-    async def compute(self, model: int, batch: Sequence[NDArray[np.int32]]) -> Outcome:
+    async def compute(self, model: int, batch: Sequence[NDArray[np.int32]]) -> BatchResult:
         """Compute a batch with the model of this number. Raises WorkerLost if the process goes meanwhile."""
         if self._life is None:
             raise WorkerLost
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[BatchResult] = asyncio.get_running_loop().create_future()
         self._send(self._life, texts_frame(number := next(self._numbers), model, batch), number, answer)
         return await answer
 
@@ -174,7 +174,7 @@ class Worker:
             for number, (opened, facts) in enumerate(zip(self._opened, header["loaded"], strict=True))
         ]
 
-    def _send(self, life: _Life, frame: bytes, number: int, answer: asyncio.Future[Outcome] | None) -> None:
+    def _send(self, life: _Life, frame: bytes, number: int, answer: asyncio.Future[BatchResult] | None) -> None:
         life.in_work[number] = _InWork(answer, asyncio.get_running_loop().time())
         life.writer.write(frame)
 
@@ -183,7 +183,7 @@ class Worker:
             header, block = await _read(life)
             answer = life.in_work.pop(header["batch"]).answer
             if answer is not None and not answer.done():  # it is done if whoever asked was cancelled
-                answer.set_result(Outcome(vectors_of(header["rows"], block), dict(header["failures"])))
+                answer.set_result(BatchResult(vectors_of(header["rows"], block), dict(header["failures"])))
 
     async def _watch(self, life: _Life) -> None:
         looks, seen = 0, None

@@ -35,7 +35,7 @@ def settings(upstream: str, **more: object) -> BridgeSettings:
 async def test_without_the_embedder_writes_are_pending_and_searches_lexical(
     papers: Papers, failure: Exception, reason: str
 ) -> None:
-    embedder = HashEmbedder(MINILM, failure=failure)  # type: ignore[arg-type]
+    embedder = HashEmbedder(MINILM, failure=failure)
     async with serving(settings(papers.direct.url), embedder) as at, http(f"http://{at.address}") as (bridge,):
         written = await bridge("PUT", f"/{papers.index}/_doc/1?refresh=true", {"title": "Cats"})
         found = await bridge("POST", f"/{papers.index}/_search", QUERY)

@@ -29,7 +29,7 @@ async def bind(at: Between, papers: Papers) -> None:
     assert (await at.bridge("POST", f"/{papers.index}/_bulk", pairs(0))).ingested == (1, 0)
 
 
-async def kept(at: Between, papers: Papers) -> dict:  # type: ignore[type-arg]
+async def kept(at: Between, papers: Papers) -> dict:
     documents = await stored(papers.direct, papers.index)
     assert broken_promises(documents, papers.binding, at.stub.hashes) == []
     return documents

@@ -55,7 +55,7 @@ SEVERAL = ["cluster_composite_ops_ro"]  # _msearch
 WRITE = ["indices:data/write/*", "indices:admin/mapping/put"]
 
 
-def role(actions: list[str], *, cluster: list[str] = SEVERAL, patterns: tuple[str, ...] = ("papers*",), **limits: Any) -> dict:  # type: ignore[type-arg]  # fmt: skip
+def role(actions: list[str], *, cluster: list[str] = SEVERAL, patterns: tuple[str, ...] = ("papers*",), **limits: Any) -> dict:  # fmt: skip
     permissions = {"index_patterns": list(patterns), "allowed_actions": actions, **limits}
     return {"cluster_permissions": cluster, "index_permissions": [permissions]}
 
@@ -164,7 +164,7 @@ class Way:
 
     async def alone(self, user: str, body: object, path: str = f"/{INDEX}/_search") -> tuple[int, Any]:
         """The cluster's own answer."""
-        reply = await self.direct.call("POST", path, body=body, headers=as_user(user))  # type: ignore[arg-type]
+        reply = await self.direct.call("POST", path, body=body, headers=as_user(user))
         return reply.status, reply.body
 
 
@@ -183,7 +183,7 @@ def note(answer: Answer) -> str:
     return answer.headers["X-Sidecar-Search"]
 
 
-def ids(answer: dict) -> set[str]:  # type: ignore[type-arg]
+def ids(answer: dict) -> set[str]:
     return {hit["_id"] for hit in answer["hits"]["hits"]}
 
 
@@ -228,7 +228,7 @@ async def test_drawn_filters_show_nobody_more_than_his_own_search_with_that_filt
         http(f"http://{at.address}", secured.url, tls_ca=secured.authority, **as_user("of-a-drawn-team")) as both,
         filled(cluster, admin, "drawn") as names,
     ):
-        tally = await filtered_searches(Filtered(*both, names), seed=3, count=60)
+        tally = await filtered_searches(Filtered(*both, names), seed=3, count=60)  # type: ignore[call-arg]
 
     assert tally.wider == []
     assert tally.hits > tally.searches
@@ -386,7 +386,7 @@ async def test_what_a_writer_may_not_read_is_marked_pending(way: Way, secured: S
 
     assert (whole.status, part.status, several.json["errors"]) == (201, 200, False), (whole, part, several)
     assert (whole.ingested, part.ingested, several.ingested) == ((1, 0), (0, 1), (1, 1))
-    stored = found.body["docs"]  # type: ignore[index,call-overload]
+    stored = found.body["docs"]
     assert [one["_source"]["embedding_meta"]["state"] for one in stored] == ["pending", "pending", "ok"]
 
 
@@ -401,7 +401,7 @@ async def test_who_writes_without_seeing_how_an_index_is_bound_leaves_texts_mark
         await admin.call("DELETE", f"/{index}")
 
     assert written.status == 201
-    assert found.body["_source"]["embedding_meta"]["state"] == "pending"  # type: ignore[index,call-overload]
+    assert found.body["_source"]["embedding_meta"]["state"] == "pending"
 
 
 async def test_our_own_commands_reach_a_cluster_by_the_authorities_of_the_settings(secured: Secured) -> None:

@@ -63,7 +63,7 @@ async def test_lone_surrogate_survives_both_ways(cluster: OpenSearchCluster, uni
 
 async def test_answer_that_is_not_json_is_text(cluster: OpenSearchCluster) -> None:
     reply = await cluster.call("GET", "/_cat/plugins")
-    assert "opensearch-knn" in reply.body
+    assert "opensearch-knn" in reply.body  # type: ignore[operator]
 
 
 async def test_headers_of_the_caller_win(cluster: OpenSearchCluster) -> None:

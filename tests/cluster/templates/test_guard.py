@@ -132,7 +132,7 @@ async def test_the_node_agrees_with_every_golden_case(cluster, unique):
         proven = {"embedding": VECTOR, "embedding_meta": {"hash": case["hash"] or "", "state": "ok"}}
         pending = {"embedding_meta": {"hash": case["hash"], "state": "pending"}}
         expected[f"{case['id']} (no vector)"] = pending if case["text"] else {}
-        expected[f"{case['id']} (proven)"] = proven if case["text"] else {}
+        expected[f"{case['id']} (proven)"] = proven if case["text"] else {}  # type: ignore[assignment]
         for kind, added in (("no vector", {}), ("proven", proven)):
             lines += [{"index": {"_id": f"{case['id']} ({kind})", "pipeline": name}}, case["document"] | added]
 

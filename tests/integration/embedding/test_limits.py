@@ -134,7 +134,7 @@ async def refused(call: Any) -> grpc.aio.AioRpcError:
 
 
 def retry_info(error: grpc.aio.AioRpcError) -> error_details_pb2.RetryInfo | None:
-    rich = rpc_status.from_call(error)  # type: ignore[arg-type]
+    rich = rpc_status.from_call(error)
     retry = error_details_pb2.RetryInfo()
     return retry if rich is not None and any(detail.Unpack(retry) for detail in rich.details) else None
 
@@ -255,7 +255,7 @@ async def test_what_tokenize_tells_has_room_in_a_message_or_is_refused(run: Any)
 
 
 def request_info(error: grpc.aio.AioRpcError) -> str:
-    rich = rpc_status.from_call(error)  # type: ignore[arg-type]
+    rich = rpc_status.from_call(error)
     info = error_details_pb2.RequestInfo()
     assert rich is not None
     assert any(detail.Unpack(info) for detail in rich.details)
@@ -406,7 +406,7 @@ async def test_who_does_not_read_is_not_worked_for_and_holds_nobody_up(run: Any)
         for _ in range(400):
             assert len((await stream.read()).reply.items) == 64
         await sending
-        assert await stream.read() is grpc.aio.EOF
+        assert await stream.read() is grpc.aio.EOF  # type: ignore[attr-defined]
 
 
 async def _send(stream: Any, requests: Sequence[pb.EmbedRequest]) -> None:

@@ -41,7 +41,7 @@ from sidecar.models.sources import package_folder
 from sidecar.models.store import ModelStore
 from sidecar.ports import Embeddings, Lane, ServedModel
 from sidecar.rpc.client import EmbedderClient
-from tests.support.computing import Double, InThread, load_here, ready
+from tests.support.computing import Double, InThread, backend_of, load_here, ready
 from tests.support.folders import GOLDEN
 
 MINILM = "all-minilm-l6-v2@1"
@@ -133,7 +133,7 @@ class FaultyBackend(Double):
     bucket_tokens = 0
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self._backend = loaded.backend.backend
+        self._backend = backend_of(loaded)
         self.batches = 0
         self.spoil: Callable[[NDArray[np.float32]], None] = lambda _: None
         self.entered = threading.Semaphore(0)
@@ -324,7 +324,7 @@ async def test_a_stream_answers_before_the_next_request_is_sent(minilm: LoadedMo
             assert isinstance(reply, pb.StreamReply)
             assert reply.reply.request_id == name
         await stream.done_writing()
-        assert await stream.read() is grpc.aio.EOF
+        assert await stream.read() is grpc.aio.EOF  # type: ignore[attr-defined]
 
 
 async def test_rows_that_are_no_vectors_and_a_broken_back_end(minilm: LoadedModel) -> None:

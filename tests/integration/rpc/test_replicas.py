@@ -133,7 +133,7 @@ async def under_load(client: EmbedderClient) -> AsyncIterator[Load]:
 
 
 def replica_at(client: EmbedderClient, server: Server) -> Replica:
-    return next(one for one in client._replicas._replicas.values() if one.address == server.address)
+    return next(one for one in client._rotation._replicas.values() if one.address == server.address)
 
 
 async def used_again(client: EmbedderClient, server: Server) -> bool:

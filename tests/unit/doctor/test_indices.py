@@ -47,7 +47,7 @@ def healthy() -> tuple[Index, Surroundings]:
                     for name in (COMPILED.names.base, COMPILED.names.vector))  # fmt: skip
     assert isinstance(base, dict)
     assert isinstance(vector, dict)
-    properties: Any = {**base["properties"], **vector["properties"]}  # type: ignore[dict-item]
+    properties: Any = {**base["properties"], **vector["properties"]}
     index = Index(
         "papers",
         {**vector, "properties": properties},
@@ -118,7 +118,7 @@ Change = Callable[[Index], Index]
                      id="space type of the field itself"),
         pytest.param(lambda f: mapped(f, embedding_meta=None), "error", "provenance", id="no provenance"),
         pytest.param(lambda f: mapped(f, abstract=None), "warning", "source_field", id="no source"),
-        pytest.param(lambda f: replace(f, mappings={**f.mappings, "_source": {"enabled": False}}),  # type: ignore[dict-item]
+        pytest.param(lambda f: replace(f, mappings={**f.mappings, "_source": {"enabled": False}}),
                      "warning", "source", id="no _source"),
         pytest.param(lambda f: set_to(f, knn="false"), "error", "knn", id="no graph"),
         pytest.param(lambda f: set_to(f, final_pipeline=None), "error", "guard", id="no guard"),

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sidecar.embedding.backends.computing import Outcome, WorkerLost
+from sidecar.embedding.backends.computing import BatchResult, WorkerLost
 from sidecar.embedding.batcher import Batcher, Computed, Text
 from sidecar.embedding.cache.vectors import VectorCache
-from sidecar.embedding.text.tokenizer import TokenizedText
+from sidecar.embedding.text.tokenizer import EncodedText
 from sidecar.errors import EmbedderOverloaded
 from sidecar.ports import Lane
 from tests.support.computing import Double, InThread
@@ -38,7 +38,7 @@ class StepBackend(Double):
 
 
 def ids(*values: int, key: bytes | None = None) -> Text:
-    return Text(TokenizedText(np.array(values, dtype=np.int32), dropped=0), key)
+    return Text(EncodedText(np.array(values, dtype=np.int32), dropped=0), key)
 
 
 @asynccontextmanager
@@ -303,13 +303,13 @@ class Fragile:
     async def usable(self) -> None:
         await self.is_usable.wait()
 
-    async def compute(self, batch: Sequence[NDArray[np.int32]]) -> Outcome:
+    async def compute(self, batch: Sequence[NDArray[np.int32]]) -> BatchResult:
         self.batches.append([int(text[0]) for text in batch])
         self.entered.release()
         await self.may_go_on.wait()
         if any(text[0] == 13 for text in batch):
             raise WorkerLost
-        return Outcome(np.array([[float(text[0]), float(len(text))] for text in batch], dtype=np.float32))
+        return BatchResult(np.array([[float(text[0]), float(len(text))] for text in batch], dtype=np.float32))
 
 
 async def test_texts_that_were_in_work_when_the_worker_was_lost_are_computed_again_each_alone() -> None:

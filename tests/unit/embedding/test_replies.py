@@ -1,7 +1,11 @@
 import numpy as np
+import pytest
 
-from sidecar.embedding.replies import EMPTY, Answer, broken, distinct, items, items_of_parts, matrix, too_long
-from sidecar.embedding.text.chunking import Part
+from sidecar.contract import embedding_pb2 as pb
+from sidecar.embedding.replies import EMPTY, Answer, broken, distinct, finish, items, items_of_parts, matrix, too_long
+from sidecar.embedding.text.chunking import TextPart
+
+POOLED = np.array([[3.0, 4.0, 12.0], [0.0, 0.0, 0.0], [np.nan, 1.0, 1.0], [1e6, 1.0, 1.0]], dtype=np.float32)
 
 
 def vector(*values: float) -> np.ndarray:
@@ -57,9 +61,9 @@ def test_the_parts_of_a_text_have_rows_of_their_own() -> None:
         Answer(vector(5, 6), tokens=5),
     ]
     of = [
-        (Part(1, 0, 40), Part(0, 40, 70), Part(1, 70, 110)),
-        (Part(0, 0, 30), Part(2, 30, 50), Part(3, 50, 60)),
-        (Part(0, 0, 30),),
+        (TextPart(1, 0, 40), TextPart(0, 40, 70), TextPart(1, 70, 110)),
+        (TextPart(0, 0, 30), TextPart(2, 30, 50), TextPart(3, 50, 60)),
+        (TextPart(0, 0, 30),),
     ]
     made, kept = items_of_parts(answers, np.array([True, True, False, True]), of, [0, 1, 2, 0])
     assert kept.tolist() == [True, True, False, False]  # nobody gets the last part of the text that has failed
@@ -82,3 +86,20 @@ def test_the_parts_of_a_text_have_rows_of_their_own() -> None:
 def test_without_chunks_none_are_told() -> None:
     (made,) = items([Answer(vector(1, 2))], np.array([True]), [0])
     assert not made.chunks
+
+
+@pytest.mark.parametrize(
+    ("dimension", "normalize", "encoding", "first", "usable"),
+    [
+        pytest.param(3, False, pb.ENCODING_FLOAT32, [3, 4, 12], [True, False, False, True], id="as pooled"),
+        pytest.param(2, True, pb.ENCODING_FLOAT32, [0.6, 0.8], [True, False, False, True], id="cut first, then scaled"),
+        pytest.param(
+            3, False, pb.ENCODING_FLOAT16, [3, 4, 12], [True, False, False, False], id="too large for float16"
+        ),
+    ],
+)
+def test_finish(dimension: int, normalize: bool, encoding: pb.Encoding, first: list[float], usable: list[bool]) -> None:
+    encoded, ok = finish(POOLED, dimension=dimension, normalize=normalize, encoding=encoding)
+    assert encoded[0].tolist() == pytest.approx(first)
+    assert ok.tolist() == usable
+    assert encoded.dtype == np.dtype("<f4" if encoding == pb.ENCODING_FLOAT32 else "<f2")

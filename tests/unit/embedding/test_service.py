@@ -18,7 +18,7 @@ from sidecar.embedding.cache.file import VectorFile
 from sidecar.embedding.cache.vectors import VectorCache
 from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.service import EmbeddingService, Served
-from sidecar.embedding.text.tokenizer import TextTokenizer, TokenizedText
+from sidecar.embedding.text.tokenizer import EncodedText, TextTokenizer
 from sidecar.models.store import ModelStore
 from tests.support.computing import Double, InThread
 
@@ -51,7 +51,7 @@ class GatedTokenizer(TextTokenizer):
         self.largest = 0
         self.may_go_on = threading.Event()
 
-    def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+    def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         assert self.may_go_on.wait(10)
         self.slices.append(texts[0])
         self.largest = max(self.largest, len(texts))
@@ -99,7 +99,7 @@ def counting(loaded: LoadedModel) -> tuple[LoadedModel, CountingBackend]:
 
 
 def request(*texts: str, **options: object) -> pb.EmbedRequest:
-    return pb.EmbedRequest(model=MINILM, texts=texts, **options)  # type: ignore[arg-type]
+    return pb.EmbedRequest(model=MINILM, texts=texts, **options)
 
 
 async def test_a_cached_text_has_the_same_bytes_and_costs_nothing(loaded: LoadedModel) -> None:
@@ -217,7 +217,7 @@ async def test_a_long_query_waits_for_one_slice_of_one_load_before_it_is_tokenis
 
 async def test_a_short_query_is_tokenised_at_once_whatever_the_tokenizer_does_for_loads(loaded: LoadedModel) -> None:
     class Held(GatedTokenizer):
-        def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+        def encode(self, texts: Sequence[str]) -> list[EncodedText]:
             return TextTokenizer.encode(self, texts) if texts == ["query"] else super().encode(texts)
 
     held = Held(loaded.tokenizer)

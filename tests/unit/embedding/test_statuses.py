@@ -25,7 +25,7 @@ DIMENSION = InvalidInput("dimension", "must be at most 8, not 9")
 def seen_by_a_client(error: SidecarError) -> SidecarError:
     status = rpc_status.to_status(status_of(error))
     metadata = grpc.aio.Metadata(*status.trailing_metadata)
-    call = grpc.aio.AioRpcError(status.code, grpc.aio.Metadata(), metadata, details=status.details)
+    call = grpc.aio.AioRpcError(status.code, grpc.aio.Metadata(), metadata, details=status.details)  # type: ignore[call-arg]
     return translate(call, address="host:1", model="m@1", expect_space="sha256:b", timeout_s=2.0)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ConfigurationError
-from sidecar.rpc.addresses import Target, parse, resolve
+from sidecar.rpc.addresses import Endpoint, parse, resolve
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ async def test_a_name_stands_for_the_servers_behind_it(
 ) -> None:
     found = [(family, socket.SOCK_STREAM, 6, "", (host, 9)) for family, host in places]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
-    assert await resolve("dns:///embedder:9") == tuple(Target(target, "embedder") for target in targets)
-    assert await resolve("embedder:9") == (Target("embedder:9"),)  # gRPC looks it up
+    assert await resolve("dns:///embedder:9") == tuple(Endpoint(target, "embedder") for target in targets)
+    assert await resolve("embedder:9") == (Endpoint("embedder:9"),)  # gRPC looks it up

@@ -26,13 +26,13 @@ from sidecar.rpc.failures import translate, translate_refusal
     ],
 )
 def test_statuses_that_grpc_itself_makes(code: grpc.StatusCode, kind: type[SidecarError]) -> None:
-    error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="some words")
+    error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="some words")  # type: ignore[call-arg]
     assert type(translate(error, address="host:1", model="m@1", expect_space="", timeout_s=2.0)) is kind
 
 
 def test_details_of_another_status_are_not_trusted() -> None:
     metadata = grpc.aio.Metadata(("grpc-status-details-bin", b"\x08\x05\x12\x03odd"))
-    error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), metadata, details="some words")
+    error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), metadata, details="some words")  # type: ignore[call-arg]
     translated = translate(error, address="host:1", model="m@1", expect_space="", timeout_s=2.0)
     assert str(translated) == "no vectors from the embedder at host:1: some words"
 

@@ -40,14 +40,14 @@ def test_split(texts: list[str], parts: list[list[str]]) -> None:
     ],
 )
 def test_limits_that_hold_for_the_server_too(server: dict[str, int], ours: int, expected: Limits) -> None:
-    info = pb.ModelInfo(**{"dimension": 384, "max_texts": 1_024, "max_message_bytes": 10**6, **server})  # type: ignore[arg-type]
+    info = pb.ModelInfo(**{"dimension": 384, "max_texts": 1_024, "max_message_bytes": 10**6, **server})
     assert within(Limits(100, 50_000, 900_000), info, ours) == expected
 
 
 def reply(rows: list[list[float]], items: list[pb.Item], **fields: object) -> pb.EmbedReply:
     standard = {"model": "m@1", "space": "s", "backend": "torch", "dimension": 2, "encoding": pb.ENCODING_FLOAT32}
     matrix = np.array(rows, dtype="<f4").tobytes()
-    return pb.EmbedReply(**{"matrix": matrix, "items": items, **standard, **fields})  # type: ignore[arg-type]
+    return pb.EmbedReply(**{"matrix": matrix, "items": items, **standard, **fields})
 
 
 GOOD = reply([[1, 2]], [pb.Item(row=0, tokens=3)])

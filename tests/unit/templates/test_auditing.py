@@ -22,7 +22,7 @@ BASE: Json = {"mappings": MAPPINGS, "settings": SETTINGS}
 
 def compiled(base: Json = BASE, **options: object) -> CompiledTemplate:
     given = {"index_patterns": ("papers*",), "source": ("title", "abstract")} | options
-    return compile_template("papers", MINILM, base, **given)  # type: ignore[arg-type]
+    return compile_template("papers", MINILM, base, **given)
 
 
 def installed(template: CompiledTemplate, *, without: str = "nothing", **others: Json) -> Installed:

@@ -10,13 +10,12 @@ from typing import Any
 
 from sidecar.bridge.searches.fusion.arithmetic import ShardHits
 from sidecar.bridge.searches.fusion.legs import by_shard
-from sidecar.bridge.searches.fusion.request import Document, Fusible
-from sidecar.bridge.searches.outcome import Object
-from sidecar.jsontext import Json, at
+from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey
+from sidecar.jsontext import Json, Object, at
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Refused:
     """The cluster's own error."""
 
     status: int
@@ -27,10 +26,10 @@ class Failed:
 class Found:
     """What the legs found."""
 
-    tiers: tuple[tuple[ShardHits[Document], ...], ...]  # for each window, what each shard has found within it
-    groups: Mapping[Document, Json]  # the value that a document is collapsed by; without `collapse` none has one
+    tiers: tuple[tuple[ShardHits[HitKey], ...], ...]  # for each window, what each shard has found within it
+    groups: Mapping[HitKey, Json]  # the value that a document is collapsed by; without `collapse` none has one
     is_cut: bool  # a leg has found as much as it may
-    uncounted: tuple[Document, ...]  # of the vector legs: the lexical query may match them, or may not
+    uncounted: tuple[HitKey, ...]  # of the vector legs: the lexical query may match them, or may not
     extra: int  # of the vector legs: the lexical query does not match them
     total: int
     is_exact: bool
@@ -40,7 +39,7 @@ class Found:
     pit: Json
 
 
-def read_legs(search: Fusible, responses: Sequence[Object]) -> Found | Failed:
+def read_legs(search: FusedSearch, responses: Sequence[Object]) -> Found | Refused:
     """The answer to `legs_request`."""
     count = len(search.shards)
     end = count * (len(search.windows) + 1)
@@ -51,7 +50,7 @@ def read_legs(search: Fusible, responses: Sequence[Object]) -> Found | Failed:
         return failure
     groups = _groups(search, (lexical, *semantic))
     if groups is None:  # a field of several values: the cluster refuses that in its own words
-        return Failed(400, None)
+        return Refused(400, None)
     words = [_hits(position, item) for position, item in enumerate(lexical)]
     neighbours = [[_hits(position, item) for position, item in enumerate(leg)] for leg in semantic]
     tiers = tuple(
@@ -80,13 +79,13 @@ def read_legs(search: Fusible, responses: Sequence[Object]) -> Found | Failed:
 
 
 def _beside(
-    search: Fusible,
-    words: Sequence[Sequence[tuple[Document, float]]],
-    neighbours: Sequence[Sequence[Sequence[tuple[Document, float]]]],
+    search: FusedSearch,
+    words: Sequence[Sequence[tuple[HitKey, float]]],
+    neighbours: Sequence[Sequence[Sequence[tuple[HitKey, float]]]],
     totals: Sequence[tuple[int, bool]],
-) -> tuple[int, list[Document]]:
+) -> tuple[int, list[HitKey]]:
     """Of the vector hits, how many the lexical query does not match, and those of which that is not known."""
-    extra, uncounted = 0, list[Document]()
+    extra, uncounted = 0, list[HitKey]()
     for lexical, *semantic, (total, is_exact) in zip(words, *neighbours, totals, strict=True):
         known = {document for document, _ in lexical}
         others = {document: None for leg in semantic for document, _ in leg if document not in known}
@@ -97,11 +96,11 @@ def _beside(
     return extra, uncounted
 
 
-def _groups(search: Fusible, legs: Sequence[Sequence[Object]]) -> dict[Document, Json] | None:
+def _groups(search: FusedSearch, legs: Sequence[Sequence[Object]]) -> dict[HitKey, Json] | None:
     """The value that each document is collapsed by: null, as for the cluster, if it has none. None: one has several."""
     if search.group_field is None:
         return {}
-    found: dict[Document, Json] = {}
+    found: dict[HitKey, Json] = {}
     for leg in legs:
         for position, item in enumerate(leg):
             for hit in _list(at(item, "hits", "hits")):
@@ -114,8 +113,8 @@ def _groups(search: Fusible, legs: Sequence[Sequence[Object]]) -> dict[Document,
 
 
 def read_page(
-    search: Fusible, responses: Sequence[Object], documents: Sequence[Document], uncounted: Sequence[Document]
-) -> tuple[dict[Document, Object], int] | Failed:
+    search: FusedSearch, responses: Sequence[Object], documents: Sequence[HitKey], uncounted: Sequence[HitKey]
+) -> tuple[dict[HitKey, Object], int] | Refused:
     """The answer to `page_request`: the documents that are still there, and how many more the lexical query misses."""
     for item in responses:
         if "error" in item:
@@ -133,7 +132,7 @@ def read_page(
 
 
 def compose(
-    search: Fusible,
+    search: FusedSearch,
     found: Found,
     hits: Sequence[tuple[Object, float]],
     *,
@@ -159,7 +158,7 @@ def compose(
     }
 
 
-def _shown(search: Fusible, hit: Object, score: float) -> Object:
+def _shown(search: FusedSearch, hit: Object, score: float) -> Object:
     """A hit as the client asked for it, with its fused score."""
     shown = {**hit, "_score": score}
     if search.body.get("seq_no_primary_term") is not True:
@@ -168,8 +167,8 @@ def _shown(search: Fusible, hit: Object, score: float) -> Object:
 
 
 def _failure(
-    search: Fusible, lexical: Sequence[Object], semantic: Sequence[Sequence[Object]], whole: Sequence[Object]
-) -> Failed | None:
+    search: FusedSearch, lexical: Sequence[Object], semantic: Sequence[Sequence[Object]], whole: Sequence[Object]
+) -> Refused | None:
     """The error that is the answer: a leg found no shard at work, or the client wants no partial results."""
     takes_part = search.header.get("allow_partial_search_results") != "false"
     for leg in (whole, lexical, *semantic):
@@ -179,12 +178,12 @@ def _failure(
     return None
 
 
-def _error(item: Object) -> Failed:
+def _error(item: Object) -> Refused:
     status = item.get("status")
-    return Failed(status if isinstance(status, int) else 500, item)
+    return Refused(status if isinstance(status, int) else 500, item)
 
 
-def _shards_header(search: Fusible, legs: Sequence[Sequence[Object]]) -> Object:
+def _shards_header(search: FusedSearch, legs: Sequence[Sequence[Object]]) -> Object:
     """`_shards` as of one search; a shard on which one leg failed has failed."""
     if search.pit is not None:
         return _shards_of_point(legs)
@@ -225,7 +224,7 @@ def _failed(described: tuple[dict[str, int], list[Json]]) -> int:
     return described[0].get("failed", 0)
 
 
-def _hits(position: int, item: Object) -> list[tuple[Document, float]]:
+def _hits(position: int, item: Object) -> list[tuple[HitKey, float]]:
     """The hits of a leg but those with a score that is no number: the cluster writes null for it, or `"Infinity"`."""
     listed: Any = _list(_dict(item.get("hits")).get("hits"))  # as we asked for them: checked no further, being many
     return [((position, hit["_seq_no"]), hit["_score"]) for hit in listed if isinstance(hit["_score"], float)]

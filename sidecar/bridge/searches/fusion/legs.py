@@ -11,13 +11,13 @@ normalised scores. So there the windows before it are asked for, too, each with 
 
 from collections.abc import Iterable, Sequence
 
-from sidecar.bridge.searches.fusion.request import FETCH_OPTIONS, LEG_OPTIONS, SUMMARIES, Document, Fusible, number_of
-from sidecar.bridge.searches.outcome import Object
+from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey, number_of
 from sidecar.bridge.searches.rewrite.eligibility import holds_key
-from sidecar.jsontext import Json, at, dumps_quick
+from sidecar.bridge.searches.rewrite.fusibility import FETCH_OPTIONS, LEG_OPTIONS, SUMMARIES
+from sidecar.jsontext import Json, Object, at, dumps_quick
 
 
-def legs_request(search: Fusible) -> bytes:
+def legs_request(search: FusedSearch) -> bytes:
     """The body of the first `_msearch`: for each window the vector leg of each shard, then its lexical leg.
 
     The vector legs take longest, so the cluster begins with them. With several shards, aggregations over all of them
@@ -55,7 +55,7 @@ def legs_request(search: Fusible) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-def page_request(search: Fusible, documents: Sequence[Document], uncounted: Sequence[Document]) -> bytes:
+def page_request(search: FusedSearch, documents: Sequence[HitKey], uncounted: Sequence[HitKey]) -> bytes:
     """The body of a further `_msearch`: the documents with the client's own options, shard by shard.
 
     Then for each shard of `uncounted`, how many of its documents the lexical query matches.
@@ -82,7 +82,7 @@ def page_request(search: Fusible, documents: Sequence[Document], uncounted: Sequ
     return b"\n".join(lines) + b"\n"
 
 
-def by_shard(documents: Iterable[Document]) -> dict[int, list[int]]:
+def by_shard(documents: Iterable[HitKey]) -> dict[int, list[int]]:
     """The `_seq_no`s of documents, by the position of their shard."""
     grouped: dict[int, list[int]] = {}
     for position, number in documents:
@@ -91,7 +91,7 @@ def by_shard(documents: Iterable[Document]) -> dict[int, list[int]]:
 
 
 def _on_shard(
-    search: Fusible, position: int, options: Object, query: bytes, *, processors: tuple[Object, ...] | None = None
+    search: FusedSearch, position: int, options: Object, query: bytes, *, processors: tuple[Object, ...] | None = None
 ) -> tuple[bytes, bytes]:
     """A search of one shard, as header and body."""
     number, index = search.shards[position].number, search.shards[position].index
@@ -107,7 +107,7 @@ def _on_shard(
     return dumps_quick(header), _with_query(options, query)
 
 
-def _everywhere(search: Fusible, processors: tuple[Object, ...] | None = None) -> Object:
+def _everywhere(search: FusedSearch, processors: tuple[Object, ...] | None = None) -> Object:
     """What every search of both phases has: the point in time, and a pipeline in place of the search's own."""
     pipeline: Object = {"response_processors": list(processors)} if processors else {}
     return {
@@ -141,14 +141,14 @@ def _named(body: Object, names: Iterable[str]) -> Object:
     return {name: body[name] for name in sorted(names) if name in body}
 
 
-def _summaries(search: Fusible) -> Object:
+def _summaries(search: FusedSearch) -> Object:
     return _named(search.body, SUMMARIES)
 
 
-def _has_summary_item(search: Fusible) -> bool:
+def _has_summary_item(search: FusedSearch) -> bool:
     return len(search.shards) > 1 and bool(_summaries(search))
 
 
-def _fetch_needs_query(search: Fusible) -> bool:
+def _fetch_needs_query(search: FusedSearch) -> bool:
     """Whether a hit says how the query matched it: `highlight`, `matched_queries`."""
     return "highlight" in search.body or holds_key(search.body["query"], "_name")

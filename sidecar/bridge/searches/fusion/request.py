@@ -1,54 +1,17 @@
-"""A search as the bridge fuses it: which it can, on which shards, with what of the client's options.
+"""A search as the bridge fuses it: on which shards, and with which of the client's options. Pure."""
 
-Pure. What is not understood here makes a search one that the bridge cannot fuse.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from sidecar.bridge.bindings.indices import BoundIndex
-from sidecar.bridge.searches.outcome import Object
-from sidecar.bridge.searches.rewrite.eligibility import MAX_RESULT_WINDOW, QUERY_PARAMETERS, is_number
-from sidecar.bridge.searches.rewrite.point_in_time import holds_all
-from sidecar.jsontext import Json, at
+from sidecar.bridge.searches.rewrite.eligibility import MAX_RESULT_WINDOW, is_number
+from sidecar.bridge.searches.rewrite.fusibility import HEADER_PARAMETERS, URL_PARAMETERS
+from sidecar.jsontext import Json, Object, at
 
 # A document as it was when a leg found it: the position of its shard, and the `_seq_no`, which changes when it does. A
 # bare tuple, as one search of five shards makes a thousand of them.
-Document: TypeAlias = tuple[int, int]
+HitKey: TypeAlias = tuple[int, int]
 
-MAX_SHARDS: Final = 64  # each costs two searches
-
-# What goes into each request.
-LEG_OPTIONS: Final = ("post_filter", "stats", "timeout")
-FETCH_OPTIONS: Final = frozenset(
-    {"_source", "docvalue_fields", "fields", "highlight", "script_fields", "stored_fields", "timeout", "version"}
-)
-SUMMARIES: Final = frozenset({"aggs", "aggregations", "suggest"})
-_BODY: Final = frozenset(
-    {
-        *FETCH_OPTIONS, *SUMMARIES, *LEG_OPTIONS,
-        "collapse", "from", "pit", "query", "search_pipeline", "seq_no_primary_term", "size", "sort",
-        "track_total_hits",
-    }
-)  # fmt: skip
-_HEADER_PARAMETERS: Final = frozenset(
-    {"allow_no_indices", "allow_partial_search_results", "expand_wildcards", "ignore_unavailable", "routing"}
-)
-_URL_PARAMETERS: Final = frozenset(
-    {"cancel_after_time_interval", "error_trace", "human", "max_concurrent_shard_requests", "typed_keys"}
-)
-_BODY_PARAMETERS: Final = frozenset(
-    {
-        "_source", "_source_excludes", "_source_includes", "filter_path", "from", "preference", "pretty",
-        "rest_total_hits_as_int", "size", "timeout", "track_total_hits",
-    }
-)  # fmt: skip
-_PARAMETERS: Final = frozenset(
-    {*_HEADER_PARAMETERS, *_URL_PARAMETERS, *_BODY_PARAMETERS, *QUERY_PARAMETERS, "search_pipeline", "search_type"}
-)
-# Their doc values are what the cluster collapses by; it refuses other types.
-_COLLAPSIBLE: Final = frozenset({"byte", "double", "float", "half_float", "integer", "keyword", "long", "short"})
 _COUNTED_BY_DEFAULT: Final = 10_000
 _DEEPER: Final = 10  # times as many candidates as before
 
@@ -62,7 +25,7 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Fusible:
+class FusedSearch:
     """A search that the bridge can fuse: both queries, and what the client asks for."""
 
     body: Object  # with what the URL says in place
@@ -108,7 +71,7 @@ class Fusible:
             return None
         return max(0, number_of(wanted)) if wanted not in (False, "false") else 0
 
-    def deeper(self) -> "Fusible | None":
+    def deeper(self) -> "FusedSearch | None":
         """The same search with one window more; None if there may be none."""
         last = self.windows[-1]
         return None if last >= MAX_RESULT_WINDOW else replace(self, windows=windows_to(self.windows, last + 1))
@@ -121,27 +84,6 @@ def windows_to(windows: tuple[int, ...], depth: int) -> tuple[int, ...]:
     return windows
 
 
-def can_fuse(body: Object, url: Mapping[str, str], indices: Sequence[BoundIndex]) -> bool:
-    """Whether the bridge understands every option of a search, and knows all shards it goes to."""
-    return (
-        body.keys() <= _BODY
-        and url.keys() <= _PARAMETERS
-        and not url.get("preference", "").startswith("_shards")
-        and all(index.shards for index in indices)
-        and sum(index.shards for index in indices) <= MAX_SHARDS
-        and ("pit" not in body or holds_all(body["pit"], indices))
-        and ("collapse" not in body or _can_collapse(body["collapse"], indices))
-    )
-
-
-def _can_collapse(collapse: Json, indices: Sequence[BoundIndex]) -> bool:
-    """Whether groups can be told apart here: by one field of one type, without hits inside them."""
-    if not isinstance(collapse, dict) or collapse.keys() != {"field"}:
-        return False
-    types = [{kind for path, kind in index.mapped if path == collapse["field"]} for index in indices]
-    return len(frozenset.union(*map(frozenset, types))) == 1 and all(found and found <= _COLLAPSIBLE for found in types)
-
-
 def plan_legs(
     body: Object,
     knn: Object,
@@ -151,7 +93,7 @@ def plan_legs(
     *,
     token: str,
     processors: tuple[Object, ...] | None = None,
-) -> Fusible:
+) -> FusedSearch:
     """The search as the bridge fuses it, where it can. `body` holds the lexical query.
 
     `token` makes both phases of a search of one shard read the same copy of it.
@@ -160,13 +102,13 @@ def plan_legs(
     preference = url.get("preference", "")
     if len(several) > 1 and not preference.startswith("_"):
         preference = "_primary_first"  # a word of the client's own cannot be joined with `_shards`
-    return Fusible(
+    return FusedSearch(
         {**body, **_from_url(url)},
         knn,
         windows,
         several,
-        {name: url[name] for name in sorted(_HEADER_PARAMETERS) if name in url},
-        {name: url[name] for name in sorted(_URL_PARAMETERS) if name in url},
+        {name: url[name] for name in sorted(HEADER_PARAMETERS) if name in url},
+        {name: url[name] for name in sorted(URL_PARAMETERS) if name in url},
         preference or token,
         url.get("rest_total_hits_as_int", "false") in ("", "true"),
         processors,

@@ -11,15 +11,14 @@ from sidecar.bridge.bindings.indices import BoundIndex
 from sidecar.bridge.hidden_fields import hide_fields
 from sidecar.bridge.proxy.headers import Headers
 from sidecar.bridge.proxy.upstream import Upstream, read_answer
-from sidecar.bridge.searches.fusion.answer import Failed, Found, compose, read_legs, read_page
+from sidecar.bridge.searches.fusion.answer import Found, Refused, compose, read_legs, read_page
 from sidecar.bridge.searches.fusion.legs import legs_request, page_request
 from sidecar.bridge.searches.fusion.ranking import Candidates, Ranked, ranking
-from sidecar.bridge.searches.fusion.request import Document, Fusible, Shard, plan_legs, windows_to
-from sidecar.bridge.searches.outcome import Object
-from sidecar.bridge.searches.planner import Planned
+from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey, Shard, plan_legs, windows_to
+from sidecar.bridge.searches.planner import PlannedSearch
 from sidecar.bridge.searches.rewrite.pipelines import page_processors
 from sidecar.bridge.searches.rewrite.plan import TextSearch, vector_leg
-from sidecar.jsontext import Json, loads, loads_exact
+from sidecar.jsontext import Json, Object, loads, loads_exact
 from sidecar.model import Fusion
 
 # The answers are read here: they come uncompressed, as JSON, and have bodies of their own.
@@ -28,8 +27,8 @@ _RELAYED: Final = frozenset({"warning", "x-opaque-id"})
 _UNREADABLE: Final = 400  # as if the cluster had refused the legs: the client's own search is sent
 
 
-def fusible(planned: Planned, plan: TextSearch) -> Fusible:
-    """The planned search as `search_fused` takes it; our fields excluded from its hits."""
+def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
+    """The planned search as `search_fused` takes it, with our fields excluded from its hits."""
     given = planned.asked.body or {}
     url = {name: value for name, value in planned.asked.url.items() if name not in plan.consumed}
     if not planned.asked.shows_source:
@@ -60,7 +59,7 @@ def _processors(plan: TextSearch, indices: Sequence[BoundIndex]) -> tuple[Object
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class FusedAnswer:
     """The answer to a fused search, or the cluster's error."""
 
     status: int
@@ -68,7 +67,9 @@ class Answered:
     headers: Headers
 
 
-async def search_fused(upstream: Upstream, path: str, headers: Headers, search: Fusible, fusion: Fusion) -> Answered:
+async def search_fused(
+    upstream: Upstream, path: str, headers: Headers, search: FusedSearch, fusion: Fusion
+) -> FusedAnswer:
     """Answer a search of `path` (`…/_search` or `…/_msearch`, as the client wrote it) in the client's name.
 
     A document that changes or goes between the phases is replaced by the next. Raises ClusterUnreachable.
@@ -76,40 +77,40 @@ async def search_fused(upstream: Upstream, path: str, headers: Headers, search: 
     started = time.perf_counter()
     phases = _Phases(upstream, path, headers, search)
     found = await _legs(phases, search)
-    while not isinstance(found, Failed):
+    while not isinstance(found, Refused):
         ranked = ranking(found.tiers, fusion)
         deeper = search.deeper() if found.is_cut and _lacks_groups(search, found, ranked) else None
         if deeper is None:
             break
         search = deeper
         found = await _legs(phases, search)
-    if isinstance(found, Failed):
-        return Answered(found.status, found.body, phases.relayed)
+    if isinstance(found, Refused):
+        return FusedAnswer(found.status, found.body, phases.relayed)
     page = await _page(phases, search, found, ranked)
-    if isinstance(page, Failed):
-        return Answered(page.status, page.body, phases.relayed)
+    if isinstance(page, Refused):
+        return FusedAnswer(page.status, page.body, phases.relayed)
     hits, unmatched = page
     took = round((time.perf_counter() - started) * 1_000)
     max_score = next(iter(ranked.values()), None)
     body = compose(search, found, hits, extra=found.extra + unmatched, max_score=max_score, took=took)
-    return Answered(200, body, phases.relayed)
+    return FusedAnswer(200, body, phases.relayed)
 
 
-async def _legs(phases: "_Phases", search: Fusible) -> Found | Failed:
+async def _legs(phases: "_Phases", search: FusedSearch) -> Found | Refused:
     responses = await phases.ask(legs_request(search))
-    return responses if isinstance(responses, Failed) else read_legs(search, responses)
+    return responses if isinstance(responses, Refused) else read_legs(search, responses)
 
 
-def _lacks_groups(search: Fusible, found: Found, ranked: Ranked) -> bool:
+def _lacks_groups(search: FusedSearch, found: Found, ranked: Ranked) -> bool:
     """Whether the page needs more groups than the candidates fall into; without `collapse` it takes what is there."""
     return bool(found.groups) and len({found.groups[document] for document in ranked}) < search.start + search.size
 
 
 async def _page(
-    phases: "_Phases", search: Fusible, found: Found, ranked: Ranked
-) -> tuple[list[tuple[Object, float]], int] | Failed:
+    phases: "_Phases", search: FusedSearch, found: Found, ranked: Ranked
+) -> tuple[list[tuple[Object, float]], int] | Refused:
     """The hits of the page and how many of the uncounted vector hits the lexical query misses."""
-    hits: dict[Document, Object] = {}
+    hits: dict[HitKey, Object] = {}
     shown: set[tuple[Json, Json]] = set()
     candidates, uncounted, unmatched = Candidates(ranked, found.groups), found.uncounted, 0
     for document in candidates.take(search.start):
@@ -117,8 +118,8 @@ async def _page(
     wanted = candidates.take(search.size)
     while uncounted or wanted:
         responses = await phases.ask(page_request(search, wanted, uncounted), exact=True)
-        page = responses if isinstance(responses, Failed) else read_page(search, responses, wanted, uncounted)
-        if isinstance(page, Failed):
+        page = responses if isinstance(responses, Refused) else read_page(search, responses, wanted, uncounted)
+        if isinstance(page, Refused):
             return page
         fetched, more = page
         unmatched += more
@@ -138,7 +139,7 @@ async def _page(
 class _Phases:
     """Sends each phase's `_msearch` where the client's search was to go."""
 
-    def __init__(self, upstream: Upstream, path: str, headers: Headers, search: Fusible) -> None:
+    def __init__(self, upstream: Upstream, path: str, headers: Headers, search: FusedSearch) -> None:
         self._upstream = upstream
         query = f"?{urlencode(search.parameters)}" if search.parameters else ""
         self._target = path.rstrip("/").rpartition("/")[0] + "/_msearch" + query
@@ -146,7 +147,7 @@ class _Phases:
         self._headers = [*sent, ("Content-Type", "application/x-ndjson")]
         self.relayed: Headers = []
 
-    async def ask(self, body: bytes, *, exact: bool = False) -> list[Object] | Failed:
+    async def ask(self, body: bytes, *, exact: bool = False) -> list[Object] | Refused:
         """The cluster's answers, one for each search. `exact`: the client will read the numbers in them."""
         async with self._upstream.send("POST", self._target, self._headers, body) as response:
             self.relayed = [(name, value) for name, value in response.headers.items() if name.lower() in _RELAYED]
@@ -154,10 +155,10 @@ class _Phases:
         try:
             parsed = _parse(text, exact=exact)
         except ValueError:  # a document is nested deeper than we can read
-            return Failed(_UNREADABLE, None)
+            return Refused(_UNREADABLE, None)
         items = parsed.get("responses") if isinstance(parsed, dict) else None
         if response.status != 200 or not isinstance(items, list):
-            return Failed(response.status, parsed)
+            return Refused(response.status, parsed)
         return [item for item in items if isinstance(item, dict)]
 
 

@@ -7,9 +7,9 @@ from typing import Any, Final, TypeVar
 
 from sidecar.bridge.proxy.headers import Headers
 from sidecar.bridge.proxy.upstream import Upstream
-from sidecar.bridge.searches.fusion.request import Fusible, number_of
-from sidecar.bridge.searches.fusion.search import Answered, fusible, search_fused
-from sidecar.bridge.searches.planner import Planned
+from sidecar.bridge.searches.fusion.request import FusedSearch, number_of
+from sidecar.bridge.searches.fusion.search import FusedAnswer, fused_search, search_fused
+from sidecar.bridge.searches.planner import PlannedSearch
 from sidecar.bridge.searches.rewrite.plan import TextSearch
 from sidecar.errors import ClusterUnreachable
 from sidecar.model import Fusion
@@ -20,9 +20,9 @@ _AT_ONCE: Final = 4  # each is a request of twice as many searches as it has sha
 _LIMIT: Final = "max_concurrent_searches"
 
 
-def fusible_item(planned: Planned, plan: TextSearch, indices: str | None, url: Mapping[str, str]) -> Fusible:
+def fused_item(planned: PlannedSearch, plan: TextSearch, indices: str | None, url: Mapping[str, str]) -> FusedSearch:
     """An item as `search_fused` takes it: with the indices that it names itself, and the limit of the whole request."""
-    search = fusible(planned, plan)
+    search = fused_search(planned, plan)
     if indices is not None:  # in the header, as it came: a cluster may forbid that
         search = replace(search, header={**search.header, "index": list(indices.split(","))})
     return replace(search, parameters={**search.parameters, _LIMIT: url[_LIMIT]}) if _LIMIT in url else search
@@ -38,8 +38,8 @@ class Fusing:
     at_once: int
 
     async def beside(
-        self, searches: Mapping[int, tuple[Fusible, Fusion]], other: Coroutine[Any, Any, Result]
-    ) -> tuple[dict[int, Answered], Result]:
+        self, searches: Mapping[int, tuple[FusedSearch, Fusion]], other: Coroutine[Any, Any, Result]
+    ) -> tuple[dict[int, FusedAnswer], Result]:
         """The answers to searches, and what is done at the same time. Raises ClusterUnreachable."""
         turn = asyncio.Semaphore(self.at_once)
         async with asyncio.TaskGroup() as group:
@@ -50,7 +50,7 @@ class Fusing:
             }
         return {position: _result(task.result()) for position, task in tasks.items()}, _result(rest.result())
 
-    async def _fuse(self, search: Fusible, fusion: Fusion, turn: asyncio.Semaphore) -> Answered:
+    async def _fuse(self, search: FusedSearch, fusion: Fusion, turn: asyncio.Semaphore) -> FusedAnswer:
         async with turn:
             return await search_fused(self.upstream, self.path, self.headers, search, fusion)
 

@@ -8,8 +8,7 @@ from typing import Final
 from urllib.parse import quote
 
 from sidecar.bridge.bindings.indices import BoundIndex
-from sidecar.bridge.searches.rewrite.intent import clauses
-from sidecar.jsontext import Json
+from sidecar.jsontext import Json, clauses
 
 # An index of one shard is answered as a whole or not at all: the companion's empty answer must not stand for it.
 WHOLE: Final = {"allow_partial_search_results": "false"}

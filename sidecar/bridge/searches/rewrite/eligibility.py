@@ -6,9 +6,9 @@ Pure. An option that is not listed keeps a search as it is.
 from collections.abc import Mapping
 from typing import Final
 
-from sidecar.bridge.searches.outcome import Object, Reason
+from sidecar.bridge.searches.outcome import Reason
 from sidecar.bridge.searches.rewrite.point_in_time import shards_of_point
-from sidecar.jsontext import Json
+from sidecar.jsontext import Json, Object
 
 MAX_RESULT_WINDOW: Final = 10_000  # index.max_result_window, and the greatest k
 

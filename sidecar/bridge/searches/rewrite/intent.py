@@ -1,14 +1,14 @@
 """What the user meant by a query: which texts score, and which constraints a hit must meet.
 
-Pure: a table of rules on the query tree. In doubt a query has no text, and stays as it is.
+Pure. A table of rules on the query tree. In doubt a query has no text, and stays as it is.
 """
 
 from dataclasses import dataclass, field
 from typing import Final
 
-from sidecar.bridge.searches.outcome import Object, Reason
+from sidecar.bridge.searches.outcome import Reason
 from sidecar.bridge.searches.rewrite.texts import TEXT_READERS
-from sidecar.jsontext import Json
+from sidecar.jsontext import Json, Object, clauses
 
 _EXACT_QUERIES: Final = frozenset({"match_phrase", "match_phrase_prefix"})
 _BOOL_KEYS: Final = frozenset({"must", "should", "filter", "must_not", "boost", "_name", "adjust_pure_negative"})
@@ -129,8 +129,3 @@ def _holds_text(node: Json) -> bool:
     if isinstance(node, dict):
         return not _TEXT_QUERIES.isdisjoint(node) or any(_holds_text(value) for value in node.values())
     return isinstance(node, list) and any(_holds_text(element) for element in node)
-
-
-def clauses(value: Json) -> list[Json]:
-    """One clause, a list of them, or none, as a list."""
-    return value if isinstance(value, list) else [] if value is None else [value]

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from sidecar.bridge.bindings.indices import BoundIndex, bindings_of_field
-from sidecar.bridge.searches.outcome import Object
 from sidecar.errors import InvalidInput
-from sidecar.jsontext import Json
+from sidecar.jsontext import Json, Object
 from sidecar.model import MODEL_VERSION_ID, Binding
 
 Vector: TypeAlias = list[float]

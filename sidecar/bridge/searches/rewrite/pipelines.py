@@ -8,8 +8,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from sidecar.bridge.bindings.indices import BoundIndex
-from sidecar.bridge.searches.outcome import Object
-from sidecar.jsontext import Json, at
+from sidecar.jsontext import Json, Object, at
 from sidecar.model import Fusion
 
 NONE: Final = "_none"

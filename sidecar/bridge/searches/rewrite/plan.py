@@ -1,16 +1,15 @@
 """What becomes of a search body: `neural` -> `knn`, eligible text -> a hybrid of itself and `knn`, or nothing.
 
-Pure, in two steps: `plan_search` decides and names the texts to embed, `rewrite` puts the vectors in. Rewriting never
+Pure. Two steps: `plan_search` decides and names the texts to embed, `rewrite` puts the vectors in. Rewriting never
 widens what a client may see: its filters hold in both legs. Keys that we do not know keep a query as it is.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from sidecar.bridge.bindings.indices import BoundIndex, bindings_of_field
-from sidecar.bridge.searches.fusion.request import can_fuse
-from sidecar.bridge.searches.outcome import Mode, Object, Reason
+from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.rewrite.eligibility import (
     MAX_RESULT_WINDOW,
     QUERY_PARAMETERS,
@@ -19,6 +18,7 @@ from sidecar.bridge.searches.rewrite.eligibility import (
     query_of,
     window_of,
 )
+from sidecar.bridge.searches.rewrite.fusibility import can_fuse
 from sidecar.bridge.searches.rewrite.intent import Intent
 from sidecar.bridge.searches.rewrite.neural import Vector, neural_texts, with_knn
 from sidecar.bridge.searches.rewrite.pipelines import (
@@ -28,7 +28,7 @@ from sidecar.bridge.searches.rewrite.pipelines import (
     fusing_pipeline,
     has_normaliser,
 )
-from sidecar.jsontext import Json
+from sidecar.jsontext import Json, Object
 from sidecar.model import Binding, SearchBinding
 
 Where: TypeAlias = Literal["cluster", "bridge"]
@@ -40,6 +40,8 @@ class Untouched:
 
     mode: Mode
     reason: Reason
+
+    is_fused_here: ClassVar = False
 
     @property
     def note(self) -> str:
@@ -67,6 +69,11 @@ class TextSearch:
     @property
     def texts(self) -> tuple[tuple[Binding, str], ...]:
         return ((self.binding, self.text),)
+
+    @property
+    def is_fused_here(self) -> bool:
+        """Whether the bridge fuses both legs."""
+        return self.mode is Mode.HYBRID and self.where == "bridge"
 
     @property
     def note(self) -> str:
@@ -100,6 +107,8 @@ class NeuralSearch:
     texts: tuple[tuple[Binding, str], ...]
     mode: Mode = Mode.NEURAL
 
+    is_fused_here: ClassVar = False
+
     @property
     def note(self) -> str:
         models = dict.fromkeys(binding.model for binding, _ in self.texts)
@@ -112,15 +121,16 @@ SearchPlan: TypeAlias = Untouched | TextSearch | NeuralSearch
 def plan_search(
     body: Object | None,
     indices: tuple[BoundIndex, ...],
-    wish: Mode | None,
+    mode: Mode | None,
     url: Mapping[str, str],
     *,
     names_indices: bool = True,
 ) -> SearchPlan:
-    """Decide what becomes of a search of these indices; `url` holds the decoded query parameters.
+    """Decide how a search of these indices is answered.
 
-    `names_indices`: whether the request names any, for else the cluster applies no index's default pipeline. Raises
-    InvalidInput for a `neural` clause that cannot be answered.
+    `mode` is the one that the client asks for, and `url` holds the decoded query parameters. `names_indices` says
+    whether the request names any: if not, the cluster applies no index's default pipeline. Raises InvalidInput for a
+    `neural` clause that cannot be answered.
     """
     if not any(index.binding for index in indices):
         return Untouched(Mode.LEXICAL, Reason.UNBOUND)
@@ -129,19 +139,19 @@ def plan_search(
     neural = tuple(neural_texts(body, indices))
     if neural:
         return NeuralSearch(neural)
-    if wish is Mode.LEXICAL:
+    if mode is Mode.LEXICAL:
         return Untouched(Mode.LEXICAL, Reason.REQUEST)
-    return _plan_text(body, indices, wish, url, default_pipeline(indices) if names_indices else None)
+    return _plan_text(body, indices, mode, url, default_pipeline(indices) if names_indices else None)
 
 
 def _plan_text(
-    body: Object, indices: tuple[BoundIndex, ...], wish: Mode | None, url: Mapping[str, str], default: str | None
+    body: Object, indices: tuple[BoundIndex, ...], asked: Mode | None, url: Mapping[str, str], default: str | None
 ) -> SearchPlan:
     common = _common_search(indices)
     if isinstance(common, Reason):
         return Untouched(Mode.LEXICAL, common)
     binding, search = common
-    mode = wish or Mode(search.mode)
+    mode = asked or Mode(search.mode)
     if mode is Mode.LEXICAL:
         return Untouched(Mode.LEXICAL, Reason.BINDING)
     window = window_of(body, url)

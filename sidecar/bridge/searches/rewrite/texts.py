@@ -1,6 +1,6 @@
 """Which text a full-text clause searches for, and whether it is free text or an exact-match wish.
 
-Pure: one reader for each kind of clause. A reader gives the text, or the reason why there is none for us.
+Pure. One reader for each kind of clause. A reader gives the text, or the reason why there is none for us.
 """
 
 import fnmatch
@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from sidecar.bridge.searches.outcome import Object, Reason
-from sidecar.jsontext import Json
+from sidecar.bridge.searches.outcome import Reason
+from sidecar.jsontext import Json, Object
 
 _EXACT_TYPES: Final = frozenset({"phrase", "phrase_prefix"})
 _FREE_TYPES: Final = frozenset({"best_fields", "most_fields", "cross_fields"})

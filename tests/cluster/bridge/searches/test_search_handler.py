@@ -24,7 +24,7 @@ async def filled(papers: Papers) -> Papers:
     return papers
 
 
-def ids(answer: dict) -> list[str]:  # type: ignore[type-arg]
+def ids(answer: dict) -> list[str]:
     return [hit["_id"] for hit in answer["hits"]["hits"]]
 
 
@@ -52,7 +52,7 @@ async def test_hybrid_is_the_clusters_own_arithmetic(filled: Papers) -> None:
     lexical = (await filled.bridge("POST", f"/{filled.index}/_search", {"query": QUERY}, X_Sidecar_Mode="lexical")).json
     hybrid = (await filled.bridge("POST", f"/{filled.index}/_search", {"query": QUERY})).json
 
-    def normalised(answer: dict) -> dict[str, float]:  # type: ignore[type-arg]
+    def normalised(answer: dict) -> dict[str, float]:
         scores = {hit["_id"]: hit["_score"] for hit in answer["hits"]["hits"]}
         low, high = min(scores.values()), max(scores.values())
         return {i: 1.0 if high == low else max((s - low) / (high - low), 0.001) for i, s in scores.items()}

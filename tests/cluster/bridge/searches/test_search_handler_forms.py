@@ -30,7 +30,7 @@ async def one_shard(papers: Papers) -> Papers:
 
 
 def scores(answer: dict[str, Json]) -> list[tuple[str, float]]:
-    return [(hit["_id"], hit["_score"]) for hit in answer["hits"]["hits"]]  # type: ignore[index,call-overload]
+    return [(hit["_id"], hit["_score"]) for hit in answer["hits"]["hits"]]
 
 
 def note(answer: Answer) -> str:

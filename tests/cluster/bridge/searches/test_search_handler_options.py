@@ -28,7 +28,7 @@ async def filled(papers: Papers) -> Papers:
     return papers
 
 
-def ids(answer: dict) -> list[str]:  # type: ignore[type-arg]
+def ids(answer: dict) -> list[str]:
     return [hit["_id"] for hit in answer["hits"]["hits"]]
 
 

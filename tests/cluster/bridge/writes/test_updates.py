@@ -38,7 +38,7 @@ class Bridged:
         found = await self.papers.direct("POST", f"/{index or self.papers.index}/_search", query)
         return {hit["_id"]: await self._state(hit["_source"]) for hit in found.json["hits"]["hits"]}
 
-    async def _state(self, source: dict) -> str:  # type: ignore[type-arg]
+    async def _state(self, source: dict) -> str:
         text = source_text(source, self.papers.binding)
         vector, meta = source.get("embedding"), source.get("embedding_meta")
         if not text:
@@ -174,7 +174,7 @@ async def _shown(bridged: Bridged, index: str) -> dict[str, object]:
     return {hit["_id"]: hit["_source"] for hit in found.json["hits"]["hits"]}
 
 
-PIPED: dict[str, tuple[str, dict]] = {  # type: ignore[type-arg]
+PIPED: dict[str, tuple[str, dict]] = {
     "doc": ("1", {"doc": NEW}),
     "script": ("1", {"script": "ctx._source.year = 7"}),
     "script, missing document": ("9", {"script": "ctx._source.year = 7"}),
@@ -305,7 +305,7 @@ async def test_an_update_that_is_tried_again_counts_once(bridged: Bridged, monke
     async def beside_a_rival(*args: object, **options: object) -> object:
         if (rival := next(rivals, None)) is not None:
             await bridged.papers.direct("POST", f"/{index}/_update/1", {"doc": {"year": 100 + rival}})
-        return await embed(*args, **options)  # type: ignore[arg-type]
+        return await embed(*args, **options)
 
     monkeypatch.setattr(bridged.embedder, "embed", beside_a_rival)
     lines = ndjson({"update": {"_id": "1"}}, {"doc": NEW}, {"index": {"_id": "2"}}, NEW)
@@ -415,7 +415,7 @@ async def test_beside_rivals_that_write_directly_no_vector_is_of_another_text(br
     for identifier in ids:
         await bridged.bridge("PUT", f"/{index}/_doc/{identifier}", DOCUMENTS["1"])
 
-    async def write(http: Http, name: str, field: str) -> list[dict]:  # type: ignore[type-arg]
+    async def write(http: Http, name: str, field: str) -> list[dict]:
         answers = []
         for round_ in range(15):
             lines = [line for key in ids for line in ({"update": {"_id": key}}, {"doc": {field: f"{name} {round_}"}})]

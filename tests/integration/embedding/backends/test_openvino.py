@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
 from numpy.typing import NDArray
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from sidecar.cli.model import app
 from sidecar.embedding.loading import models as loading
@@ -21,7 +20,7 @@ from sidecar.embedding.loading.selftest import REFERENCES_FILE, cosines
 from sidecar.errors import ConfigurationError, InvalidInput
 from sidecar.models.sources import package_folder
 from sidecar.models.store import ModelStore
-from tests.support.computing import load_here
+from tests.support.computing import backend_of, load_here
 
 # One after the other: two of these at once leave neither the processor that its time limits count on.
 pytestmark = pytest.mark.xdist_group("whole machine")
@@ -86,7 +85,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 
 
 def vectors(model: LoadedModel, *texts: str) -> NDArray[np.float32]:
-    return model.backend.backend.compute([text.ids for text in model.tokenizer.encode(texts)])
+    return backend_of(model).compute([text.ids for text in model.tokenizer.encode(texts)])
 
 
 def test_it_is_loaded_without_torch_in_little_memory(w8_models: Path, w8: LoadedModel) -> None:
@@ -106,9 +105,9 @@ def test_the_vector_of_a_text_does_not_depend_on_its_companions(w8: LoadedModel)
     wanted = texts[7]
     bucket = [ids for ids in texts if -(-len(ids) // BUCKET) == -(-len(wanted) // BUCKET)]
     assert len({len(ids) for ids in bucket}) > 1
-    alone = w8.backend.backend.compute([wanted])[0]
+    alone = backend_of(w8).compute([wanted])[0]
     for companions in (bucket[:1], bucket, bucket[::-1]):
-        assert (w8.backend.backend.compute([*companions, wanted])[-1] == alone).all()
+        assert (backend_of(w8).compute([*companions, wanted])[-1] == alone).all()
 
 
 @pytest.mark.parametrize(
@@ -181,6 +180,6 @@ def test_a_file_of_texts_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> 
 def test_without_quantised_activations_a_vector_is_nearer_to_float32(w8: LoadedModel, w8_models: Path) -> None:
     torch = load_here(f"{MINILM}/torch", ModelStore(w8_models))
     (text,) = (text.ids for text in w8.tokenizer.encode(["Vaccines train the immune system. " * 20]))
-    expected = torch.backend.backend.compute([text])[0]
-    exact, usual = w8.backend.backend.compute_in_float32(text), w8.backend.backend.compute([text])[0]
+    expected = backend_of(torch).compute([text])[0]
+    exact, usual = backend_of(w8).compute_in_float32(text), backend_of(w8).compute([text])[0]
     assert cosines(exact[None], expected[None])[0] > cosines(usual[None], expected[None])[0] > 0.99

@@ -9,7 +9,7 @@ from sidecar.embedding.backends.torch import TorchBackend
 from sidecar.embedding.loading.models import LoadedModel, self_test, shipped_references
 from sidecar.embedding.loading.selftest import cosines
 from sidecar.models.store import ModelStore
-from tests.support.computing import load_here
+from tests.support.computing import backend_of, load_here
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here"),
@@ -34,7 +34,7 @@ def test_the_size_of_batches_is_measured(half: LoadedModel) -> None:
 
 def test_what_does_not_fit_is_halved(half: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [text.ids for text in half.tokenizer.encode([f"text {number} " * 20 for number in range(16)])]
-    backend = half.backend.backend
+    backend = backend_of(half)
     expected = backend.compute(texts)
     compute = TorchBackend._compute
 
@@ -51,6 +51,6 @@ def test_what_does_not_fit_is_halved(half: LoadedModel, monkeypatch: pytest.Monk
 
 def test_float32_is_at_hand_for_what_overflows(half: LoadedModel) -> None:
     (text,) = (text.ids for text in half.tokenizer.encode(["hello"]))
-    exact = half.backend.backend.compute_in_float32(text)
+    exact = backend_of(half).compute_in_float32(text)
     assert exact.dtype == np.float32
-    assert cosines(exact[None], half.backend.backend.compute([text]))[0] > 0.999
+    assert cosines(exact[None], backend_of(half).compute([text]))[0] > 0.999

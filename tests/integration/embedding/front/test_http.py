@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from sidecar.config import EmbedderSettings
 from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.server import serving
-from sidecar.embedding.service import EmbeddingService, State
+from sidecar.embedding.service import EmbeddingService, ServerState
 from sidecar.model import Prompts, Role
 from sidecar.models.store import ModelStore
 from sidecar.ports import Lane
 from sidecar.rpc import EmbedderClient
 from sidecar.telemetry import EMBEDDER_TEXTS
-from tests.support.computing import Double, InThread, load_here, ready
+from tests.support.computing import Double, InThread, backend_of, load_here, ready
 from tests.support.http import Http, http
 
 MINILM = "all-minilm-l6-v2@1"
@@ -61,7 +61,7 @@ class HeldBackend(Double):
     bucket_tokens = 0
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self._backend = loaded.backend.backend
+        self._backend = backend_of(loaded)
         self.entered = threading.Semaphore(0)
         self.may_go_on = threading.Event()
         self.spoilt = False
@@ -106,7 +106,7 @@ async def test_dimensions_are_cut_and_normalised_again(minilm: LoadedModel) -> N
             await client.embeddings.create(model=MINILM, input="a", dimensions=512)
     first = np.array(whole.data[0].embedding[:64])
     np.testing.assert_allclose(cut.data[0].embedding, first / np.linalg.norm(first), atol=1e-6)
-    assert cut.space != whole.space
+    assert cut.space != whole.space  # type: ignore[attr-defined]
     assert refused.value.param == "dimensions"
 
 
@@ -114,7 +114,7 @@ async def test_langchain_works_unmodified(minilm: LoadedModel) -> None:
     from langchain_openai import OpenAIEmbeddings
 
     async with server(minilm) as (one, address), EmbedderClient(address) as ours, httpx.AsyncClient() as connections:
-        embeddings = OpenAIEmbeddings(
+        embeddings = OpenAIEmbeddings(  # type: ignore[call-arg]
             model=MINILM,
             base_url=f"{one.url}/v1",
             api_key="none",
@@ -159,7 +159,7 @@ async def test_the_models_that_are_loaded(minilm: LoadedModel) -> None:
         with pytest.raises(openai.NotFoundError) as missing:
             await client.models.retrieve("no")
     assert [model.id for model in listed] == [MINILM] == [found.id]
-    assert found.space == minilm.version.space
+    assert found.space == minilm.version.space  # type: ignore[attr-defined]
     assert missing.value.code == "model_not_found"
 
 
@@ -232,7 +232,7 @@ async def test_a_lone_surrogate_is_embedded_as_a_question_mark(minilm: LoadedMod
 
 async def test_loading_and_draining_are_503(monkeypatch: pytest.MonkeyPatch, minilm: LoadedModel) -> None:
     async with server(minilm) as (one, _), official(one.url) as client:
-        for state in (State.LOADING, State.DRAINING):
+        for state in (ServerState.LOADING, ServerState.DRAINING):
             with monkeypatch.context() as patched:
                 patched.setattr(
                     EmbeddingService, "state", property(lambda _, state=state: state, lambda *_: None), raising=False

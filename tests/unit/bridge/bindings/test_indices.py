@@ -18,7 +18,7 @@ def described(**more: object) -> dict[str, object]:
 
 
 def test_an_index_with_its_binding_and_the_fields_that_its_sources_feed() -> None:
-    (index,) = read_indices({"papers": described(settings={"index": {"search": {"default_pipeline": "p"}}})})  # type: ignore[dict-item]
+    (index,) = read_indices({"papers": described(settings={"index": {"search": {"default_pipeline": "p"}}})})
 
     assert index.binding == bound()
     assert index.text_fields == {"embedding": {"title", "abstract", "all", "more", "title.english"}}
@@ -29,7 +29,7 @@ def test_an_index_with_its_binding_and_the_fields_that_its_sources_feed() -> Non
 @pytest.mark.parametrize("hidden", ["title", "embedding"])
 def test_a_source_or_a_vector_that_the_client_may_not_see_is_noticed(hidden: str) -> None:
     seen = {name: field for name, field in PROPERTIES.items() if name != hidden}
-    (index,) = read_indices({"papers": {"mappings": {"_meta": META, "properties": seen}}})  # type: ignore[dict-item]
+    (index,) = read_indices({"papers": {"mappings": {"_meta": META, "properties": seen}}})
 
     assert not index.sees_all_sources
     assert index.unseen == {"embedding"}
@@ -41,7 +41,7 @@ def test_a_source_inside_an_object_is_seen() -> None:
             **META["sidecar"],
             "fields": {"embedding": {**META["sidecar"]["fields"]["embedding"], "source": ["a.b"]}},
         }
-    }  # type: ignore[dict-item,index,call-overload]
+    }
     (index,) = read_indices(
         {"i": {"mappings": {"_meta": meta, "properties": {**PROPERTIES, "a": {"properties": {"b": {"type": "text"}}}}}}}
     )
@@ -59,19 +59,19 @@ def test_an_index_without_a_binding_or_with_one_of_an_unknown_schema_is_unbound(
 def test_the_write_index_of_an_alias_a_data_stream_and_an_index() -> None:
     alias = read_indices(
         {"p-1": described(aliases={"p": {}}), "p-2": described(aliases={"p": {"is_write_index": True}})}
-    )  # type: ignore[dict-item]
-    stream = read_indices({".ds-p-000002": described(data_stream="p"), ".ds-p-000001": described(data_stream="p")})  # type: ignore[dict-item]
-    single = read_indices({"p-1": described(aliases={"p": {}})})  # type: ignore[dict-item]
+    )
+    stream = read_indices({".ds-p-000002": described(data_stream="p"), ".ds-p-000001": described(data_stream="p")})
+    single = read_indices({"p-1": described(aliases={"p": {}})})
 
-    assert write_index("p", alias).name == "p-2"  # type: ignore[union-attr]
-    assert write_index("p", stream).name == ".ds-p-000002"  # type: ignore[union-attr]
-    assert write_index("p", single).name == "p-1"  # type: ignore[union-attr]
+    assert write_index("p", alias).name == "p-2"
+    assert write_index("p", stream).name == ".ds-p-000002"
+    assert write_index("p", single).name == "p-1"
     assert write_index("p", alias[:1] * 2) is None
     assert write_index("p", ()) is None
 
 
 def test_a_template_that_would_create_the_index() -> None:
-    simulated = read_simulated("papers-1", {"template": described(), "overlapping": []})  # type: ignore[dict-item]
+    simulated = read_simulated("papers-1", {"template": described(), "overlapping": []})
 
     assert simulated is not None
     assert simulated.binding == bound()

@@ -42,7 +42,7 @@ from sidecar.errors import (
 )
 def test_status_and_shape(error: SidecarError, status: int, error_type: str) -> None:
     answer = error_answer(error)
-    body = json.loads(answer.body)  # type: ignore[arg-type]
+    body = json.loads(answer.body)
 
     assert answer.status == body["status"] == status
     assert body["error"]["type"] == body["error"]["root_cause"][0]["type"] == error_type

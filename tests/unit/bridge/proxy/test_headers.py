@@ -53,33 +53,3 @@ def test_what_cannot_be_forwarded_truthfully_is_refused(header: tuple[str, str],
         wire.check_request([header])
 
     assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        pytest.param("sidecar=off", "", id="alone"),
-        pytest.param("a=%7E&sidecar=off&pretty", "a=%7E&pretty", id="other bytes stay"),
-        pytest.param("sidecars=1", "sidecars=1", id="a longer name"),
-        pytest.param("side%63ar=off&a", "a", id="an encoded name"),
-    ],
-)
-def test_without_parameter(query: str, expected: str) -> None:
-    assert wire.without_parameter(query, "sidecar") == expected
-
-
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        pytest.param("", "_source_excludes=e,e_meta", id="alone"),
-        pytest.param("pretty&a=;", "pretty&a=;&_source_excludes=e,e_meta", id="appended"),
-        pytest.param("_source_excludes=x&b", "_source_excludes=x,e,e_meta&b", id="extended"),
-        pytest.param("_source_excludes=", "_source_excludes=e,e_meta", id="extended from nothing"),
-    ],
-)
-def test_with_source_excludes(query: str, expected: str) -> None:
-    assert wire.with_source_excludes(query, ("e", "e_meta")) == expected
-
-
-def test_parameters_are_decoded_and_a_bare_one_is_empty() -> None:
-    assert wire.parameters("pretty&size=%35&q=a+b") == {"pretty": "", "size": "5", "q": "a b"}

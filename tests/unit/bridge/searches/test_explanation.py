@@ -8,7 +8,7 @@ from sidecar.bridge.searches.explanation import explanation
 def test_vectors_are_counted_not_shown() -> None:
     body = {"query": {"hybrid": {"queries": [{"knn": {"e": {"vector": [0.5] * 384, "k": 1}}}]}}}
 
-    shown = json.loads(explanation("/a/_search", body))  # type: ignore[arg-type]
+    shown = json.loads(explanation("/a/_search", body))
 
     assert shown["body"]["query"]["hybrid"]["queries"][0]["knn"]["e"] == {"vector": "[384 numbers]", "k": 1}
 

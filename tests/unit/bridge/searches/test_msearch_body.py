@@ -77,7 +77,7 @@ def test_an_item_with_another_body_and_a_companion() -> None:
     ],
 )
 def test_statuses(answer: object, statuses: dict[int, int]) -> None:
-    assert statuses_of_items(answer) == statuses  # type: ignore[arg-type]
+    assert statuses_of_items(answer) == statuses
 
 
 @pytest.mark.parametrize(

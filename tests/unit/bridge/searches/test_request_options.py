@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from sidecar.bridge.bindings.indices import BoundIndex
-from sidecar.bridge.proxy.headers import WISHES, to_upstream, without_parameter
-from sidecar.bridge.searches.outcome import Mode, Object, Reason
-from sidecar.bridge.searches.request_options import Wish, read_wish
+from sidecar.bridge.proxy.headers import SEARCH_OPTIONS, to_upstream
+from sidecar.bridge.proxy.query_string import without_parameters
+from sidecar.bridge.searches.outcome import Mode, Reason
+from sidecar.bridge.searches.request_options import RequestOptions, read_options
 from sidecar.bridge.searches.rewrite.plan import TextSearch, plan_search, rewrite
 from sidecar.errors import InvalidInput
+from sidecar.jsontext import Object
 from sidecar.model import Fusion, SearchBinding
 from tests.support.bindings import a_binding, an_index, an_unbound_index, bound
 
@@ -22,8 +24,8 @@ def tuned(**search: object) -> BoundIndex:
 
 
 def planned(index: BoundIndex, **parameters: str) -> TextSearch:
-    wish = read_wish(parameters, {})
-    plan = plan_search(BODY, (wish.applied_to(index),), wish.mode, {})
+    options = read_options(parameters, {})
+    plan = plan_search(BODY, (options.applied_to(index),), options.mode, {})
     assert isinstance(plan, TextSearch)
     return plan
 
@@ -31,9 +33,9 @@ def planned(index: BoundIndex, **parameters: str) -> TextSearch:
 def test_nothing_asked_for_changes_nothing() -> None:
     index = an_index()
 
-    assert read_wish({"size": "3"}, {"X-Opaque-Id": "7"}) == Wish()
-    assert Wish().applied_to(index) is index
-    assert read_wish({"sidecar": "hybrid"}, {}).applied_to(index) is index
+    assert read_options({"size": "3"}, {"X-Opaque-Id": "7"}) == RequestOptions()
+    assert RequestOptions().applied_to(index) is index
+    assert read_options({"sidecar": "hybrid"}, {}).applied_to(index) is index
 
 
 @pytest.mark.parametrize(
@@ -56,17 +58,17 @@ def test_nothing_asked_for_changes_nothing() -> None:
 def test_what_is_asked_for_stands_in_for_the_binding(
     bound_as: dict[str, object], asked: dict[str, str], expected: dict[str, object]
 ) -> None:
-    wished = read_wish(asked, {}).applied_to(tuned(**bound_as))
+    wished = read_options(asked, {}).applied_to(tuned(**bound_as))
 
     assert wished == tuned(**{**bound_as, **expected})
 
 
 def test_parameters_win_over_headers_and_both_are_taken_off() -> None:
-    wish = read_wish({"sidecar_k": "7"}, {"X-Sidecar-K": "8", "X-Sidecar-Window": "9"})
+    options = read_options({"sidecar_k": "7"}, {"X-Sidecar-K": "8", "X-Sidecar-Window": "9"})
 
-    assert wish.given == {"sidecar_k": ("sidecar_k", "7"), "sidecar_window": ("X-Sidecar-Window", "9")}
-    assert without_parameter("sidecar_k=7&size=2&sidecar=off&sidecar_weights=1%2C0", *WISHES) == "size=2"
-    assert to_upstream([(name, "1") for name in WISHES.values()], None) == [("Via", "1.1 sidecar")]
+    assert options.given == {"sidecar_k": ("sidecar_k", "7"), "sidecar_window": ("X-Sidecar-Window", "9")}
+    assert without_parameters("sidecar_k=7&size=2&sidecar=off&sidecar_weights=1%2C0", *SEARCH_OPTIONS) == "size=2"
+    assert to_upstream([(name, "1") for name in SEARCH_OPTIONS.values()], None) == [("Via", "1.1 sidecar")]
 
 
 @pytest.mark.parametrize(
@@ -97,21 +99,21 @@ def test_parameters_win_over_headers_and_both_are_taken_off() -> None:
 )  # fmt: skip
 def test_bad_values_are_refused_whatever_is_searched(asked: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        read_wish(asked, {})
+        read_options(asked, {})
 
     assert str(caught.value) == message
 
 
 def test_a_header_is_named_as_the_client_wrote_it() -> None:
     with pytest.raises(InvalidInput, match=r"^X-Sidecar-K: .* got \[many\]$"):
-        read_wish({}, {"X-Sidecar-K": "many"})
+        read_options({}, {"X-Sidecar-K": "many"})
 
 
 def test_weights_that_the_bindings_technique_does_not_have_are_refused() -> None:
-    wish = read_wish({"sidecar_weights": "0.3,0.7"}, {})
+    options = read_options({"sidecar_weights": "0.3,0.7"}, {})
 
     with pytest.raises(InvalidInput, match=r"^sidecar_weights: rrf weighs both legs alike; got \[0.3,0.7\]$"):
-        wish.applied_to(tuned(fusion={"technique": "rrf"}))
+        options.applied_to(tuned(fusion={"technique": "rrf"}))
 
 
 @pytest.mark.parametrize(
@@ -127,11 +129,11 @@ def test_weights_that_the_bindings_technique_does_not_have_are_refused() -> None
     ],
 )  # fmt: skip
 def test_the_note_says_what_was_used(asked: dict[str, str], note: str) -> None:
-    wish = read_wish(asked, {})
-    plan = plan_search(BODY, (wish.applied_to(an_index()),), wish.mode, {})
+    options = read_options(asked, {})
+    plan = plan_search(BODY, (options.applied_to(an_index()),), options.mode, {})
 
     assert isinstance(plan, TextSearch)
-    assert replace(plan, tells_depth=wish.sets_depth).note == note
+    assert replace(plan, tells_depth=options.sets_depth).note == note
 
 
 def two_models(**changes: object) -> BoundIndex:
@@ -148,7 +150,7 @@ def test_a_model_version_picks_its_vector_field() -> None:
 
 
 def test_a_model_whose_sources_the_client_does_not_all_see_is_not_searched() -> None:
-    index = read_wish({"sidecar_model": "m@2"}, {}).applied_to(two_models(unseen=frozenset({"newer"})))
+    index = read_options({"sidecar_model": "m@2"}, {}).applied_to(two_models(unseen=frozenset({"newer"})))
 
     plan = plan_search(BODY, (index,), None, {})
 
@@ -171,7 +173,7 @@ def test_what_the_bindings_field_hides_does_not_matter_to_another() -> None:
 )  # fmt: skip
 def test_a_model_version_that_is_not_the_one_of_one_field_is_refused(index: BoundIndex, model: str, there: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        read_wish({}, {"X-Sidecar-Model": model}).applied_to(index)
+        read_options({}, {"X-Sidecar-Model": model}).applied_to(index)
 
     assert str(caught.value) == (
         f"X-Sidecar-Model: must be the model of one vector field of index [papers] ({there}); got [{model}]"
@@ -179,17 +181,17 @@ def test_a_model_version_that_is_not_the_one_of_one_field_is_refused(index: Boun
 
 
 def test_what_is_not_bound_is_left_alone() -> None:
-    wish = read_wish({"sidecar_model": "m@2", "sidecar_k": "5"}, {})
+    options = read_options({"sidecar_model": "m@2", "sidecar_k": "5"}, {})
     unbound = an_unbound_index()
 
-    assert wish.applied_to(unbound) is unbound
-    assert wish.mode is None
+    assert options.applied_to(unbound) is unbound
+    assert options.mode is None
 
 
 def test_indices_that_are_bound_alike_under_the_wish_are_searched_together() -> None:
-    wish = read_wish({"sidecar_weights": "0.3,0.7"}, {})
+    options = read_options({"sidecar_weights": "0.3,0.7"}, {})
     other = tuned(fusion={"weights": (0.4, 0.6)})
 
-    plan = plan_search(BODY, tuple(map(wish.applied_to, (an_index(), other))), Mode.HYBRID, {})
+    plan = plan_search(BODY, tuple(map(options.applied_to, (an_index(), other))), Mode.HYBRID, {})
 
     assert plan.note == "hybrid; model=m@1; fusion=min_max(0.3,0.7); where=cluster"

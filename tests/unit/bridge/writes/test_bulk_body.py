@@ -1,18 +1,16 @@
-"""Bulk requests are read as BulkRequestParser reads them; answers of sub-bulks become one answer."""
+"""Bulk requests are read as BulkRequestParser reads them."""
 
 import io
-import json
 from dataclasses import replace
 
 import pytest
 
-from sidecar.bridge.writes.bulk_answer import BulkAnswer, failed_item, insert_failures, merge_answers
-from sidecar.bridge.writes.bulk_body import Action, Item, load, parse_bulk, parts
+from sidecar.bridge.writes.bulk_body import Action, BulkItem, load, parse_bulk, parts
 from tests.support.bulks import items_of, packed
 
 
-def item(action: Action, identifier: str | None, line: bytes, source: bytes | None = b"{}") -> Item:
-    return Item(action, "i", identifier, line, source)
+def item(action: Action, identifier: str | None, line: bytes, source: bytes | None = b"{}") -> BulkItem:
+    return BulkItem(action, "i", identifier, line, source)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +38,7 @@ def item(action: Action, identifier: str | None, line: bytes, source: bytes | No
                      id="metadata"),
     ],
 )  # fmt: skip
-def test_parse_bulk(body: bytes, expected: tuple[Item, ...]) -> None:
+def test_parse_bulk(body: bytes, expected: tuple[BulkItem, ...]) -> None:
     assert items_of(body) == expected
 
 
@@ -94,39 +92,3 @@ def test_parts_of_a_body_are_runs_of_operations_within_a_limit() -> None:
     assert places is not None
     loaded = [[item.source_line for item in load(part, lambda a, b: body[a:b])] for part in parts(places, 60)]
     assert [[len(line or b"") for line in some] for some in loaded] == [[12, 12], [202], [12]]
-
-
-def test_merged_answers_are_one_compact_answer() -> None:
-    first = BulkAnswer.parse(b'{"took":3,"errors":false,"items":[{"index":{"_id":"1","status":201}}]}')
-    second = BulkAnswer.parse(
-        b'{"took":4,"ingest_took":0,"errors":true,"items":[ {"index":{"_id":"2","status":400}} ]}'
-    )
-
-    merged = merge_answers([first, second]).render()
-
-    assert merged == (
-        b'{"took":7,"ingest_took":0,"errors":true,"items":[{"index":{"_id":"1","status":201}},'
-        b' {"index":{"_id":"2","status":400}} ]}'
-    )
-
-
-def test_merging_keeps_the_bytes_of_items() -> None:
-    raw = b'{"index":{"_seq_no":12345678901234567890,"x":1.50}}'
-
-    assert raw in merge_answers([BulkAnswer.parse(b'{"took":1,"errors":false,"items":[' + raw + b"]}")]).render()
-
-
-def test_a_failure_of_the_bridge_takes_the_place_of_its_item() -> None:
-    answer = BulkAnswer.parse(b'{"took":1,"errors":false,"items":[{"index":{"_id":"b"}}]}')
-    bad = failed_item(item(Action.CREATE, "a", b""), 429, "rejected_execution_exception", "busy")
-
-    merged = json.loads(insert_failures(answer, {0: bad, 2: bad}).render())
-
-    assert merged["errors"] is True
-    assert [list(i) for i in merged["items"]] == [["create"], ["index"], ["create"]]
-    assert merged["items"][0]["create"] == {
-        "_index": "i",
-        "_id": "a",
-        "status": 429,
-        "error": {"type": "rejected_execution_exception", "reason": "busy"},
-    }

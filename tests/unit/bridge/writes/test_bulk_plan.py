@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from sidecar.bridge.bindings.indices import WriteTarget
-from sidecar.bridge.writes.bulk_plan import Kind, Step, apply_plans, plan_items, plan_step, waves
+from sidecar.bridge.writes.bulk_plan import Step, StepKind, apply_plans, plan_items, plan_step, waves
 from sidecar.bridge.writes.document_plan import Counts, Vectors
 from sidecar.bridge.writes.update_body import Position
-from sidecar.bridge.writes.update_plan import Key, Stored
+from sidecar.bridge.writes.update_plan import DocumentKey, Stored
 from sidecar.model import WritePolicy
 from sidecar.ports import EmbeddedText, Embeddings, Space
 from tests.support.bindings import SPACE, a_binding, bound
 from tests.support.bulks import items_of
 
 TARGET = WriteTarget("papers-1", bound(), routing="r")
-LINES = {"i": Kind.PLAIN, "u": Kind.GUARDED, "s": Kind.SCRIPTED}
+LINES = {"i": StepKind.PLAIN, "u": StepKind.GUARDED, "s": StepKind.SCRIPTED}
 
 
 def steps(written: str) -> list[Step]:
@@ -46,7 +46,7 @@ def test_waves(written: str, expected: str) -> None:
 
 
 def test_a_wave_reads_a_bounded_number_of_documents() -> None:
-    given = [Step(Kind.GUARDED, ("papers", str(n)), reads=True) for n in range(1_001)]
+    given = [Step(StepKind.GUARDED, ("papers", str(n)), reads=True) for n in range(1_001)]
 
     assert [len(wave) for wave in waves(given)] == [500, 500, 1]
 
@@ -54,13 +54,13 @@ def test_a_wave_reads_a_bounded_number_of_documents() -> None:
 @pytest.mark.parametrize(
     ("action", "source", "expected"),
     [
-        pytest.param('{"index":{"_id":"1"}}', '{"title":"x"}', Step(Kind.PLAIN, ("papers-1", "1")), id="index"),
+        pytest.param('{"index":{"_id":"1"}}', '{"title":"x"}', Step(StepKind.PLAIN, ("papers-1", "1")), id="index"),
         pytest.param('{"update":{"_id":"1"}}', '{"doc":{"n":1}}',
-                     Step(Kind.PLAIN, ("papers-1", "1"), routing="r"), id="an update of another field"),
+                     Step(StepKind.PLAIN, ("papers-1", "1"), routing="r"), id="an update of another field"),
         pytest.param('{"update":{"_id":"1","retry_on_conflict":2}}', '{"doc":{"title":"x"}}',
-                     Step(Kind.GUARDED, ("papers-1", "1"), reads=True, routing="r", retries=2), id="of a source"),
+                     Step(StepKind.GUARDED, ("papers-1", "1"), reads=True, routing="r", retries=2), id="of a source"),
         pytest.param('{"update":{"_id":1,"routing":7}}', '{"script":"x","upsert":{"title":"x"}}',
-                     Step(Kind.SCRIPTED, ("papers-1", "1"), reads=True, routing="7"), id="a script with an upsert"),
+                     Step(StepKind.SCRIPTED, ("papers-1", "1"), reads=True, routing="7"), id="a script with an upsert"),
         pytest.param('{"update":{"_id":"1"}}', '{"dok":{}}', None, id="not an update"),
     ],
 )  # fmt: skip
@@ -93,7 +93,7 @@ def test_a_refused_item_is_answered_here_and_the_others_are_sent() -> None:
 def test_an_update_is_guarded_by_what_was_read() -> None:
     items = items_of(b'{"update":{"_id":"1","retry_on_conflict":3}}\n{"doc":{"title":"a"},"upsert":{}}\n')
     assert items is not None
-    stored: dict[Key, Stored] = {("papers-1", "1"): Stored({"abstract": "b"}, Position(7, 2))}
+    stored: dict[DocumentKey, Stored] = {("papers-1", "1"): Stored({"abstract": "b"}, Position(7, 2))}
 
     (sent,), _, counts = apply_plans(items, plan_items(items, {"i": TARGET}, stored), Vectors())
 

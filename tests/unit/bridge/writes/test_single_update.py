@@ -68,8 +68,8 @@ def test_what_the_action_line_shows_wins_over_url_and_body(wanted: object) -> No
         pytest.param({}, {"upsert": {}}, {}, None, id="no pipeline"),
     ],
 )
-def test_an_upsert_through_a_pipeline(action: object, body: dict, url: dict[str, str], upsert: Upsert | None) -> None:  # type: ignore[type-arg]
-    (item,) = items_of(ndjson({"update": {"_id": "1", **action}}, {"script": "x", **body})) or ()  # type: ignore[dict-item]
+def test_an_upsert_through_a_pipeline(action: object, body: dict, url: dict[str, str], upsert: Upsert | None) -> None:
+    (item,) = items_of(ndjson({"update": {"_id": "1", **action}}, {"script": "x", **body})) or ()
 
     assert piped_upsert(item, url) is upsert
 

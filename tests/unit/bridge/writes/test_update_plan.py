@@ -44,12 +44,12 @@ def embedded(*texts: str) -> Vectors:
     return vectors
 
 
-def written(body: object, stored: object, *texts: str, binding: Binding = BINDING) -> tuple[dict, Position | None]:  # type: ignore[type-arg]
+def written(body: object, stored: object, *texts: str, binding: Binding = BINDING) -> tuple[dict, Position | None]:
     """What is sent for an update of what is stored (None: nothing), and for which state of the document."""
     source = json.dumps(body).encode()
     update = parse_update(source, {})
     assert update is not None
-    found = Stored(None) if stored is None else Stored(stored, AT)  # type: ignore[arg-type]
+    found = Stored(None) if stored is None else Stored(stored, AT)
     plan = plan_update(update, found, bound(binding))
     line, _ = apply_update(source, plan, embedded(*texts))
     return json.loads(line), plan.guard
@@ -71,7 +71,7 @@ def written(body: object, stored: object, *texts: str, binding: Binding = BINDIN
         pytest.param(b'{"doc":{},"if_seq_no":1}', {"retry_on_conflict": "1"}, id="guarded and tried again"),
     ],
 )
-def test_what_the_cluster_would_refuse(source: bytes, parameters: dict) -> None:  # type: ignore[type-arg]
+def test_what_the_cluster_would_refuse(source: bytes, parameters: dict) -> None:
     assert parse_update(source, parameters) is None
 
 
@@ -129,7 +129,7 @@ def test_without_a_vector_the_old_one_goes_and_the_hash_says_for_which_text() ->
                      {"embedding": None, "embedding_meta": UNKNOWN}, id="what was read is not what was proven"),
     ],
 )  # fmt: skip
-def test_what_is_added_without_embedding(stored: object, doc: dict, added: dict) -> None:  # type: ignore[type-arg]
+def test_what_is_added_without_embedding(stored: object, doc: dict, added: dict) -> None:
     sent, guard = written({"doc": doc}, stored)
 
     assert sent == {"doc": doc | added}
@@ -137,7 +137,7 @@ def test_what_is_added_without_embedding(stored: object, doc: dict, added: dict)
 
 
 @pytest.mark.parametrize("upsert", [{"doc_as_upsert": True}, {"upsert": {"title": "bees"}}], ids=["doc", "upsert"])
-def test_an_upsert_of_a_document_that_exists_is_a_guarded_update(upsert: dict) -> None:  # type: ignore[type-arg]
+def test_an_upsert_of_a_document_that_exists_is_a_guarded_update(upsert: dict) -> None:
     sent, guard = written({"doc": {"title": "dogs"}, **upsert}, proven("dogs"))
 
     assert sent == {"doc": {"title": "dogs"}}
@@ -151,7 +151,7 @@ def test_an_upsert_of_a_document_that_exists_is_a_guarded_update(upsert: dict) -
         pytest.param({"doc": {"title": "cats"}, "upsert": {"title": "bees"}}, "bees", id="doc and upsert"),
     ],
 )
-def test_where_nothing_is_stored_the_new_document_has_its_vector_and_doc_a_mark(body: dict, text: str) -> None:  # type: ignore[type-arg]
+def test_where_nothing_is_stored_the_new_document_has_its_vector_and_doc_a_mark(body: dict, text: str) -> None:
     sent, guard = written(body, None, text)
 
     assert guard is None
@@ -182,7 +182,7 @@ def test_the_bytes_of_a_client_survive() -> None:
         pytest.param("keep", {"embedding_meta.state": "ok"}, {"embedding": [0.1, 0.0]}, id="a second provenance"),
     ],
 )
-def test_a_clients_own_vector(policy: str, doc: dict, expected: dict) -> None:  # type: ignore[type-arg]
+def test_a_clients_own_vector(policy: str, doc: dict, expected: dict) -> None:
     binding = a_binding(write=WritePolicy.model_validate({"client_vector": policy}))
 
     sent, _ = written({"doc": doc}, proven("dogs"), doc.get("title", "dogs"), binding=binding)
@@ -198,7 +198,7 @@ def test_a_clients_own_vector_is_refused_if_the_binding_says_so() -> None:
     for doc, refused in (({"embedding": [1, 2]}, True), ({"embedding": [0.5, 0.5]}, False)):
         update = parse_update(json.dumps({"doc": doc}).encode(), {})
         assert update is not None
-        assert (plan_update(update, Stored(proven("dogs"), AT), refusing).refused is not None) is refused  # type: ignore[arg-type]
+        assert (plan_update(update, Stored(proven("dogs"), AT), refusing).refused is not None) is refused
 
 
 @pytest.mark.parametrize("position", [AT, Position(6, 1)])
@@ -207,7 +207,7 @@ def test_a_clients_own_guard_stays_and_is_not_planned_for_another_document(posit
     update = parse_update(source, {"if_seq_no": position.seq_no, "if_primary_term": str(position.primary_term)})
     assert update is not None
 
-    plan = plan_update(update, Stored(proven("dogs"), AT), BOUND)  # type: ignore[arg-type]
+    plan = plan_update(update, Stored(proven("dogs"), AT), BOUND)
 
     assert plan.guard is None
     assert bool(plan.doc.stale) is (position != AT)
@@ -217,7 +217,7 @@ def test_what_the_client_may_not_read_is_not_embedded() -> None:
     update = parse_update(b'{"doc":{"title":"cats"}}', {})
     assert update is not None
 
-    for stored, unseen in ((Stored(proven("dogs"), AT), frozenset({"embedding"})), (None, frozenset())):  # type: ignore[arg-type]
+    for stored, unseen in ((Stored(proven("dogs"), AT), frozenset({"embedding"})), (None, frozenset())):
         assert plan_update(update, stored, BOUND, unseen).doc.stale == (BINDING,)
 
 
@@ -245,7 +245,7 @@ def test_the_guard_stands_in_the_action_line() -> None:
 def test_a_merge_goes_deep_only_where_both_are_objects() -> None:
     stored = {"a": {"b": 1, "c": {"d": 1}}, "e": [1, 2], "f": {"g": 1}, "a.b": "dotted"}
 
-    merged = merge(stored, {"a": {"c": {"x": 2}}, "e": [3], "f": None, "h": {"i": 1}})  # type: ignore[arg-type]
+    merged = merge(stored, {"a": {"c": {"x": 2}}, "e": [3], "f": None, "h": {"i": 1}})
 
     assert merged == {"a": {"b": 1, "c": {"d": 1, "x": 2}}, "e": [3], "f": None, "h": {"i": 1}, "a.b": "dotted"}
 
@@ -259,7 +259,7 @@ OBJECTS = st.dictionaries(st.sampled_from("abc"), JSON, max_size=3)
 
 
 @given(OBJECTS, OBJECTS)
-def test_a_merge_changes_nothing_of_its_own_and_is_the_same_twice(stored: dict, changes: dict) -> None:  # type: ignore[type-arg]
+def test_a_merge_changes_nothing_of_its_own_and_is_the_same_twice(stored: dict, changes: dict) -> None:
     before = json.dumps(stored)
 
     merged = merge(stored, changes)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sidecar.embedding.backends.computing import Outcome, compute_each
+from sidecar.embedding.backends.computing import BatchResult, compute_each
 from sidecar.embedding.worker.frames import pack, sizes, texts_frame, texts_of, vectors_frame, vectors_of
 
 
@@ -86,7 +86,7 @@ def test_frames_carry_texts_and_vectors() -> None:
     header, block = _split(texts_frame(5, 1, asked))
     assert header == b'{"batch":5,"model":1,"lengths":[3,1]}'
     assert [ids.tolist() for ids in texts_of([3, 1], block)] == [[101, 7, 102], [101]]
-    outcome = Outcome(np.array([[1.5, -2.0], [0.0, np.inf]], np.float32), {1: "why"})
+    outcome = BatchResult(np.array([[1.5, -2.0], [0.0, np.inf]], np.float32), {1: "why"})
     header, block = _split(vectors_frame(5, outcome.pooled, dict(outcome.failures)))
     assert header == b'{"batch":5,"rows":2,"failures":[[1,"why"]]}'
     assert (vectors_of(2, block) == outcome.pooled).all()

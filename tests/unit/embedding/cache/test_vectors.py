@@ -35,7 +35,7 @@ def test_what_is_unpacked_is_what_was_packed_to_the_bit() -> None:
         pytest.param(lambda packed: bytes(len(packed) - 1) + b"x", 2, id="something else"),
     ],
 )
-def test_a_damaged_entry_is_none(damage, dimension: int) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_entry_is_none(damage, dimension: int) -> None:
     assert unpack(damage(pack(entry(1, 2))), dimension) is None
 
 

@@ -5,40 +5,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.embedding.backends import AUTO, BUILT
-from sidecar.embedding.loading.memory import Load, available_bytes, check_memory, needed_bytes, weight_bytes
+from sidecar.embedding.loading.memory import ModelToLoad, available_bytes, check_memory, needed_bytes, weight_bytes
 from sidecar.errors import ConfigurationError
 
 MB = 1_000_000
 GB = 1_000 * MB
 BACKENDS = ("torch", *BUILT)
-MINILM = Load("minilm@1", "openvino-w8", 23 * MB)
-BERT = Load("bert@1", "torch", 438 * MB)
+MINILM = ModelToLoad("minilm@1", "openvino-w8", 23 * MB)
+BERT = ModelToLoad("bert@1", "torch", 438 * MB)
 
-loads = st.lists(st.builds(Load, st.just("m@1"), st.sampled_from(BACKENDS), st.integers(0, 10 * GB)), max_size=4)
+loads = st.lists(st.builds(ModelToLoad, st.just("m@1"), st.sampled_from(BACKENDS), st.integers(0, 10 * GB)), max_size=4)
 
 
 @pytest.mark.parametrize(
     ("load", "least", "most"),
     [  # growth of a process in MB, as measured, and room for another machine
-        pytest.param(Load("m", "torch", 91 * MB), 650, 750, id="torch"),
-        pytest.param(Load("m", "openvino", 90 * MB), 290, 350, id="float32"),
-        pytest.param(Load("m", "openvino", 435 * MB), 960, 1_100, id="float32, BERT"),
-        pytest.param(Load("m", "openvino-w8", 23 * MB), 190, 230, id="8-bit weights"),
-        pytest.param(Load("m", "openvino-w8", 109 * MB), 400, 460, id="8-bit weights, BERT"),
-        pytest.param(Load("m", "openvino-int8", 23 * MB), 240, 290, id="8-bit"),
+        pytest.param(ModelToLoad("m", "torch", 91 * MB), 650, 750, id="torch"),
+        pytest.param(ModelToLoad("m", "openvino", 90 * MB), 290, 350, id="float32"),
+        pytest.param(ModelToLoad("m", "openvino", 435 * MB), 960, 1_100, id="float32, BERT"),
+        pytest.param(ModelToLoad("m", "openvino-w8", 23 * MB), 190, 230, id="8-bit weights"),
+        pytest.param(ModelToLoad("m", "openvino-w8", 109 * MB), 400, 460, id="8-bit weights, BERT"),
+        pytest.param(ModelToLoad("m", "openvino-int8", 23 * MB), 240, 290, id="8-bit"),
     ],
 )
-def test_what_a_model_needs_is_near_what_was_measured(load: Load, least: int, most: int) -> None:
+def test_what_a_model_needs_is_near_what_was_measured(load: ModelToLoad, least: int, most: int) -> None:
     assert least <= needed_bytes([load]) / MB <= most
 
 
 def test_every_back_end_has_its_measures() -> None:
     assert AUTO not in BACKENDS
-    assert all(needed_bytes([Load("m", backend, 0)]) > 0 for backend in BACKENDS)
+    assert all(needed_bytes([ModelToLoad("m", backend, 0)]) > 0 for backend in BACKENDS)
 
 
 @given(loads, loads)
-def test_models_together_need_more_than_each_but_share_their_library(some: list[Load], others: list[Load]) -> None:
+def test_models_together_need_more_than_each_but_share_their_library(
+    some: list[ModelToLoad], others: list[ModelToLoad]
+) -> None:
     together = needed_bytes([*some, *others])
     assert max(needed_bytes(some), needed_bytes(others)) <= together <= needed_bytes(some) + needed_bytes(others)
 
@@ -67,7 +69,7 @@ def test_models_that_fit_are_let_in() -> None:
         ),
     ],
 )
-def test_a_model_that_does_not_fit_is_refused_in_one_sentence(models: list[Load], sentence: str) -> None:
+def test_a_model_that_does_not_fit_is_refused_in_one_sentence(models: list[ModelToLoad], sentence: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         check_memory(models, 500 * MB)
     assert str(refused.value) == sentence

@@ -2,7 +2,7 @@ from functools import partial
 
 import pytest
 
-from sidecar.embedding.text.chunking import Part, Parts, cut, joined
+from sidecar.embedding.text.chunking import CutTexts, TextPart, cut, joined
 from sidecar.embedding.text.tokenizer import TextTokenizer, TokenSpans
 from sidecar.models.sources import package_folder
 
@@ -87,6 +87,6 @@ def test_a_megabyte_is_looked_at_a_few_times_not_once_a_part() -> None:
 def test_equal_parts_are_one() -> None:
     texts = ["one two", "two", "one "]
     spans = [(0, 0, 4), (0, 4, 7), (1, 0, 3), (2, 0, 4)]
-    assert joined(texts, spans) == Parts(
-        ("one ", "two"), ((Part(0, 0, 4), Part(1, 4, 7)), (Part(1, 0, 3),), (Part(0, 0, 4),))
+    assert joined(texts, spans) == CutTexts(
+        ("one ", "two"), ((TextPart(0, 0, 4), TextPart(1, 4, 7)), (TextPart(1, 0, 3),), (TextPart(0, 0, 4),))
     )

@@ -78,7 +78,7 @@ async def test_three_indices_of_several_shards_are_fused_as_the_cluster_does(thr
     await agree(three_indices, Fusion(), 12)
 
 
-def lexical_body(legs: tuple[dict, dict], **options: object) -> dict:  # type: ignore[type-arg]
+def lexical_body(legs: tuple[dict, dict], **options: object) -> dict:
     return {"query": legs[0], **options}
 
 
@@ -253,4 +253,4 @@ async def test_errors_are_the_clusters_own(
     )
 
     assert answer.status == direct.status == status
-    assert answer.body["error"]["type"] == direct.body["error"]["type"]  # type: ignore[index,call-overload]
+    assert answer.body["error"]["type"] == direct.body["error"]["type"]

@@ -41,7 +41,7 @@ async def set_search(papers: Papers, **search: object) -> None:
     assert answer.status == 200, answer.body
 
 
-async def both(papers: Papers, body: dict[str, object], query: str = "") -> tuple[dict, dict, str]:  # type: ignore[type-arg]
+async def both(papers: Papers, body: dict[str, object], query: str = "") -> tuple[dict, dict, str]:
     through = await papers.bridge("POST", f"/{papers.index}/_search{query}", body)
     direct = await papers.direct("POST", f"/{papers.index}/_search{query}", body)
     assert through.status == direct.status == 200, through.body

@@ -55,12 +55,12 @@ async def test_a_point_in_time_that_is_over_is_the_clusters_to_tell(documents: C
     over = await documents.answer(documents.legs(), FUSION, path="/_search", pit=pit)
 
     assert over.status == 404
-    assert over.body["error"]["root_cause"][0]["type"] == "search_context_missing_exception"  # type: ignore[index,call-overload]
+    assert over.body["error"]["root_cause"][0]["type"] == "search_context_missing_exception"
 
 
-def first_of_each(hits: list[dict]) -> list[dict]:  # type: ignore[type-arg]
+def first_of_each(hits: list[dict]) -> list[dict]:
     """The reference: of each year, and of what has none, the best."""
-    best: dict[object, dict] = {}  # type: ignore[type-arg]
+    best: dict[object, dict] = {}
     for hit in hits:
         best.setdefault(hit["_source"].get("year"), hit)
     return list(best.values())

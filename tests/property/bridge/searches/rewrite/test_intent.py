@@ -16,7 +16,7 @@ other_texts = st.sampled_from(TAGS).map(lambda word: {"match": {"tag": word}})
 def compounds(children: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
     lists = st.lists(children, max_size=3)
     kinds = dict.fromkeys(("must", "should", "filter", "must_not"), lists)
-    return st.fixed_dictionaries({}, optional=kinds).map(lambda spec: {"bool": spec}) | lists.map(
+    return st.fixed_dictionaries({}, optional=kinds).map(lambda spec: {"bool": spec}) | lists.map(  # type: ignore[return-value]
         lambda queries: {"dis_max": {"queries": queries}}
     )
 

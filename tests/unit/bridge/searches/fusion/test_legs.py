@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from sidecar.bridge.searches.fusion.answer import Failed, read_legs
+from sidecar.bridge.searches.fusion.answer import Refused, read_legs
 from sidecar.bridge.searches.fusion.legs import legs_request, page_request
-from sidecar.bridge.searches.fusion.request import Fusible, Shard, can_fuse, plan_legs, windows_to
+from sidecar.bridge.searches.fusion.request import FusedSearch, Shard, plan_legs, windows_to
+from sidecar.bridge.searches.rewrite.fusibility import can_fuse
 from tests.support.bindings import an_index
 
 QUERY: dict[str, Any] = {"match": {"title": "dogs"}}
@@ -17,7 +18,7 @@ KNN: dict[str, Any] = {"knn": {"embedding": {"vector": [1.0, 0.5], "k": 100, "fi
 ERROR = {"error": {"type": "search_phase_execution_exception", "failed_shards": [{"shard": 0}]}, "status": 503}
 
 
-def planned(*shards: Shard, url: dict[str, str] | None = None, **body: Any) -> Fusible:
+def planned(*shards: Shard, url: dict[str, str] | None = None, **body: Any) -> FusedSearch:
     return plan_legs({"query": QUERY, **body}, KNN, (100,), shards or (Shard(0, "a"),), url or {}, token="t")
 
 
@@ -154,7 +155,7 @@ def test_vector_hits_are_counted_where_the_lexical_leg_is_whole_and_asked_about_
     search = planned(Shard(0, "a"), Shard(1, "a"))
     found = read_legs(search, [leg(1, 2), leg(1, 2), leg(1, total=1), leg(1, total=500)])
 
-    assert not isinstance(found, Failed)
+    assert not isinstance(found, Refused)
     assert (found.total, found.extra, found.uncounted) == (501, 1, ((1, 2),))
 
 
@@ -164,7 +165,7 @@ def test_a_hit_whose_score_is_no_number_takes_no_part(score: object) -> None:
     endless["hits"]["hits"][0]["_score"] = score
     found = read_legs(planned(), [leg(), endless])
 
-    assert not isinstance(found, Failed)
+    assert not isinstance(found, Refused)
     assert found.tiers[0][0].lexical == [((0, 2), 1.0)]
 
 
@@ -183,9 +184,9 @@ def test_failed_legs(responses: list[dict[str, Any]], url: dict[str, str], faile
     found = read_legs(planned(Shard(0, "a"), Shard(1, "a"), url=url), responses)
 
     if failed is None:
-        assert found == Failed(503, ERROR)
+        assert found == Refused(503, ERROR)
     else:
-        assert not isinstance(found, Failed)
+        assert not isinstance(found, Refused)
         assert found.shards_header == {
             "total": 2, "successful": 1, "skipped": 0, "failed": 1, "failures": [{"shard": 0}],
         }  # fmt: skip
@@ -197,5 +198,5 @@ def test_a_shard_of_a_point_in_time_fails_once_though_every_leg_tells_of_it() ->
     search = planned(Shard(0, "a"), Shard(1, "a"), pit={"id": "x"})
     found = read_legs(search, [{**leg(total=0), "_shards": described, "pit_id": "y"}] * 3 + [leg(total=0)])
 
-    assert not isinstance(found, Failed)
+    assert not isinstance(found, Refused)
     assert (found.shards_header, found.pit) == (described, "y")

@@ -5,17 +5,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.bridge.searches.fusion.answer import Failed, read_legs
+from sidecar.bridge.searches.fusion.answer import Refused, read_legs
 from sidecar.bridge.searches.fusion.arithmetic import ShardHits, fuse
 from sidecar.bridge.searches.fusion.ranking import Candidates, ranking
-from sidecar.bridge.searches.fusion.request import Document, Shard, plan_legs
+from sidecar.bridge.searches.fusion.request import HitKey, Shard, plan_legs
 from sidecar.model import Fusion
 
 LEG = st.lists(st.tuples(st.integers(0, 30), st.floats(0.125, 8, width=32)), unique_by=lambda hit: hit[0], max_size=20)
 KNN: dict[str, Any] = {"knn": {"embedding": {"vector": [1.0], "k": 2}}}
 
 
-def hits(found: list[tuple[int, float]]) -> tuple[tuple[Document, float], ...]:
+def hits(found: list[tuple[int, float]]) -> tuple[tuple[HitKey, float], ...]:
     return tuple(((0, number), score) for number, score in sorted(found, key=lambda hit: -hit[1]))
 
 
@@ -31,7 +31,7 @@ def test_a_wider_window_moves_nothing_that_stands_before(
     assert both.keys() == {document for document, _ in fuse(tiers[1], Fusion())}
 
 
-def documents(*numbers: int) -> list[Document]:
+def documents(*numbers: int) -> list[HitKey]:
     return [(0, number) for number in numbers]
 
 
@@ -78,7 +78,7 @@ def test_every_candidate_has_its_group() -> None:
 
 
 def test_a_field_of_several_values_is_the_clusters_to_refuse() -> None:
-    assert grouped(leg((1, 2.0, [1, 2])), leg()) == Failed(400, None)
+    assert grouped(leg((1, 2.0, [1, 2])), leg()) == Refused(400, None)
 
 
 def test_each_window_has_what_was_found_within_it() -> None:
@@ -87,7 +87,7 @@ def test_each_window_has_what_was_found_within_it() -> None:
         search, [leg((3, 1.0, None)), leg((3, 1.0, None), (4, 0.5, None)), leg((1, 2.0, None), (2, 1.0, None))]
     )
 
-    assert not isinstance(found, Failed)
+    assert not isinstance(found, Refused)
     assert [[number for (_, number), _ in (*t.lexical, *t.semantic)] for (t,) in found.tiers] == [
         [1, 3],
         [1, 2, 3, 4],

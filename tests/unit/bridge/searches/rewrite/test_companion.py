@@ -29,7 +29,7 @@ MATCH = {"match": {"title": "dogs"}}
         pytest.param((an_index(binding=BINDING),), {}, None, id="a number of shards that was not told"),
     ],
 )
-def test_exactly_one_shard_wants_a_companion(indices: tuple, url: dict[str, str], expected: str | None) -> None:  # type: ignore[type-arg]
+def test_exactly_one_shard_wants_a_companion(indices: tuple, url: dict[str, str], expected: str | None) -> None:
     assert wanted_companion(indices, url) == expected
 
 
@@ -58,9 +58,9 @@ def test_the_companion_must_read_the_query_as_the_index_does(
     companion: tuple,
     index: object,
     query: object,
-    expected: bool,  # type: ignore[type-arg]
+    expected: bool,
 ) -> None:
-    assert fits(companion, index, (query,)) is expected  # type: ignore[arg-type]
+    assert fits(companion, index, (query,)) is expected
 
 
 def test_the_companion_is_added_to_the_raw_path() -> None:

@@ -59,7 +59,7 @@ RANGE = {"range": {"year": {"gte": 2020}}}
 def test_eligible(query: object, text: str, knn_filter: object) -> None:
     intent = Intent(FIELDS)
 
-    assert intent.take(query) is None  # type: ignore[arg-type]
+    assert intent.take(query) is None
     assert intent.text == text
     assert intent.knn_filter == knn_filter
 
@@ -99,7 +99,7 @@ def test_eligible(query: object, text: str, knn_filter: object) -> None:
     ],
 )  # fmt: skip
 def test_not_eligible(query: object, reason: Reason) -> None:
-    assert Intent(FIELDS).take(query) is reason  # type: ignore[arg-type]
+    assert Intent(FIELDS).take(query) is reason
 
 
 @pytest.mark.parametrize(
@@ -113,5 +113,5 @@ def test_not_eligible(query: object, reason: Reason) -> None:
 def test_a_bool_without_text_says_why(query: object, reason: Reason) -> None:
     intent = Intent(FIELDS)
 
-    assert intent.take(query) is None  # type: ignore[arg-type]
+    assert intent.take(query) is None
     assert (intent.text, intent.why_no_text) == ("", reason)

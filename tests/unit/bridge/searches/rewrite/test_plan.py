@@ -80,7 +80,7 @@ def lexical(reason: Reason) -> Untouched:
     ],
 )
 def test_what_stays_lexical(body: dict[str, object], url: dict[str, str], reason: Reason) -> None:
-    assert plan_search(body, PAPERS, None, url) == lexical(reason)  # type: ignore[arg-type]
+    assert plan_search(body, PAPERS, None, url) == lexical(reason)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_stays_lexical(body: dict[str, object], url: dict[str, str], reason
     ],
 )  # fmt: skip
 def test_indices_that_stay_lexical(indices: tuple[object, ...], reason: Reason) -> None:
-    assert plan_search({"query": MATCH}, indices, None, {}) == lexical(reason)  # type: ignore[arg-type]
+    assert plan_search({"query": MATCH}, indices, None, {}) == lexical(reason)
 
 
 def test_the_client_may_ask_for_lexical_and_for_semantic() -> None:
@@ -163,7 +163,7 @@ def test_a_query_in_the_url_becomes_the_lexical_leg() -> None:
     assert isinstance(plan, TextSearch)
     sent = rewrite({"query": {"match_all": {}}}, plan, ([1.0, 0.0],), PAPERS)
 
-    lexical_leg = sent["query"]["hybrid"]["queries"][0]  # type: ignore[index,call-overload]
+    lexical_leg = sent["query"]["hybrid"]["queries"][0]
     assert lexical_leg == {"query_string": {"query": "dogs", "default_field": "title", "lenient": "true"}}
     assert plan.consumed == ("q", "df", "lenient", "search_pipeline")
 
@@ -171,11 +171,11 @@ def test_a_query_in_the_url_becomes_the_lexical_leg() -> None:
 def test_a_post_filter_holds_among_the_neighbours_too() -> None:
     body = {"query": MATCH, "post_filter": {"term": {"year": 2020}}}
 
-    plan = plan_search(body, PAPERS, None, {})  # type: ignore[arg-type]
+    plan = plan_search(body, PAPERS, None, {})
 
     assert isinstance(plan, TextSearch)
     assert plan.knn_filter == body["post_filter"]
-    assert rewrite(body, plan, ([1.0, 0.0],), PAPERS)["post_filter"] == body["post_filter"]  # type: ignore[arg-type]
+    assert rewrite(body, plan, ([1.0, 0.0],), PAPERS)["post_filter"] == body["post_filter"]
 
 
 OWN = {"phase_results_processors": [{"score-ranker-processor": {}}], "response_processors": [{"rename_field": {}}]}
@@ -199,7 +199,7 @@ OWN = {"phase_results_processors": [{"score-ranker-processor": {}}], "response_p
 def test_the_pipeline_that_a_search_runs_through(
     body: dict[str, object], url: dict[str, str], indices: tuple[BoundIndex, ...], found: object
 ) -> None:
-    plan = plan_search({"query": MATCH, **body}, indices, None, url)  # type: ignore[arg-type]
+    plan = plan_search({"query": MATCH, **body}, indices, None, url)
 
     assert isinstance(plan, TextSearch)
     assert plan.pipeline == found
@@ -224,14 +224,14 @@ def test_a_pipeline_that_cannot_be_composed_keeps_the_search_lexical(definition:
     plan = plan_search({"query": MATCH, "search_pipeline": "p"}, PAPERS, None, {})
 
     assert isinstance(plan, TextSearch)
-    assert with_pipeline(plan, definition) == lexical(Reason.SEARCH_PIPELINE)  # type: ignore[arg-type]
+    assert with_pipeline(plan, definition) == lexical(Reason.SEARCH_PIPELINE)
 
 
 def test_a_pipeline_that_normalises_fuses_in_its_own_way() -> None:
     plan = plan_search({"query": MATCH, "search_pipeline": "p"}, PAPERS, None, {})
     assert isinstance(plan, TextSearch)
 
-    composed = with_pipeline(plan, OWN)  # type: ignore[arg-type]
+    composed = with_pipeline(plan, OWN)
 
     assert isinstance(composed, TextSearch)
     assert composed.note == "hybrid; model=m@1; fusion=own; where=cluster"
@@ -243,7 +243,7 @@ def test_a_pipeline_without_a_normaliser_gets_ours() -> None:
     assert isinstance(plan, TextSearch)
     own = {"description": "d", "version": 1, "request_processors": [{"neural_query_enricher": {}}]}
 
-    composed = with_pipeline(plan, own)  # type: ignore[arg-type]
+    composed = with_pipeline(plan, own)
     assert isinstance(composed, TextSearch)
     sent = rewrite({"query": MATCH, "search_pipeline": "p"}, composed, ([1.0, 0.0],), PAPERS)["search_pipeline"]
 
@@ -269,8 +269,8 @@ def test_window_k_and_fusion_are_the_bindings() -> None:
     sent = rewrite({"query": MATCH}, plan, ([1.0, 0.0],), indices)
 
     assert plan.note.endswith("fusion=l2(0.3,0.7); where=cluster")
-    assert sent["query"]["hybrid"]["pagination_depth"] == 50  # type: ignore[index,call-overload]
-    assert sent["query"]["hybrid"]["queries"][1]["knn"]["embedding"]["k"] == 70  # type: ignore[index,call-overload]
+    assert sent["query"]["hybrid"]["pagination_depth"] == 50
+    assert sent["query"]["hybrid"]["queries"][1]["knn"]["embedding"]["k"] == 70
 
 
 @pytest.mark.parametrize(
@@ -290,10 +290,10 @@ def test_window_k_and_fusion_are_the_bindings() -> None:
 def test_neural_becomes_knn(clause: dict[str, object], expected: dict[str, object]) -> None:
     body = {"query": {"bool": {"must": [{"neural": {"embedding": clause}}], "filter": []}}, "aggs": {"a": {}}}
 
-    plan = plan_search(body, PAPERS, Mode.LEXICAL, {"scroll": "1m"})  # type: ignore[arg-type]
+    plan = plan_search(body, PAPERS, Mode.LEXICAL, {"scroll": "1m"})
 
     assert plan == NeuralSearch(((a_binding(), "dogs"),))
-    assert rewrite(body, plan, ([1.0],), PAPERS) == {  # type: ignore[arg-type]
+    assert rewrite(body, plan, ([1.0],), PAPERS) == {
         "query": {"bool": {"must": [{"knn": {"embedding": expected}}], "filter": []}},
         "aggs": {"a": {}},
     }
@@ -305,12 +305,12 @@ def test_neural_clauses_get_their_vectors_in_order_at_any_depth() -> None:
 
     body = {"query": {"hybrid": {"queries": [neural("a", filter=neural("b")), neural("c")]}}}
 
-    plan = plan_search(body, PAPERS, None, {})  # type: ignore[arg-type]
+    plan = plan_search(body, PAPERS, None, {})
     assert isinstance(plan, NeuralSearch)
-    sent = rewrite(body, plan, ([1.0], [2.0], [3.0]), PAPERS)  # type: ignore[arg-type]
+    sent = rewrite(body, plan, ([1.0], [2.0], [3.0]), PAPERS)
 
     assert [text for _, text in plan.texts] == ["a", "b", "c"]
-    first, second = sent["query"]["hybrid"]["queries"]  # type: ignore[index,call-overload]
+    first, second = sent["query"]["hybrid"]["queries"]  # type: ignore[str-unpack]
     assert first["knn"]["embedding"]["vector"] == [1.0]
     assert first["knn"]["embedding"]["filter"]["knn"]["embedding"]["vector"] == [2.0]
     assert second["knn"]["embedding"]["vector"] == [3.0]
@@ -333,12 +333,12 @@ def test_neural_clauses_get_their_vectors_in_order_at_any_depth() -> None:
     ],
 )  # fmt: skip
 def test_neural_is_found_wherever_a_query_may_stand(body: dict[str, object], path: tuple[str, ...]) -> None:
-    plan = plan_search(body, PAPERS, None, {})  # type: ignore[arg-type]
+    plan = plan_search(body, PAPERS, None, {})
 
     assert isinstance(plan, NeuralSearch)
-    found: object = rewrite(body, plan, ([1.0],), PAPERS)  # type: ignore[arg-type]
+    found: object = rewrite(body, plan, ([1.0],), PAPERS)
     for key in path:
-        found = found[key]  # type: ignore[index]
+        found = found[key]
     assert found == {"knn": {"embedding": {"vector": [1.0], "k": 3, "method_parameters": {"ef_search": 9}}}}
 
 
@@ -358,7 +358,7 @@ def test_neural_is_found_wherever_a_query_may_stand(body: dict[str, object], pat
 )  # fmt: skip
 def test_a_neural_clause_that_cannot_be_answered_is_refused(clause: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        plan_search({"query": {"neural": {"embedding": clause}}}, PAPERS, None, {})  # type: ignore[dict-item]
+        plan_search({"query": {"neural": {"embedding": clause}}}, PAPERS, None, {})
 
     assert str(caught.value) == message
 
@@ -399,7 +399,7 @@ HIDDEN = ("embedding", "embedding_meta")
 def test_our_fields_are_left_out_of_hits(
     body: dict[str, object] | None, url: dict[str, str], sent_source: object, excludes: tuple[str, ...]
 ) -> None:
-    changed, excluded = hide_fields(body, url, PAPERS)  # type: ignore[arg-type]
+    changed, excluded = hide_fields(body, url, PAPERS)
 
     assert excluded == excludes
     assert changed == (None if sent_source is ... else {"_source": sent_source})

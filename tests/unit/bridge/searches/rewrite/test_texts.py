@@ -9,7 +9,7 @@ FIELDS = frozenset({"title", "abstract"})
 
 
 def read(kind: str, **spec: object) -> str | Reason:
-    return TEXT_READERS[kind](spec, FIELDS)  # type: ignore[arg-type]
+    return TEXT_READERS[kind](spec, FIELDS)
 
 
 @pytest.mark.parametrize(

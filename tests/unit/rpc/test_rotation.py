@@ -27,7 +27,7 @@ from sidecar.errors import (
     SidecarError,
     SpaceMismatch,
 )
-from sidecar.rpc import EmbedderClient, SyncEmbedderClient, replicas
+from sidecar.rpc import EmbedderClient, SyncEmbedderClient, rotation
 from tests.support.certificates import Authority
 
 DRAINS, BUSY = NotServing("draining"), EmbedderOverloaded(1.0)
@@ -210,7 +210,7 @@ async def test_a_name_is_looked_up_again_when_a_server_has_moved(
                     return
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(replicas, "_LOOKUP_AFTER_FAILURE_S", 0)
+    monkeypatch.setattr(rotation, "_LOOKUP_AFTER_FAILURE_S", 0)
     async with EmbedderClient("dns:///embedder:50051", tls_ca=ours.file) as client:
         with pytest.raises(EmbedderUnavailable, match=r"dns:///embedder:50051 cannot be looked up: .*no such name"):
             await client.models()
@@ -220,8 +220,8 @@ async def test_a_name_is_looked_up_again_when_a_server_has_moved(
         async with listening(new, tls=tls):
             behind[:] = [new]
             await answers(client)
-            assert [one.address for one in client._replicas._replicas.values()] == [new.address]
-            assert client._replicas._retired == []
+            assert [one.address for one in client._rotation._replicas.values()] == [new.address]
+            assert client._rotation._retired == []
     assert (old.asked, new.asked) == (1, 1)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.bridge.writes.budget import write_budget_s
+from sidecar.bridge.writes.passages import write_budget_s
 
 
 @pytest.mark.parametrize(

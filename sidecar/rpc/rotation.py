@@ -8,7 +8,7 @@ from typing import Final, Self, TypeVar
 import grpc
 
 from sidecar.errors import EmbedderOverloaded, EmbedderUnavailable
-from sidecar.rpc.addresses import Target, is_name, resolve
+from sidecar.rpc.addresses import Endpoint, is_name, resolve
 from sidecar.rpc.connections import Connection, Connector
 from sidecar.rpc.failures import is_lost, translate
 from sidecar.rpc.replica import Replica, ReplicaHangs
@@ -20,17 +20,17 @@ _LOOKUP_AFTER_FAILURE_S: Final = 1.0
 T = TypeVar("T")
 
 
-class Replicas:
+class Rotation:
     """Spreads calls over the servers behind some addresses, round robin. An async context manager."""
 
     def __init__(self, addresses: Sequence[str], connector: Connector) -> None:
         self.address = ", ".join(addresses)  # for messages
         self._addresses = addresses
         self._connector = connector
-        self._replicas: dict[Target, Replica] = {}
+        self._replicas: dict[Endpoint, Replica] = {}
         self._retired: list[Replica] = []  # no name stands for them any more, but calls are in flight there
         self._turn = -1  # of the replica that was given the last call
-        self._found: dict[str, tuple[Target, ...]] = {}
+        self._found: dict[str, tuple[Endpoint, ...]] = {}
         self._not_found: dict[str, str] = {}  # why a name stands for nothing
         self._has_names = any(is_name(address) for address in addresses)
         self._lookup: asyncio.Task[None] | None = None
@@ -127,7 +127,7 @@ class Replicas:
         self._looked_up_at = self._now()
         self._replace(tuple(target for found in self._found.values() for target in found))
 
-    def _replace(self, targets: Sequence[Target]) -> None:
+    def _replace(self, targets: Sequence[Endpoint]) -> None:
         gone = [self._replicas.pop(target) for target in self._replicas.keys() - set(targets)]
         for replica in gone:
             replica.retire()

@@ -1,0 +1,79 @@
+"""One request of a client, taken apart once. The handlers read it here, and nowhere else."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Final, TypeAlias
+
+from aiohttp import web
+
+from sidecar.bridge.proxy.headers import EXPLAIN, SOURCE, Headers, check_request, credentials, to_upstream
+from sidecar.bridge.proxy.query_string import parameters
+from sidecar.errors import InvalidInput
+
+Credentials: TypeAlias = Mapping[str, str]  # the headers that tell the cluster who asks
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class IncomingRequest:
+    """Method, path and query as the client wrote them, and what the headers say."""
+
+    def __init__(self, raw: web.BaseRequest) -> None:
+        """Raise InvalidInput for a request that cannot be forwarded truthfully.
+
+        A target must be a path: the host that a request names never decides where it goes.
+        """
+        if not raw.raw_path.startswith("/"):
+            raise InvalidInput("request target", "must be a path")
+        self.raw = raw
+        self.method = raw.method
+        self.target = raw.raw_path
+        self.path, _, self.query = raw.raw_path.partition("?")
+        # Names keep their case. Bytes that are not UTF-8 become surrogates.
+        self.headers: Headers = [
+            (name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in raw.raw_headers
+        ]
+        check_request(self.headers)
+
+    @cached_property
+    def parameters(self) -> Mapping[str, str]:
+        """The decoded parameters of the query."""
+        return parameters(self.query) if self.query else {}
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        """Who asks."""
+        return credentials(self.raw.headers)
+
+    @property
+    def peer(self) -> str | None:
+        """The address of the client."""
+        return self.raw.remote
+
+    @property
+    def has_body(self) -> bool:
+        return self.raw.body_exists
+
+    @property
+    def shows_source(self) -> bool:
+        """Whether the client wants to see the fields that the bridge has added."""
+        return self.raw.headers.get(SOURCE) == "1"
+
+    @property
+    def wants_explanation(self) -> bool:
+        """Whether the client wants to know which request went to the cluster."""
+        return self.raw.headers.get(EXPLAIN) == "1"
+
+    def header(self, name: str) -> str:
+        """The value of a header; "" without one."""
+        return self.raw.headers.get(name, "")
+
+    def for_upstream(self, *without: str) -> Headers:
+        """The headers that the cluster gets; `without` names further ones to leave out (lower case)."""
+        return to_upstream(self.headers, self.peer, without)
+
+    async def continue_if_expected(self) -> None:
+        """Answer `Expect: 100-continue`, once the body is really wanted."""
+        if self.header("Expect").lower() == "100-continue":
+            await self.raw.writer.write(_CONTINUE)
+            self.raw.writer.output_size = 0  # an interim answer: aiohttp may still answer with an error

@@ -1,0 +1,63 @@
+"""Whether the bridge can fuse a search: it must understand every option, and know every shard. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sidecar.bridge.bindings.indices import BoundIndex
+from sidecar.bridge.searches.rewrite.eligibility import QUERY_PARAMETERS
+from sidecar.bridge.searches.rewrite.point_in_time import holds_all
+from sidecar.jsontext import Json, Object
+
+MAX_SHARDS: Final = 64  # each costs two searches
+
+# What goes into each request.
+LEG_OPTIONS: Final = ("post_filter", "stats", "timeout")
+FETCH_OPTIONS: Final = frozenset(
+    {"_source", "docvalue_fields", "fields", "highlight", "script_fields", "stored_fields", "timeout", "version"}
+)
+SUMMARIES: Final = frozenset({"aggs", "aggregations", "suggest"})
+_BODY: Final = frozenset(
+    {
+        *FETCH_OPTIONS, *SUMMARIES, *LEG_OPTIONS,
+        "collapse", "from", "pit", "query", "search_pipeline", "seq_no_primary_term", "size", "sort",
+        "track_total_hits",
+    }
+)  # fmt: skip
+HEADER_PARAMETERS: Final = frozenset(
+    {"allow_no_indices", "allow_partial_search_results", "expand_wildcards", "ignore_unavailable", "routing"}
+)
+URL_PARAMETERS: Final = frozenset(
+    {"cancel_after_time_interval", "error_trace", "human", "max_concurrent_shard_requests", "typed_keys"}
+)
+_BODY_PARAMETERS: Final = frozenset(
+    {
+        "_source", "_source_excludes", "_source_includes", "filter_path", "from", "preference", "pretty",
+        "rest_total_hits_as_int", "size", "timeout", "track_total_hits",
+    }
+)  # fmt: skip
+_PARAMETERS: Final = frozenset(
+    {*HEADER_PARAMETERS, *URL_PARAMETERS, *_BODY_PARAMETERS, *QUERY_PARAMETERS, "search_pipeline", "search_type"}
+)
+# Their doc values are what the cluster collapses by; it refuses other types.
+_COLLAPSIBLE: Final = frozenset({"byte", "double", "float", "half_float", "integer", "keyword", "long", "short"})
+
+
+def can_fuse(body: Object, url: Mapping[str, str], indices: Sequence[BoundIndex]) -> bool:
+    """Whether the bridge understands every option of a search, and knows all shards it goes to."""
+    return (
+        body.keys() <= _BODY
+        and url.keys() <= _PARAMETERS
+        and not url.get("preference", "").startswith("_shards")
+        and all(index.shards for index in indices)
+        and sum(index.shards for index in indices) <= MAX_SHARDS
+        and ("pit" not in body or holds_all(body["pit"], indices))
+        and ("collapse" not in body or _can_collapse(body["collapse"], indices))
+    )
+
+
+def _can_collapse(collapse: Json, indices: Sequence[BoundIndex]) -> bool:
+    """Whether groups can be told apart here: by one field of one type, without hits inside them."""
+    if not isinstance(collapse, dict) or collapse.keys() != {"field"}:
+        return False
+    types = [{kind for path, kind in index.mapped if path == collapse["field"]} for index in indices]
+    return len(frozenset.union(*map(frozenset, types))) == 1 and all(found and found <= _COLLAPSIBLE for found in types)

@@ -1,0 +1,50 @@
+"""Query strings are changed without touching any other byte."""
+
+import pytest
+
+from sidecar.bridge.proxy.query_string import (
+    join_target,
+    parameters,
+    with_parameters,
+    with_source_excludes,
+    without_parameters,
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        pytest.param("sidecar=off", "", id="alone"),
+        pytest.param("a=%7E&sidecar=off&pretty", "a=%7E&pretty", id="other bytes stay"),
+        pytest.param("sidecars=1", "sidecars=1", id="a longer name"),
+        pytest.param("side%63ar=off&a", "a", id="an encoded name"),
+    ],
+)
+def test_without_parameters(query: str, expected: str) -> None:
+    assert without_parameters(query, "sidecar") == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        pytest.param("", "_source_excludes=e,e_meta", id="alone"),
+        pytest.param("pretty&a=;", "pretty&a=;&_source_excludes=e,e_meta", id="appended"),
+        pytest.param("_source_excludes=x&b", "_source_excludes=x,e,e_meta&b", id="extended"),
+        pytest.param("_source_excludes=", "_source_excludes=e,e_meta", id="extended from nothing"),
+    ],
+)
+def test_with_source_excludes(query: str, expected: str) -> None:
+    assert with_source_excludes(query, ("e", "e_meta")) == expected
+
+
+def test_parameters_are_decoded_and_a_bare_one_is_empty() -> None:
+    assert parameters("pretty&size=%35&q=a+b") == {"pretty": "", "size": "5", "q": "a b"}
+
+
+def test_with_parameters_appends_them_encoded() -> None:
+    assert with_parameters("a=;", {"b": "x y", "c": 1}) == "a=;&b=x%20y&c=1"
+    assert with_parameters("", {"c": 1}) == "c=1"
+
+
+def test_a_target_without_a_query_has_no_question_mark() -> None:
+    assert (join_target("/a", ""), join_target("/a", "b")) == ("/a", "/a?b")
