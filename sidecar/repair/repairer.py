@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
+from sidecar.embedded_texts import EmbeddedTexts, texts_by_space
 from sidecar.errors import ClusterRefused, EmbedderMisbehaved, ModelNotFound, SpaceMismatch
 from sidecar.model import IndexBinding
 from sidecar.ports import Embedder, Embeddings, ServedModel, Space, embed_passages
@@ -14,7 +15,7 @@ from sidecar.repair.patience import Patience
 from sidecar.repair.report import IndexReport, Outcome
 from sidecar.repair.scan import Scan
 from sidecar.repair.targets import Target
-from sidecar.repair.write_repairs import Mend, Result, Vector, bulks, mend, read_result, read_vectors, texts_by_space
+from sidecar.repair.write_repairs import Mend, Result, bulks, mend, read_result
 
 Key: TypeAlias = tuple[str, str, str, str]  # index, document, field, hash of the text
 Failed: TypeAlias = MutableMapping[Key, str]  # why it could not be mended
@@ -69,25 +70,27 @@ class Mending:
                 self.report.add(finding, Outcome.FAILED, reason)
         return tuple(unknown)
 
-    async def _embed(self, found: Sequence[Finding]) -> dict[tuple[Space, str], Vector | str]:
-        embedded: dict[tuple[Space, str], Vector | str] = {}
-        for space, texts in texts_by_space(found).items():
+    async def _embed(self, found: Sequence[Finding]) -> EmbeddedTexts:
+        embedded = EmbeddedTexts()
+        for space, texts in texts_by_space(finding for finding in found if finding.text).items():
             try:
-                embedded |= read_vectors(space, texts, await self._ask_embedder(space, texts))
+                embedded.add(space, texts, await self._ask_embedder(space, texts))
             except EmbedderMisbehaved:
                 await self._ask_embedder(space, (_HARMLESS,))  # raises, if it is not these texts that are to blame
-                embedded |= await self._isolate(space, texts)
+                await self._isolate(space, texts, embedded)
         return embedded
 
-    async def _isolate(self, space: Space, texts: Sequence[str]) -> dict[tuple[Space, str], Vector | str]:
+    async def _isolate(self, space: Space, texts: Sequence[str], embedded: EmbeddedTexts) -> None:
         """By halves: the vectors of all texts but those for which the embedder gives none that can be used."""
         try:
-            return read_vectors(space, texts, await self._ask_embedder(space, texts))
+            embedded.add(space, texts, await self._ask_embedder(space, texts))
         except EmbedderMisbehaved as error:
             if len(texts) == 1:
-                return {(space, texts[0]): str(error)}
-        middle = len(texts) // 2
-        return await self._isolate(space, texts[:middle]) | await self._isolate(space, texts[middle:])
+                embedded.refuse(space, texts[0], str(error))
+                return
+            middle = len(texts) // 2
+            await self._isolate(space, texts[:middle], embedded)
+            await self._isolate(space, texts[middle:], embedded)
 
     async def _ask_embedder(self, space: Space, texts: Sequence[str]) -> Embeddings:
         ask = partial(embed_passages, self.embedder, texts, space, timeout_s=_EMBED_TIMEOUT_S)

@@ -1,17 +1,13 @@
 """What mends a finding. Pure. Findings and vectors in, lines of a `_bulk` out; its answer in, outcomes out."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
-from sidecar.model import Provenance, State
-from sidecar.ports import Embeddings, Space
-from sidecar.provenance import well_formed
+from sidecar.embedded_texts import EmbeddedTexts
 from sidecar.repair.documents import Finding, Kind, StoredDocument
 
 MAX_BULK_BYTES: Final = 8 * 1024 * 1024
@@ -23,19 +19,6 @@ _SCRIPT: Final = (
     " || params.dotted.stream().anyMatch(prefix -> key.startsWith(prefix)));"
     " ctx._source.putAll(params.set)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Vector:
-    """The vector of a text, and what its provenance says of it."""
-
-    values: NDArray[np.float32]
-    model: str
-    backend: str
-    truncated: bool
-
-
-Embedded: TypeAlias = Mapping[tuple[Space, str], Vector | str]  # by text; a string: why there is no vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,49 +44,19 @@ class Result(Enum):
     FAILED = auto()
 
 
-def texts_by_space(found: Iterable[Finding]) -> dict[Space, tuple[str, ...]]:
-    """The distinct texts to embed, each well-formed Unicode."""
-    texts: dict[Space, dict[str, None]] = {}
-    for finding in found:
-        if finding.text:
-            texts.setdefault(_space(finding), {})[well_formed(finding.text)] = None
-    return {space: tuple(distinct) for space, distinct in texts.items()}
-
-
-def read_vectors(space: Space, texts: Sequence[str], answer: Embeddings) -> dict[tuple[Space, str], Vector | str]:
-    """The embedder's answer by text."""
-    read: dict[tuple[Space, str], Vector | str] = {}
-    for position, (text, item) in enumerate(zip(texts, answer.items, strict=True)):
-        values = answer.vector(position)
-        read[space, text] = (
-            item.error or "the embedder gives no vector"
-            if values is None
-            else Vector(values, answer.model, answer.backend, item.truncated)
-        )
-    return read
-
-
-def mend(found: tuple[Finding, ...], embedded: Embedded) -> Mend:
+def mend(found: tuple[Finding, ...], embedded: EmbeddedTexts) -> Mend:
     """The write that puts the findings of one document right, as far as there are vectors."""
     refused: dict[str, str] = {}
     new: dict[str, object] = {}
     for finding in found:
-        binding = finding.binding
         if finding.kind is Kind.NO_TEXT:
             continue
-        match embedded[_space(finding), well_formed(finding.text)]:
-            case Vector() as vector:
-                new[binding.field] = vector.values
-                new[binding.meta_field] = Provenance(
-                    hash=finding.hash,
-                    state=State.OK,
-                    model=vector.model,
-                    backend=vector.backend,
-                    truncated=vector.truncated,
-                ).to_source()
-            case reason:
-                refused[binding.field] = reason
-                new[binding.meta_field] = Provenance(hash=finding.hash, state=State.PENDING).to_source()
+        binding, stored = finding.binding, embedded.find(finding)
+        new[binding.meta_field] = stored.provenance.to_source()
+        if stored.vector is None:
+            refused[binding.field] = embedded.refusal(finding) or "the embedder gives no vector"
+        else:
+            new[binding.field] = orjson.Fragment(stored.vector)
     # What could be said is said already if every text was refused and stands there as pending.
     says_so = all(finding.binding.field in refused and finding.is_marked for finding in found)
     return Mend(found, refused, b"" if says_so else _lines(found, new))
@@ -138,10 +91,6 @@ def read_result(item: Any) -> tuple[Result, str]:
     return {404: Result.GONE, 409: Result.CONFLICT}.get(status, Result.FAILED), reason
 
 
-def _space(finding: Finding) -> Space:
-    return Space(finding.binding.model, finding.binding.space)
-
-
 def _lines(found: tuple[Finding, ...], new: Mapping[str, object]) -> bytes:
     document = found[0].document
     bindings = [finding.binding for finding in found]
@@ -154,7 +103,4 @@ def _lines(found: tuple[Finding, ...], new: Mapping[str, object]) -> bytes:
         "set": new,
     }
     body = {"script": {"lang": "painless", "source": _SCRIPT, "params": params}}
-    # Shortest decimals that give the same float32, as the bridge writes them.
-    return b"".join(
-        orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n" for line in ({"update": action}, body)
-    )
+    return b"".join(orjson.dumps(line) + b"\n" for line in ({"update": action}, body))
