@@ -50,7 +50,7 @@ def read_extent(answer: Any) -> Extent:
 
 
 def page_request(bound: IndexBinding, query: Json, *, after: int, last: int, size: int) -> Json:
-    """Ask for the next documents of a shard. A named query says whether there is a vector, so that no vector travels."""
+    """Ask for the next documents of a shard. Named queries say whether there is a vector, and no vector travels."""
     return {
         "size": size,
         "track_total_hits": False,
