@@ -31,7 +31,7 @@ def doctor(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare cluster, embedding server, templates and bound indices, and say what does not fit and what mends it.
+    """Compare cluster, embedding server, templates and bound indices, and say what does not fit and how to fix it.
 
     Only reads. Exit code 1 if something is wrong (an error; warnings are not), 2 if a part cannot be reached.
     """
@@ -89,7 +89,7 @@ def _print(subjects: list[Subject]) -> None:
         _line(console, subject.level, f"{subject.kind} {subject.name}{about}")
         for finding in subject.findings:
             _line(console, finding.level, f"{finding.check}: {finding.message}", indent="  ")
-            console.print(f"          mend: {finding.remedy}", style="dim", markup=False)
+            console.print(f"          fix: {finding.remedy}", style="dim", markup=False)
     numbers = count(subjects).items()
     found = ", ".join(f"{number} {level}{'' if number == 1 else 's'}" for level, number in numbers if number)
     console.print(found or "all is well", style="bold")

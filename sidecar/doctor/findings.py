@@ -23,7 +23,7 @@ class Finding:
     level: Level
     check: str  # a name for programs
     message: str  # what is so, and what follows from it
-    remedy: str  # the command that mends it, or what else to do
+    remedy: str  # the command that fixes it, or another way to do so
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,7 @@ def _companion(
 
 
 def _documents(index: IndexFacts) -> Iterator[Finding]:
-    mend = f"sidecar repair {index.name}"
+    repair = f"sidecar repair {index.name}"
     if index.documents is None:
         yield warning("documents", "its documents could not be counted", f"GET /_cluster/health/{index.name}")
     for name, count in index.pending.items():
@@ -225,14 +225,14 @@ def _documents(index: IndexFacts) -> Iterator[Finding]:
             yield warning(
                 "pending",
                 f"{count:,} of its documents wait for a vector in [{name}]: searches by meaning miss them",
-                mend,
+                repair,
             )
     for name, count in index.unmarked.items():
         if count:
             yield error(
                 "unmarked",
                 f"{count:,} of its documents have a text for [{name}], and neither a vector of it nor a mark",
-                mend,
+                repair,
             )
 
 

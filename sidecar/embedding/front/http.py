@@ -59,8 +59,8 @@ async def serve_http(
     app.add_routes([*probes(readiness), *_api(service, settings.max_message_bytes)])
     # If a caller hangs up, its request is cancelled, so that its texts leave the queue.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSE_TIMEOUT_S)
-    async with listening(runner, settings.http_listen, "embedder.http_listen", tls=tls) as address:
-        yield address
+    async with listening(runner, settings.http_listen, "embedder.http_listen", tls=tls) as bound:
+        yield f"{settings.http_listen.rpartition(':')[0]}:{bound.rpartition(':')[2]}"
 
 
 def _api(service: EmbeddingService, max_body_bytes: int) -> list[web.RouteDef]:

@@ -62,7 +62,7 @@ async def test_watching_ends_cleanly_when_it_is_told_to(papers: Papers, system: 
     process.send_signal(signal.SIGTERM)
     rest, said = await process.communicate()
 
-    assert (first["right"], first["indices"][0]["mended"]) == (True, 1)
+    assert (first["right"], first["indices"][0]["repaired"]) == (True, 1)
     assert (process.returncode, rest, said) == (0, b"", b"")
     assert (await papers.stored("1"))["embedding_meta"]["state"] == "ok"
 

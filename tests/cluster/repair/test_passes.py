@@ -1,4 +1,4 @@
-"""Repair on a real node: what lies is found and mended, whoever writes meanwhile."""
+"""Repair on a real node: what lies is found and repaired, whoever writes meanwhile."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -13,7 +13,7 @@ from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.ports import Embeddings, Lane, Reply
 from sidecar.provenance import provenance_hash, source_text
 from sidecar.repair.documents import Kind
-from sidecar.repair.passes import Repair
+from sidecar.repair.passes import Passes
 from sidecar.repair.patience import Patience
 from sidecar.repair.report import Outcome, Report
 from sidecar.repair.scan import Scan, check
@@ -90,12 +90,12 @@ class Notes:
     def scan(self) -> Scan:
         return Scan(self.cluster, Patience(5), silent)
 
-    def repair(self, scan: Scan | None = None) -> Repair:
-        return Repair(scan or self.scan(), self.embedder, Patience(5))
+    def repair(self, scan: Scan | None = None) -> Passes:
+        return Passes(scan or self.scan(), self.embedder, Patience(5))
 
-    async def mended(self, *names: str) -> Report:
+    async def repaired(self, *names: str) -> Report:
         scan = self.scan()
-        return await self.repair(scan).mend(await scan.targets(names or (self.index,)))
+        return await self.repair(scan).repair_all(await scan.targets(names or (self.index,)))
 
     async def checked(self) -> Report:
         scan = self.scan()
@@ -170,14 +170,14 @@ async def test_whatever_lies_is_found_and_mended(notes: Notes) -> None:
     expected = Counter(kind.value for kind, _ in lies.values())
 
     before = await notes.checked()
-    report = await notes.mended()
+    report = await notes.repaired()
     after = await notes.checked()
 
     assert len(lies) == 208
     assert found(before) == expected
     assert outcomes(before) == {"left": 208}
     assert found(report) == expected
-    assert outcomes(report) == {"mended": 208}
+    assert outcomes(report) == {"repaired": 208}
     assert [index.documents for index in report.indices] == [208]
     assert after.is_right
     assert found(after) == {}
@@ -195,7 +195,7 @@ async def test_what_is_right_is_not_touched(notes: Notes) -> None:
     )
     before = await notes.stored()
 
-    assert (await notes.mended()).is_right
+    assert (await notes.repaired()).is_right
 
     assert await notes.stored() == before
     assert notes.embedder.asked == []
@@ -205,29 +205,29 @@ async def test_a_bulk_update_behind_the_guards_back_is_found(notes: Notes) -> No
     await notes.put(one={"title": "a", "year": 1, "embedding": STALE, "embedding_meta": notes.provenance("a")})
     await notes.bulk({"update": {"_id": "one"}}, {"doc": {"title": "b"}})
 
-    report = await notes.mended()
+    report = await notes.repaired()
 
-    assert (found(report), outcomes(report)) == ({"hash_differs": 1}, {"mended": 1})
+    assert (found(report), outcomes(report)) == ({"hash_differs": 1}, {"repaired": 1})
     await notes.assert_right()
     assert (await notes.stored())["one"]["_source"]["year"] == 1
 
 
 async def test_an_index_that_is_bound_anew_gets_vectors_of_the_new_model(notes: Notes) -> None:
     await notes.put(**{name: {"title": name} for name in "abc"})
-    await notes.mended()
+    await notes.repaired()
     notes.binding = notes.binding.model_copy(update={"model": RETRAINED.id, "space": RETRAINED.space})
     meta = (await notes.call("GET", f"/{notes.index}/_mapping"))[notes.index]["mappings"]["_meta"]["sidecar"]
     meta["fields"]["embedding"] |= {"model": RETRAINED.id, "space": RETRAINED.space}
     await notes.call("PUT", f"/{notes.index}/_mapping", {"_meta": {"sidecar": meta}})
     before = await notes.stored()
 
-    refused = await notes.mended()
+    refused = await notes.repaired()
     notes.embedder = Meddler(RETRAINED)
-    report = await notes.mended()
+    report = await notes.repaired()
 
     assert not refused.is_right
     assert refused.indices[0].problem == "model [tiny@2] is not known here; known: tiny@1"
-    assert (found(report), outcomes(report)) == ({"other_model": 3}, {"mended": 3})
+    assert (found(report), outcomes(report)) == ({"other_model": 3}, {"repaired": 3})
     after = await notes.stored()
     assert all(after[name]["_source"]["embedding_meta"]["model"] == "tiny@2" for name in "abc")
     assert all(after[name]["_seq_no"] > before[name]["_seq_no"] for name in "abc")
@@ -238,13 +238,57 @@ async def test_nothing_is_written_if_the_embedder_serves_another_space(notes: No
     before = await notes.stored()
     notes.embedder = Meddler(RETRAINED.model_copy(update={"id": TINY.id}))
 
-    report = await notes.mended()
+    report = await notes.repaired()
 
     assert not report.is_right
     assert f"model [tiny@1] has space [{RETRAINED.space}]" in str(report.indices[0].problem)
     assert await notes.stored() == before
 
 
+<<<<<<< HEAD
+=======
+async def test_routing_is_kept(notes: Notes) -> None:
+    lines = [line for n in range(8) for line in ({"index": {"_id": "same", "routing": str(n)}}, {"title": f"t{n}"})]
+    await notes.bulk(*lines)
+    documents = len((await notes.call("GET", f"/{notes.index}/_count?q=*")) and (await notes.stored()))
+
+    report = await notes.repaired()
+
+    assert documents == 1  # by id, but there is one in each shard
+    assert outcomes(report) == {"repaired": 2}
+    await notes.assert_right()
+
+
+async def test_names_may_be_aliases_wildcards_and_data_streams(notes: Notes, unique: str) -> None:
+    stream = f"{unique}-stream"
+    await notes.call("PUT", f"/_index_template/{stream}", {
+        "index_patterns": [stream], "priority": 500, "data_stream": {}, "composed_of":
+        (await notes.call("GET", f"/_index_template/sidecar-{unique}"))["index_templates"][0]["index_template"]["composed_of"],
+    })  # fmt: skip
+    await notes.call("PUT", f"/{notes.index}/_alias/{unique}-alias")
+    await notes.call("PUT", f"/_data_stream/{stream}")
+    await notes.call("POST", f"/{stream}/_doc", {"@timestamp": "2026-01-01", "title": "s"})
+    await notes.put(a={"title": "a"})
+    try:
+        streamed = await notes.repaired(stream)
+        await notes.put(a={"title": "b"})
+        aliased = await notes.repaired(f"{unique}-alias")
+        everything = await notes.repaired(f"{unique}-*")
+    finally:
+        await notes.call("DELETE", f"/_data_stream/{stream}")
+        await notes.call("DELETE", f"/_index_template/{stream}")
+
+    assert [(index.index, outcomes(Report((index,)))) for index in streamed.indices] == [
+        (f".ds-{stream}-000001", {"repaired": 1})
+    ]
+    assert [(index.index, outcomes(Report((index,)))) for index in aliased.indices] == [(notes.index, {"repaired": 1})]
+    assert {index.index for index in everything.indices} >= {f".ds-{stream}-000001", notes.index}
+    assert everything.is_right
+    with pytest.raises(ClusterRefused, match="no such index"):
+        await notes.scan().targets((f"{unique}-nowhere",))
+
+
+>>>>>>> life
 async def test_a_text_that_is_refused_loses_its_false_vector_and_is_reported_not_retried(notes: Notes) -> None:
     await notes.without_guard()
     notes.embedder.refuses = frozenset({"bad"})
@@ -254,11 +298,11 @@ async def test_a_text_that_is_refused_loses_its_false_vector_and_is_reported_not
     scan = notes.scan()
     repair, targets = notes.repair(scan), await scan.targets((notes.index,))
 
-    report = await repair.mend(targets)
+    report = await repair.repair_all(targets)
     notes.embedder.asked.clear()
-    again = await repair.mend_pending(targets)
+    again = await repair.repair_pending(targets)
 
-    assert outcomes(report) == {"mended": 1, "failed": 1}
+    assert outcomes(report) == {"repaired": 1, "failed": 1}
     assert [(one.id, one.field, one.reason) for one in report.indices[0].failures] == [("bad", "embedding", "refused")]
     assert (await notes.stored())["bad"]["_source"] == {
         "title": "bad",
@@ -266,7 +310,7 @@ async def test_a_text_that_is_refused_loses_its_false_vector_and_is_reported_not
     }
     assert notes.embedder.asked == []
     assert outcomes(again) == {}
-    assert outcomes(await notes.mended()) == {"failed": 1}  # said again by each run, and once
+    assert outcomes(await notes.repaired()) == {"failed": 1}  # said again by each run, and once
 
 
 @dataclass
@@ -287,9 +331,9 @@ async def test_a_text_that_the_embedder_fails_on_is_told_and_all_others_are_mend
     notes.embedder = Odd(TINY, odd="text 7")
     await notes.put(**{f"d{number}": {"title": f"text {number}"} for number in range(30)})
 
-    report = await notes.mended()
+    report = await notes.repaired()
 
-    assert outcomes(report) == {"mended": 29, "failed": 1}
+    assert outcomes(report) == {"repaired": 29, "failed": 1}
     assert report.indices[0].problem is None
     (failure,) = report.indices[0].failures
     assert (failure.id, failure.reason) == ("d7", "the embedder's reply is not usable: a vector holds NaN or infinity")
@@ -300,12 +344,98 @@ async def test_an_embedder_that_fails_on_every_text_stops_the_index_and_changes_
     await notes.put(**{f"d{number}": {"title": "text"} for number in range(3)})
     before = await notes.stored()
 
-    report = await notes.mended()
+    report = await notes.repaired()
 
     assert report.indices[0].problem == "the embedder's reply is not usable: a vector holds NaN or infinity"
     assert await notes.stored() == before
 
 
+<<<<<<< HEAD
+=======
+async def test_what_a_writer_changes_meanwhile_is_looked_at_again(notes: Notes) -> None:
+    await notes.put(changed={"title": "a"}, deleted={"title": "b"}, kept={"title": "c"})
+
+    async def write_once() -> None:
+        notes.embedder.meanwhile = None
+        await notes.bulk({"index": {"_id": "changed"}}, {"title": "z"}, {"delete": {"_id": "deleted"}})
+
+    notes.embedder.meanwhile = write_once
+    report = await notes.repaired()
+
+    assert outcomes(report) == {"repaired": 2, "gone": 1}
+    assert (await notes.stored())["changed"]["_source"]["title"] == "z"
+    await notes.assert_right()
+
+
+async def test_a_document_that_never_rests_is_left_to_its_writer(notes: Notes) -> None:
+    await notes.put(busy={"title": "a"}, kept={"title": "c"})
+    writes = iter(range(100))
+
+    async def write() -> None:
+        await notes.put(busy={"title": f"a{next(writes)}"})
+
+    notes.embedder.meanwhile = write
+    report = await notes.repaired()
+
+    assert outcomes(report) == {"repaired": 1, "busy": 1}
+    assert not report.is_right
+    assert (await notes.stored())["busy"]["_source"]["embedding_meta"]["state"] == "pending"
+
+
+async def test_case_27_two_repairs_at_once_do_the_work_once(notes: Notes) -> None:
+    await notes.put(**{f"d{number}": {"title": f"text {number}"} for number in range(60)})
+
+    first, second = await asyncio.gather(notes.repaired(), notes.repaired())
+
+    assert first.is_right
+    assert second.is_right
+    # Texts that are embedded: each by one of them, or by both; and after that no repair finds anything.
+    assert 60 <= sum(len(texts) for texts in notes.embedder.asked) <= 120
+    before = await notes.stored()
+    assert outcomes(await notes.repaired()) == {}
+    assert await notes.stored() == before
+    stored = await notes.stored()
+    assert {hit["_source"]["embedding_meta"]["state"] for hit in stored.values()} == {"ok"}
+    assert outcomes(first).get("repaired", 0) + outcomes(second).get("repaired", 0) == 60
+    await notes.assert_right()
+
+
+async def test_case_29_beside_clients_that_update_the_same_documents_no_update_is_lost(notes: Notes) -> None:
+    ids, rounds = [f"d{number}" for number in range(10)], 12
+    unsteady = HashEmbedder(TINY)
+    await notes.put(**{name: {"title": "before"} for name in ids})
+
+    async def write(bridge: Http, own: list[str]) -> None:
+        for round_ in range(rounds):
+            # Of every other round the texts are left to the repair.
+            unsteady.failure = EmbedderUnavailable("nowhere", "gone") if round_ % 2 else None
+            lines = [
+                line for name in own for line in ({"update": {"_id": name}}, {"doc": {"title": f"{name} {round_}"}})
+            ]
+            answer = await bridge("POST", f"/{notes.index}/_bulk", ndjson(*lines))
+            assert answer.json["errors"] is False
+
+    async def repair_until(writing: Sequence[asyncio.Task[None]]) -> None:
+        while not all(task.done() for task in writing):
+            await notes.repaired()
+
+    settings = bridge_settings(notes.url)
+    async with (
+        serving(settings, unsteady) as at,
+        http(f"http://{at.address}") as (bridge,),
+        asyncio.TaskGroup() as tasks,
+    ):
+        writing = [tasks.create_task(write(bridge, own)) for own in (ids[:5], ids[5:])]
+        tasks.create_task(repair_until(writing))
+
+    assert (await notes.repaired()).is_right
+    assert {name: hit["_source"]["title"] for name, hit in (await notes.stored()).items()} == {
+        name: f"{name} {rounds - 1}" for name in ids
+    }
+    await notes.assert_right()
+
+
+>>>>>>> life
 @dataclass
 class LiftsItsBlock:
     """A cluster whose index takes no writes until one was refused."""
@@ -328,9 +458,9 @@ async def test_an_index_that_takes_no_writes_is_waited_for(notes: Notes) -> None
     blocked = LiftsItsBlock(notes.cluster, notes.index)
     scan = Scan(blocked, Patience(5), silent)
 
-    report = await notes.repair(scan).mend(await scan.targets((notes.index,)))
+    report = await notes.repair(scan).repair_all(await scan.targets((notes.index,)))
 
-    assert (blocked.refused, outcomes(report)) == (1, {"mended": 1})
+    assert (blocked.refused, outcomes(report)) == (1, {"repaired": 1})
     await notes.assert_right()
 
 
@@ -347,11 +477,34 @@ async def test_patience_with_an_embedder_that_is_away(notes: Notes) -> None:
                 self.failure = None
             return await super().models()
 
-    impatient = Repair(notes.scan(), notes.embedder, Patience(0))
+    impatient = Passes(notes.scan(), notes.embedder, Patience(0))
     targets = await notes.scan().targets((notes.index,))
     with pytest.raises(EmbedderUnavailable):
-        await impatient.mend(targets)
+        await impatient.repair_all(targets)
     notes.embedder = Recovering(TINY, away)
 
-    assert outcomes(await notes.repair().mend(targets)) == {"mended": 1}
+    assert outcomes(await notes.repair().repair_all(targets)) == {"repaired": 1}
     assert calls == 2
+<<<<<<< HEAD
+=======
+
+
+async def test_watching_mends_what_comes_later(notes: Notes) -> None:
+    await notes.put(first={"title": "a"})
+    passes: asyncio.Queue[Report] = asyncio.Queue()
+    scan = notes.scan()
+    watching = watch(scan, notes.repair(scan), (notes.index,), pause_s=0.1, audit_every_s=3_600, say=passes.put_nowait)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(watching, name="watch")
+        first = await passes.get()
+        await notes.put(second={"title": "b"})
+        await notes.call("POST", f"/{notes.index}/_refresh")
+        async with asyncio.timeout(20):
+            while not outcomes(later := await passes.get()):
+                pass
+        task.cancel()
+
+    assert outcomes(first) == {"repaired": 1}
+    assert (found(later), outcomes(later)) == ({"pending": 1}, {"repaired": 1})
+    await notes.assert_right()
+>>>>>>> life
