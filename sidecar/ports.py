@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from sidecar.errors import ClusterRefused
 from sidecar.jsontext import Json
 from sidecar.model import ModelVersion, Role
 
@@ -112,6 +113,12 @@ class Reply:
         if isinstance(error, dict):
             return f"{error.get('type')}: {error.get('reason')}"
         return str(error if error is not None else self.body)
+
+    def require(self, call: str) -> Any:
+        """The body of an answer that the caller needs. `call` names the request; raises ClusterRefused with it."""
+        if not self.ok:
+            raise ClusterRefused(call, self.status, self.reason)
+        return self.body
 
 
 class Cluster(Protocol):

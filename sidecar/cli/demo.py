@@ -26,12 +26,12 @@ from sidecar.cli.searching import Answered, search
 from sidecar.cli.steps import steps
 from sidecar.cli.up import Addresses, keep_parts_quiet, running_system
 from sidecar.config import Configuration
-from sidecar.errors import ClusterRefused, ErrorKind, SidecarError
+from sidecar.errors import ErrorKind, SidecarError
 from sidecar.evaluation.docstrings import Passage, read_passages
 from sidecar.jsontext import Json
 from sidecar.model import ModelVersion, Role
 from sidecar.opensearch.client import OpenSearchCluster
-from sidecar.ports import Cluster, Lane, Reply, ServedModel
+from sidecar.ports import Cluster, Lane, ServedModel
 from sidecar.rpc.client import EmbedderClient
 from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template, default_base
@@ -143,7 +143,7 @@ async def _index(
     await asyncio.to_thread(_bulk, places.bridge, passages, progress)
     took_s = time.monotonic() - started
     query: Json = {"query": {"term": {f"{_FIELD}_meta.state": "ok"}}}
-    count = _required(await cluster.call("POST", f"/{_INDEX}/_count", body=query), "_count")["count"]
+    count = (await cluster.call("POST", f"/{_INDEX}/_count", body=query)).require("_count")["count"]
     rate = len(passages) / took_s
     return (
         f"{len(passages):,} docstrings of installed packages in {took_s:.1f} s, {rate:.0f} a second; "
@@ -187,7 +187,7 @@ def _shown(answered: Answered) -> list[Hit]:
 
 async def _stored(cluster: Cluster, name: str) -> dict[str, Any]:
     path = f"/{_INDEX}/_doc/{quote(name, safe='')}"
-    source: dict[str, Any] = _required(await cluster.call("GET", path), f"GET {path}")["_source"]
+    source: dict[str, Any] = (await cluster.call("GET", path)).require(f"GET {path}")["_source"]
     return source
 
 
@@ -214,9 +214,3 @@ async def _call_directly(
 def _cosine(one: NDArray[np.float32], other: Sequence[float]) -> float:
     second = np.asarray(other, dtype=np.float32)
     return float(one @ second / (np.linalg.norm(one) * np.linalg.norm(second)))
-
-
-def _required(reply: Reply, call: str) -> Any:
-    if not reply.ok:
-        raise ClusterRefused(call, reply.status, reply.reason)
-    return reply.body

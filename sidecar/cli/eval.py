@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import aiohttp
 import typer
@@ -25,7 +25,6 @@ from sidecar.jsontext import Json, dumps
 from sidecar.model import ModelVersion
 from sidecar.models.store import ModelStore
 from sidecar.opensearch.client import OpenSearchCluster, connect
-from sidecar.ports import Reply
 from sidecar.templates.apply import apply, delete
 from sidecar.templates.compiler import CompiledTemplate, compile_template
 
@@ -123,12 +122,13 @@ async def _index(bridge: OpenSearchCluster, data_set: DataSet, index: str, progr
     task = progress.add_task("index through the bridge", total=total)
     documents = read_corpus(data_set.corpus)
     while chunk := list(islice(documents, _BULK_DOCUMENTS)):
-        reply = _required(await bridge.call("POST", f"/{index}/_bulk", body=b"".join(map(_lines, chunk))), "_bulk")
+        body = b"".join(map(_lines, chunk))
+        reply = (await bridge.call("POST", f"/{index}/_bulk", body=body)).require("_bulk")
         if reply["errors"]:
             refused = next(item["index"] for item in reply["items"] if "error" in item["index"])
             raise ClusterRefused(f"_bulk of document [{refused['_id']}]", refused["status"], str(refused["error"]))
         progress.advance(task, len(chunk))
-    _required(await bridge.call("POST", f"/{index}/_refresh"), "_refresh")
+    (await bridge.call("POST", f"/{index}/_refresh")).require("_refresh")
     return total
 
 
@@ -139,7 +139,7 @@ def _lines(document: CorpusDocument) -> bytes:
 
 async def _check_vectors(cluster: OpenSearchCluster, index: str, documents: int) -> None:
     query: Json = {"query": {"term": {"embedding_meta.state": "ok"}}}
-    embedded = _required(await cluster.call("POST", f"/{index}/_count", body=query), "_count")["count"]
+    embedded = (await cluster.call("POST", f"/{index}/_count", body=query)).require("_count")["count"]
     if embedded != documents:
         raise Conflict(f"only {embedded} of {documents} documents have a vector: nothing is measured on half an index")
 
@@ -166,12 +166,6 @@ async def _ranking(session: aiohttp.ClientSession, subject: _Subject, text: str,
             why += ", since its vector took longer than the bridge's setting bridge.search_embed_timeout_s"
         raise Conflict(f"a search in mode [{mode}] was answered as [{answered.mode}]{why}: it cannot be measured")
     return [hit["_id"] for hit in answered.hits]
-
-
-def _required(reply: Reply, call: str) -> Any:
-    if not reply.ok:
-        raise ClusterRefused(call, reply.status, reply.reason)
-    return reply.body
 
 
 def _table(found: Evaluation) -> Table:

@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 
-from sidecar.errors import ClusterRefused, ClusterUnreachable
+from sidecar.errors import ClusterUnreachable
 from sidecar.jsontext import Json
 from sidecar.ports import Reply
 
@@ -31,9 +31,7 @@ async def search(session: aiohttp.ClientSession, url: str, index: str, body: Jso
             done = response.headers.get("X-Sidecar-Search", "")
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise ClusterUnreachable(url, str(error) or type(error).__name__) from error
-    reply = Reply(response.status, answer)
-    if not reply.ok:
-        raise ClusterRefused(f"a search of {index}", reply.status, reply.reason)
+    hits = Reply(response.status, answer).require(f"a search of {index}")["hits"]["hits"]
     name, _, details = done.partition(";")
     parts = dict(part.strip().partition("=")[::2] for part in details.split(";"))
-    return Answered(answer["hits"]["hits"], name, parts.get("reason", ""))
+    return Answered(hits, name, parts.get("reason", ""))

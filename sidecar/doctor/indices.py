@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from sidecar.doctor.findings import Finding, Subject, error, warning
 from sidecar.doctor.guards import calls_guard, fitting_guard
 from sidecar.doctor.parts import examine_model
-from sidecar.errors import InvalidInput
+from sidecar.index_description import IndexDescription
 from sidecar.jsontext import Json, at
-from sidecar.mapping import mapped_fields
 from sidecar.model import SCHEMA, Binding, IndexBinding, ModelVersion
 
 
@@ -16,16 +15,14 @@ from sidecar.model import SCHEMA, Binding, IndexBinding, ModelVersion
 class IndexFacts:
     """A bound index as the cluster describes it, and how its documents stand."""
 
-    name: str
-    mappings: Json
-    settings: Json  # of `GET /{index}`: nested, values as strings
+    described: IndexDescription
     documents: int | None = None  # None: it could not be searched
     pending: Mapping[str, int] = field(default_factory=dict)  # vector field -> documents that wait for a vector
     unmarked: Mapping[str, int] = field(default_factory=dict)  # vector field -> documents with a text and no provenance
 
-    def setting(self, *path: str) -> Json:
-        """A setting of the index."""
-        return at(self.settings, "index", *path)
+    @property
+    def name(self) -> str:
+        return self.described.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class Surroundings:
 
 def examine_index(index: IndexFacts, around: Surroundings) -> Subject:
     """A bound index."""
-    schema = at(index.mappings, "_meta", "sidecar", "schema")
+    schema = index.described.schema
     if schema != SCHEMA:
         finding = error(
             "schema",
@@ -48,15 +45,14 @@ def examine_index(index: IndexFacts, around: Surroundings) -> Subject:
             "use the version of sidecar that the binding was made with",
         )
         return Subject("index", index.name, findings=(finding,))
-    try:
-        bound = IndexBinding.from_meta(at(index.mappings, "_meta"))
-    except InvalidInput as invalid:
+    if index.described.invalid is not None:
         finding = error(
             "binding",
-            f"its binding is not valid, so the bridge leaves it alone: {invalid}",
+            f"its binding is not valid, so the bridge leaves it alone: {index.described.invalid}",
             "bind a new index: sidecar template apply …, then _reindex into it",
         )
         return Subject("index", index.name, findings=(finding,))
+    bound = index.described.binding
     if bound is None:  # of the right schema it is parsed or refused
         return Subject("index", index.name)
     about = "; ".join(f"{one.field} of {', '.join(one.source)}, {one.model}" for one in bound.fields.values())
@@ -80,7 +76,7 @@ def _index(index: IndexFacts, bound: IndexBinding, around: Surroundings) -> Iter
     for binding in bound.fields.values():
         yield from examine_model(binding.model, binding.space, around.served)
         yield from _mapping(index, binding)
-    if index.setting("knn") != "true":
+    if not index.described.has_graphs:
         yield error(
             "knn",
             "index.knn is not true: the vectors are stored, but there is no graph to search",
@@ -95,7 +91,7 @@ def _index(index: IndexFacts, bound: IndexBinding, around: Surroundings) -> Iter
 
 def _mapping(index: IndexFacts, binding: Binding) -> Iterator[Finding]:
     anew = "a mapping cannot be changed: sidecar template apply …, then _reindex into a new index"
-    fields = dict(mapped_fields(at(index.mappings, "properties")))
+    fields = index.described.fields
     vector, name = fields.get(binding.field, {}), binding.field
     if vector.get("type") != "knn_vector":
         yield error("vector_field", f"[{name}] is mapped as [{vector.get('type', 'nothing')}], not as knn_vector", anew)
@@ -115,11 +111,11 @@ def _mapping(index: IndexFacts, binding: Binding) -> Iterator[Finding]:
             "neighbours come in another order than the binding says",
             anew,
         )
-    if at(fields.get(f"{binding.meta_field}.state"), "type") != "keyword":
+    if fields.get(f"{binding.meta_field}.state", {}).get("type") != "keyword":
         yield error(
             "provenance", f"[{binding.meta_field}.state] is not mapped as keyword: nobody finds what is pending", anew
         )
-    if at(index.mappings, "_source"):
+    if index.described.changes_source:
         yield warning(
             "source",
             "its mapping changes what is kept in _source: updates lose the rest, and `sidecar repair` "
@@ -137,14 +133,14 @@ def _mapping(index: IndexFacts, binding: Binding) -> Iterator[Finding]:
 
 
 def _final_pipeline(index: IndexFacts, bound: IndexBinding, pipelines: Mapping[str, Json]) -> Iterator[Finding]:
-    named = index.setting("final_pipeline")
+    named = index.described.final_pipeline
     guard = fitting_guard(bound, pipelines)
     set_guard = (
         "sidecar template apply … installs the guard"
         if guard is None
         else f'PUT /{index.name}/_settings {{"index.final_pipeline":"{guard}"}}; then sidecar repair {index.name}'
     )
-    if not isinstance(named, str) or named == "_none":
+    if named in (None, "_none"):
         yield error(
             "guard",
             "it has no final_pipeline: what is written around the bridge may keep the vector of another text",
@@ -162,8 +158,8 @@ def _final_pipeline(index: IndexFacts, bound: IndexBinding, pipelines: Mapping[s
 
 
 def _default_pipeline(index: IndexFacts, bound: IndexBinding, pipelines: Mapping[str, Json]) -> Iterator[Finding]:
-    named = index.setting("default_pipeline")
-    if not isinstance(named, str) or named == "_none":
+    named = index.described.default_pipeline
+    if named in (None, "_none"):
         return
     take_off = f'PUT /{index.name}/_settings {{"index.default_pipeline":"_none"}}'
     if named not in pipelines:
@@ -184,8 +180,8 @@ def _default_pipeline(index: IndexFacts, bound: IndexBinding, pipelines: Mapping
 
 
 def _search_pipeline(index: IndexFacts, around: Surroundings) -> Iterator[Finding]:
-    named = index.setting("search", "default_pipeline")
-    if not isinstance(named, str) or named == "_none":
+    named = index.described.search_pipeline
+    if named in (None, "_none"):
         return
     take_off = f'PUT /{index.name}/_settings {{"index.search.default_pipeline":"_none"}}'
     if named not in around.uncomposable:
@@ -205,7 +201,7 @@ def _companion(
     index: IndexFacts, bound: IndexBinding, companions: Mapping[str, IndexBinding | None]
 ) -> Iterator[Finding]:
     named = bound.search.companion if bound.search is not None else None
-    if named is None or index.setting("number_of_shards") != "1":
+    if named is None or index.described.shards != 1:
         return
     if named not in companions:
         what = "is missing"

@@ -16,9 +16,10 @@ from sidecar.doctor.parts import (
     examine_template,
     unreachable,
 )
-from sidecar.errors import ClusterRefused, InvalidInput, SidecarError
+from sidecar.errors import InvalidInput, SidecarError
+from sidecar.index_description import read_index
 from sidecar.jsontext import Json, at
-from sidecar.model import Binding, Fusion, IndexBinding, ModelVersion, State
+from sidecar.model import Binding, Fusion, ModelVersion, State
 from sidecar.ports import Cluster
 from sidecar.rpc.client import EmbedderClient
 from sidecar.templates import naming
@@ -148,12 +149,8 @@ async def _index(cluster: Cluster, name: str) -> IndexFacts | None:
     reply = await cluster.call("GET", path)
     if not reply.ok:
         return None
-    described = at(reply.body, name)
-    facts = IndexFacts(name, at(described, "mappings"), at(described, "settings"))
-    try:
-        bound = IndexBinding.from_meta(at(described, "mappings", "_meta"))
-    except InvalidInput:
-        bound = None
+    facts = IndexFacts(read_index(name, at(reply.body, name)))
+    bound = facts.described.binding
     if bound is None:
         return facts
     counting: Json = {
@@ -190,7 +187,5 @@ def _count(buckets: Json, name: str) -> int:
 
 
 async def _ask(cluster: Cluster, method: str, path: str, params: Mapping[str, str] | None = None) -> Json:
-    reply = await cluster.call(method, path, params=params)
-    if not reply.ok:
-        raise ClusterRefused(f"{method} {path}", reply.status, reply.reason)
-    return reply.body
+    body: Json = (await cluster.call(method, path, params=params)).require(f"{method} {path}")
+    return body

@@ -83,9 +83,7 @@ class Scan:
 
         async def attempt() -> Any:
             reply = await self._cluster.call(method, path, params=params, body=body)
-            if not reply.ok:
-                raise ClusterRefused(f"{method} {path}", reply.status, reply.reason)
-            return reply.body
+            return reply.require(f"{method} {path}")
 
         return await self._patience.call("cluster", attempt)
 

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from sidecar.errors import InvalidInput
-from sidecar.jsontext import Json, at
-from sidecar.mapping import mapped_fields
+from sidecar.index_description import IndexDescription, read_indices
+from sidecar.jsontext import Json
 from sidecar.model import IndexBinding
 
 
@@ -27,21 +26,18 @@ class Refused:
 
 def read_targets(body: Json) -> tuple[Target | Refused, ...]:
     """The bound indices among those that the cluster describes, by name."""
-    described = body.items() if isinstance(body, dict) else ()
-    return tuple(target for name, one in sorted(described) if (target := _read(name, one)) is not None)
+    described = sorted(read_indices(body), key=lambda index: index.name)
+    return tuple(target for index in described if (target := _read(index)) is not None)
 
 
-def _read(index: str, described: Json) -> Target | Refused | None:
-    mappings = at(described, "mappings")
-    try:
-        bound = IndexBinding.from_meta(at(mappings, "_meta"))
-    except InvalidInput as error:
-        return Refused(index, str(error))
-    if bound is None or _is_companion(index, bound):
+def _read(index: IndexDescription) -> Target | Refused | None:
+    if index.invalid is not None:
+        return Refused(index.name, str(index.invalid))
+    bound = index.binding
+    if bound is None or _is_companion(index.name, bound):
         return None
-    problem = _problem(mappings, bound)
-    shards = at(described, "settings", "index", "number_of_shards")
-    return Target(index, int(str(shards)), bound) if problem is None else Refused(index, problem)
+    problem = _problem(index, bound)
+    return Target(index.name, index.shards, bound) if problem is None else Refused(index.name, problem)
 
 
 def _is_companion(index: str, bound: IndexBinding) -> bool:
@@ -49,20 +45,21 @@ def _is_companion(index: str, bound: IndexBinding) -> bool:
     return bound.search is not None and bound.search.companion == index
 
 
-def _problem(mappings: Json, bound: IndexBinding) -> str | None:
-    """Why documents of this index cannot be judged or mended.
+def _problem(index: IndexDescription, bound: IndexBinding) -> str | None:
+    """Why documents of this index cannot be judged or repaired.
 
-    A text that `_source` does not hold, or that our credentials may not see, would pass for a text that was removed;
-    and an update would lose what `_source` leaves out.
+    A text that `_source` does not hold, or that our credentials may not see, would look like a text that was removed.
+    An update would lose everything that `_source` leaves out.
     """
-    if at(mappings, "_source"):
+    if index.changes_source:
         return "its mapping changes what is kept in _source, so texts cannot be read and documents not updated"
-    visible = dict(mapped_fields(at(mappings, "properties")))
     for binding in bound.fields.values():
         for name in (*binding.source, binding.field, binding.meta_field):
-            if name not in visible:
+            if name not in index.fields:
                 return f"field [{name}] is not in the mapping that these credentials see"
-        dimension = visible[binding.field].get("dimension")
+        dimension = index.definition(binding.field).get("dimension")
         if dimension != binding.dimension:
             return f"field [{binding.field}] has dimension {dimension}, but model [{binding.model}] {binding.dimension}"
+    if not index.shards:
+        return "these credentials do not see how many shards it has"
     return None

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from sidecar.errors import ClusterRefused, Conflict, InvalidInput
 from sidecar.jsontext import Json
-from sidecar.ports import Cluster, Reply
+from sidecar.ports import Cluster
 from sidecar.templates import naming
 from sidecar.templates.changes import Change, plan, refuse_conflicts
 from sidecar.templates.companion import identity
@@ -80,7 +80,7 @@ async def apply(cluster: Cluster, compiled: CompiledTemplate, *, create: bool = 
     if missing_index is not None:
         aliases: Json = {compiled.names.template: {"is_write_index": True}}
         path = f"/{missing_index}"
-        _require(await cluster.call("PUT", path, body={"aliases": aliases}), f"PUT {path}")
+        (await cluster.call("PUT", path, body={"aliases": aliases})).require(f"PUT {path}")
     return Applied(changes, missing_index)
 
 
@@ -100,7 +100,7 @@ async def delete(cluster: Cluster, template: str) -> tuple[str, ...]:
     companions = [path for path, body in installed.documents.items() if naming.is_companion(path) and identity(body)]
     owned = tuple(path for path in (*companions, *paths) if naming.owns(template, path))
     for path in owned:
-        _require(await cluster.call("DELETE", path), f"DELETE {path}")
+        (await cluster.call("DELETE", path)).require(f"DELETE {path}")
     return owned
 
 
@@ -137,7 +137,7 @@ async def _put_companion(cluster: Cluster, changes: Sequence[Change], documents:
         if not naming.is_companion(change.path):
             continue
         if change.before is not None:  # it holds no documents, and a mapping cannot be replaced in place
-            _require(await cluster.call("DELETE", change.path), f"DELETE {change.path}")
+            (await cluster.call("DELETE", change.path)).require(f"DELETE {change.path}")
         reply = await cluster.call("PUT", change.path, body=change.after)
         if not reply.ok:
             left = await _take_back(cluster, documents)
@@ -158,7 +158,7 @@ async def _overruled(cluster: Cluster, compiled: CompiledTemplate) -> str | None
     """Ask the cluster which template wins for names that our patterns stand for; a sentence if it is not ours."""
     for index in await _probes(cluster, compiled):
         path = f"/_index_template/_simulate_index/{quote(index, safe='')}"
-        simulated = _require(await cluster.call("POST", path), f"POST {path}")
+        simulated = (await cluster.call("POST", path)).require(f"POST {path}")
         if bound_by(simulated) != compiled.binding:
             winner = (await read_installed(cluster)).winner(index)
             return (
@@ -187,10 +187,4 @@ async def _pipelines_of_indices(cluster: Cluster) -> dict[str, frozenset[str]]:
 async def _get(cluster: Cluster, path: str, **params: str) -> Json:
     reply = await cluster.call("GET", path, params=params)
     # A list of pipelines is answered with 404 and an empty object if there are none.
-    return {} if reply.status == _NOT_FOUND and reply.body == {} else _require(reply, f"GET {path}")
-
-
-def _require(reply: Reply, call: str) -> Json:
-    if not reply.ok:
-        raise ClusterRefused(call, reply.status, reply.reason)
-    return reply.body
+    return {} if reply.status == _NOT_FOUND and reply.body == {} else reply.require(f"GET {path}")

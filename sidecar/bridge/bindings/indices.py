@@ -1,14 +1,15 @@
-"""What an index expression stands for: concrete indices, their bindings, and which text fields feed a vector.
+"""The indices behind an index expression: their bindings, and which text fields feed a vector. Pure.
 
-Pure. It reads the cluster's answers to `GET /{expression}` and `_simulate_index`. They are asked with the client's own
-credentials: a source field that field-level security hides is missing there, and then there is no semantic leg.
+The descriptions are asked for with the client's own credentials. A source field that field-level security hides is
+missing there, and then there is no semantic leg.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sidecar import index_description
+from sidecar.index_description import IndexDescription, read_index
 from sidecar.jsontext import Json, at
-from sidecar.mapping import mapped_fields
 from sidecar.model import Binding, IndexBinding
 
 
@@ -41,15 +42,13 @@ class WriteTarget:
 
 def read_indices(body: Json) -> tuple[BoundIndex, ...]:
     """The answer to `GET /{expression}`. Raises InvalidInput for a binding that is not valid."""
-    if not isinstance(body, dict):
-        return ()
-    return tuple(_read_index(name, described) for name, described in body.items() if isinstance(described, dict))
+    return tuple(map(_bound_index, index_description.read_indices(body)))
 
 
 def read_simulated(name: str, body: Json) -> BoundIndex | None:
     """The answer to `_simulate_index`: the index as a template would create it; None if no template matches."""
     template = at(body, "template")
-    return _read_index(name, template) if isinstance(template, dict) and template.get("mappings") else None
+    return _bound_index(read_index(name, template)) if at(template, "mappings") else None
 
 
 def write_index(name: str, indices: tuple[BoundIndex, ...]) -> BoundIndex | None:
@@ -69,70 +68,35 @@ def write_target(name: str, index: BoundIndex | None) -> WriteTarget:
     return WriteTarget(index.name, index.binding, dict(index.routings).get(name), index.unseen)
 
 
-def hidden_fields(indices: tuple[BoundIndex, ...]) -> tuple[str, ...]:
-    """The fields that the bridge has added to documents, which no client asked for."""
-    bindings = (index.binding for index in indices if index.binding is not None)
-    return tuple(dict.fromkeys(name for binding in bindings for name in added_fields(binding)))
-
-
-def added_fields(binding: IndexBinding) -> tuple[str, ...]:
-    """The vectors and their provenances."""
-    return tuple(name for bound in binding.fields.values() for name in (bound.field, bound.meta_field))
-
-
 def bindings_of_field(indices: tuple[BoundIndex, ...], field: str) -> tuple[Binding, ...]:
     """The distinct bindings of a vector field across indices."""
     found = (index.binding.fields.get(field) for index in indices if index.binding is not None)
     return tuple({(b.model, b.space): b for b in found if b is not None}.values())
 
 
-def _read_index(name: str, described: dict[str, Json]) -> BoundIndex:
-    mappings = described.get("mappings")
-    binding = IndexBinding.from_meta(at(mappings, "_meta"))
-    visible = dict(mapped_fields(at(mappings, "properties"), with_subfields=True))
-    fields = binding.fields if binding else {}
-    text_fields = {name: frozenset(_fed_by(visible, bound)) for name, bound in fields.items()}
-    unseen = frozenset(
-        name for name, bound in fields.items() if not all(path in visible for path in (name, *bound.source))
-    )
-    search = binding.search if binding else None
-    pipeline = at(described, "settings", "index", "search", "default_pipeline")
-    stream = described.get("data_stream")
-    shards = at(described, "settings", "index", "number_of_shards")
+def _bound_index(index: IndexDescription) -> BoundIndex:
+    if index.invalid is not None:
+        raise index.invalid
+    bindings = index.binding.fields if index.binding else {}
+    unseen = frozenset(name for name, bound in bindings.items() if not all(map(index.has, (name, *bound.source))))
+    search = index.binding.search if index.binding else None
+    definitions = (*index.fields.items(), *index.sub_fields.items())
     return BoundIndex(
-        name,
-        binding,
-        text_fields,
+        index.name,
+        index.binding,
+        {name: index.fields_fed_by(bound) for name, bound in bindings.items()},
         sees_all_sources=search is None or search.field not in unseen,
-        search_pipeline=pipeline if isinstance(pipeline, str) else None,
-        data_stream=stream if isinstance(stream, str) else None,
+        search_pipeline=index.search_pipeline,
+        data_stream=index.data_stream,
         is_write_index_of=frozenset(
-            alias
-            for alias, options in _items(described.get("aliases"))
-            if isinstance(options, dict) and options.get("is_write_index") is True
+            alias for alias, options in index.aliases.items() if at(options, "is_write_index") is True
         ),
         routings=frozenset(
             (alias, routing)
-            for alias, options in _items(described.get("aliases"))
+            for alias, options in index.aliases.items()
             if isinstance(routing := at(options, "index_routing"), str)
         ),
         unseen=unseen,
-        shards=int(shards) if isinstance(shards, str) and shards.isdigit() else 0,
-        mapped=frozenset((path, str(field.get("type", "object"))) for path, field in visible.items()),
+        shards=index.shards,
+        mapped=frozenset((path, str(definition.get("type", "object"))) for path, definition in definitions),
     )
-
-
-def _fed_by(visible: Mapping[str, Mapping[str, Json]], bound: Binding) -> Iterator[str]:
-    """The sources, their `copy_to` targets and their analysed multi-fields."""
-    for path in bound.source:
-        field = visible.get(path, {})
-        yield path
-        targets = field.get("copy_to")
-        yield from (str(target) for target in (targets if isinstance(targets, list) else [targets] if targets else []))
-        for name, sub in _items(field.get("fields")):
-            if at(sub, "type") in ("text", "match_only_text", "search_as_you_type"):
-                yield f"{path}.{name}"
-
-
-def _items(value: Json) -> Iterator[tuple[str, Json]]:
-    return iter(value.items()) if isinstance(value, dict) else iter(())

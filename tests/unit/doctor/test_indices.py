@@ -1,13 +1,14 @@
 """What is said of a bound index: one row for each thing that can be wrong with it."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from sidecar.doctor.findings import Level
 from sidecar.doctor.indices import IndexFacts, Surroundings, examine_index, examine_unbound
+from sidecar.index_description import read_index
 from sidecar.jsontext import Json, at
 from sidecar.model import ModelVersion
 from sidecar.templates.compiler import compile_template, default_base
@@ -22,13 +23,30 @@ COMPILED = compile_template(
 GUARD = COMPILED.names.guard
 
 
-def healthy() -> tuple[IndexFacts, Surroundings]:
+@dataclass(frozen=True)
+class Index:
+    """An index as the cluster describes it, before that is read."""
+
+    name: str
+    mappings: Json
+    settings: Json
+    documents: int | None
+    pending: dict[str, int] = field(default_factory=dict)
+    unmarked: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> IndexFacts:
+        described = read_index(self.name, {"mappings": self.mappings, "settings": self.settings})
+        return IndexFacts(described, self.documents, self.pending, self.unmarked)
+
+
+def healthy() -> tuple[Index, Surroundings]:
     base, vector = (at(COMPILED.documents[f"/_component_template/{name}"], "template", "mappings")
                     for name in (COMPILED.names.base, COMPILED.names.vector))  # fmt: skip
     assert isinstance(base, dict)
     assert isinstance(vector, dict)
     properties: Any = {**base["properties"], **vector["properties"]}
-    facts = IndexFacts(
+    index = Index(
         "papers",
         {**vector, "properties": properties},
         {"index": {"knn": "true", "final_pipeline": GUARD, "number_of_shards": "1"}},
@@ -44,15 +62,15 @@ def healthy() -> tuple[IndexFacts, Surroundings]:
     }
     around = Surroundings({MINILM.id: MINILM}, pipelines, {"own": False, "odd": True},
                           {"papers--companion": COMPILED.binding})  # fmt: skip
-    return facts, around
+    return index, around
 
 
-def mapped(facts: IndexFacts, **changes: Json) -> IndexFacts:
-    properties = at(facts.mappings, "properties")
-    assert isinstance(facts.mappings, dict)
+def mapped(index: Index, **changes: Json) -> Index:
+    properties = at(index.mappings, "properties")
+    assert isinstance(index.mappings, dict)
     assert isinstance(properties, dict)
     kept = {name: value for name, value in {**properties, **changes}.items() if value is not None}
-    return replace(facts, mappings={**facts.mappings, "properties": kept})
+    return replace(index, mappings={**index.mappings, "properties": kept})
 
 
 def vector(**changes: Json) -> dict[str, Json]:
@@ -61,26 +79,27 @@ def vector(**changes: Json) -> dict[str, Json]:
     return {**found, **changes}
 
 
-def set_to(facts: IndexFacts, **settings: Json) -> IndexFacts:
-    index = at(facts.settings, "index")
-    assert isinstance(index, dict)
-    return replace(facts, settings={"index": {**index, **settings}})
+def set_to(index: Index, **changes: Json) -> Index:
+    settings = at(index.settings, "index")
+    assert isinstance(settings, dict)
+    return replace(index, settings={"index": {**settings, **changes}})
 
 
-def bound(facts: IndexFacts, **changes: Json) -> IndexFacts:
+def bound(index: Index, **changes: Json) -> Index:
     block = {**COMPILED.binding.to_meta(), **changes}
-    assert isinstance(facts.mappings, dict)
-    return replace(facts, mappings={**facts.mappings, "_meta": {"sidecar": block}})
+    assert isinstance(index.mappings, dict)
+    return replace(index, mappings={**index.mappings, "_meta": {"sidecar": block}})
 
 
 def test_nothing_is_said_of_an_index_that_is_well() -> None:
-    subject = examine_index(*healthy())
+    index, around = healthy()
+    subject = examine_index(index.facts, around)
 
     assert (subject.level, subject.findings) == (Level.OK, ())
     assert subject.about == "embedding of title, abstract, all-minilm-l6-v2@1; 3 documents"
 
 
-Change = Callable[[IndexFacts], IndexFacts]
+Change = Callable[[Index], Index]
 
 
 @pytest.mark.parametrize(
@@ -116,9 +135,9 @@ Change = Callable[[IndexFacts], IndexFacts]
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_an_index_is_named(change: Change, level: str, check: str) -> None:
-    facts, around = healthy()
+    index, around = healthy()
 
-    (finding,) = examine_index(change(facts), around).findings
+    (finding,) = examine_index(change(index).facts, around).findings
 
     assert (finding.level, finding.check) == (level, check)
     assert finding.message
@@ -136,9 +155,9 @@ def test_what_is_wrong_with_an_index_is_named(change: Change, level: str, check:
     ],
 )  # fmt: skip
 def test_what_does_not_fit_around_it_is_named(change: dict[str, Any], level: str, check: str) -> None:
-    facts, around = healthy()
+    index, around = healthy()
 
-    (finding,) = examine_index(facts, replace(around, **change)).findings
+    (finding,) = examine_index(index.facts, replace(around, **change)).findings
 
     assert (finding.level, finding.check) == (level, check)
 
@@ -152,9 +171,9 @@ def test_what_does_not_fit_around_it_is_named(change: dict[str, Any], level: str
     ],
 )  # fmt: skip
 def test_what_is_harmless_is_not_named(change: Change) -> None:
-    facts, around = healthy()
+    index, around = healthy()
 
-    assert examine_index(change(facts), replace(around, served=None)).findings == ()
+    assert examine_index(change(index).facts, replace(around, served=None)).findings == ()
 
 
 def test_an_index_that_is_older_than_its_template_is_named() -> None:
@@ -162,3 +181,15 @@ def test_an_index_that_is_older_than_its_template_is_named() -> None:
 
     assert (finding.level, finding.check) == (Level.WARNING, "unbound")
     assert "template [papers] would bind" in finding.message
+
+
+def test_the_remedy_names_the_guard_that_fits() -> None:
+    index, around = healthy()
+
+    with_guard = examine_index(set_to(index, final_pipeline=None).facts, around).findings[0].remedy
+    without = (
+        examine_index(set_to(index, final_pipeline=None).facts, replace(around, ingest_pipelines={})).findings[0].remedy
+    )
+
+    assert with_guard == (f'PUT /papers/_settings {{"index.final_pipeline":"{GUARD}"}}; then sidecar repair papers')
+    assert without == "sidecar template apply … installs the guard"

@@ -54,6 +54,8 @@ def test_a_binding_of_a_schema_that_we_do_not_know_is_left_alone() -> None:
                      "field [abstract] is not in the mapping that these credentials see", id="source not visible"),
         pytest.param(described(properties=without("embedding_meta")),
                      "field [embedding_meta] is not in the mapping that these credentials see", id="provenance not visible"),
+        pytest.param(described() | {"settings": {}}, "these credentials do not see how many shards it has",
+                     id="shards not visible"),
         pytest.param(described(properties=PROPERTIES | {"embedding": {"type": "knn_vector", "dimension": 3}}),
                      "field [embedding] has dimension 3, but model [m@1] 2", id="another dimension"),
     ],

@@ -1,0 +1,116 @@
+"""One index as the cluster describes it, in `GET /{index}` or `_simulate_index`. Pure.
+
+The bridge, `repair` and `doctor` ask for it in their own ways and decide different things; they read it in this one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sidecar.errors import InvalidInput
+from sidecar.jsontext import Json, at
+from sidecar.model import Binding, IndexBinding
+
+Definition: TypeAlias = dict[str, Json]  # of one field, in a mapping
+
+_ANALYSED: frozenset[Json] = frozenset({"text", "match_only_text", "search_as_you_type"})
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDescription:
+    """An index, as far as the credentials that asked may see it."""
+
+    name: str
+    binding: IndexBinding | None
+    invalid: InvalidInput | None  # why there is no binding, although `_meta` holds one
+    schema: Json  # of the binding in `_meta`, known to us or not
+    fields: Mapping[str, Definition]  # by path: the fields that a document can have, objects included
+    sub_fields: Mapping[str, Definition]  # by path: the multi-fields, which only searches know
+    changes_source: bool  # the mapping leaves out of `_source` something that a document brings
+    shards: int  # 0: not said
+    has_graphs: bool  # `index.knn`: vectors are indexed for searches
+    default_pipeline: str | None  # maybe "_none", as the next two
+    final_pipeline: str | None
+    search_pipeline: str | None
+    data_stream: str | None
+    aliases: Mapping[str, Json]  # name -> options
+
+    def definition(self, path: str) -> Definition:
+        """How a field is mapped; nothing if it is not."""
+        return self.fields.get(path) or self.sub_fields.get(path) or {}
+
+    def has(self, path: str) -> bool:
+        """Whether there is a field or multi-field of this path."""
+        return path in self.fields or path in self.sub_fields
+
+    def fields_fed_by(self, binding: Binding) -> frozenset[str]:
+        """The sources of a vector, the fields that they are copied to, and their analysed multi-fields."""
+        fed = set(binding.source)
+        for path in binding.source:
+            definition = self.definition(path)
+            targets = definition.get("copy_to") or []
+            fed.update(str(target) for target in (targets if isinstance(targets, list) else [targets]))
+            for name, sub_field in _members(definition.get("fields")).items():
+                if at(sub_field, "type") in _ANALYSED:
+                    fed.add(f"{path}.{name}")
+        return frozenset(fed)
+
+
+def read_index(name: str, described: Json) -> IndexDescription:
+    """The description of one index: a member of the answer to `GET /{index}`, or a simulated template."""
+    mappings, settings = at(described, "mappings"), at(described, "settings", "index")
+    binding, invalid = _binding(at(mappings, "_meta"))
+    fields: dict[str, Definition] = {}
+    sub_fields: dict[str, Definition] = {}
+    _collect(at(mappings, "properties"), "", fields, sub_fields)
+    shards = at(settings, "number_of_shards")
+    return IndexDescription(
+        name,
+        binding,
+        invalid,
+        schema=at(mappings, "_meta", "sidecar", "schema"),
+        fields=fields,
+        sub_fields=sub_fields,
+        changes_source=bool(at(mappings, "_source")),
+        shards=int(shards) if isinstance(shards, str) and shards.isdigit() else 0,
+        has_graphs=at(settings, "knn") == "true",
+        default_pipeline=_text(at(settings, "default_pipeline")),
+        final_pipeline=_text(at(settings, "final_pipeline")),
+        search_pipeline=_text(at(settings, "search", "default_pipeline")),
+        data_stream=_text(at(described, "data_stream")),
+        aliases=_members(at(described, "aliases")),
+    )
+
+
+def read_indices(body: Json) -> tuple[IndexDescription, ...]:
+    """The answer to `GET /{index}`, in the cluster's order."""
+    return tuple(
+        read_index(name, described) for name, described in _members(body).items() if isinstance(described, dict)
+    )
+
+
+def _binding(meta: Json) -> tuple[IndexBinding | None, InvalidInput | None]:
+    try:
+        return IndexBinding.from_meta(meta), None
+    except InvalidInput as error:
+        return None, error
+
+
+def _collect(properties: Json, prefix: str, fields: dict[str, Definition], sub_fields: dict[str, Definition]) -> None:
+    """Walk a mapping once: every field by its path, and beside them the multi-fields."""
+    for name, definition in _members(properties).items():
+        if isinstance(definition, dict):
+            path = prefix + name
+            fields[path] = definition
+            if "properties" in definition:
+                _collect(definition["properties"], f"{path}.", fields, sub_fields)
+            if "fields" in definition:
+                _collect(definition["fields"], f"{path}.", sub_fields, sub_fields)
+
+
+def _members(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
