@@ -78,7 +78,7 @@ async def _check(settings: Settings, names: tuple[str, ...]) -> Report:
 
 
 async def _repair(settings: Settings, names: tuple[str, ...]) -> Report:
-    from sidecar.cli.connecting import embedder_client  # noqa: PLC0415 - --check needs no grpc
+    from sidecar.cli.embedder_client import embedder_client  # noqa: PLC0415 - --check needs no grpc
     from sidecar.repair.passes import Passes  # noqa: PLC0415
 
     patience = Patience(_PATIENCE_S)
@@ -89,7 +89,7 @@ async def _repair(settings: Settings, names: tuple[str, ...]) -> Report:
 
 
 async def _watch(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> None:
-    from sidecar.cli.connecting import embedder_client  # noqa: PLC0415
+    from sidecar.cli.embedder_client import embedder_client  # noqa: PLC0415
     from sidecar.repair.passes import Passes  # noqa: PLC0415
     from sidecar.repair.watch import watch  # noqa: PLC0415
 
