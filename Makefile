@@ -47,7 +47,7 @@ soak: $(INSTALLED) ## writes under faults, pages beside updates, filtered search
 	$(BIN)/python -m tests.soak
 
 .PHONY: format
-format: $(INSTALLED) ## format the code and mend what ruff can
+format: $(INSTALLED) ## format the code and fix what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -33,7 +33,7 @@ def bridge(
 
 async def _serve(settings: Settings, *, as_json: bool) -> None:
     from sidecar.bridge.app import serving  # noqa: PLC0415 - aiohttp and grpc would slow every other command
-    from sidecar.cli.connecting import embedder_client  # noqa: PLC0415
+    from sidecar.cli.embedder_client import embedder_client  # noqa: PLC0415
 
     async with (
         embedder_client(settings.bridge) as client,

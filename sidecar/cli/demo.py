@@ -22,12 +22,12 @@ from sidecar.cli import demo_pages as pages
 from sidecar.cli.demo_pages import DirectCall, Finding, Hit, Places
 from sidecar.cli.foreground import run_until_signal
 from sidecar.cli.options import ConfigFile, configure
-from sidecar.cli.searching import Answered, search
 from sidecar.cli.steps import steps
 from sidecar.cli.up import Addresses, keep_parts_quiet, running_system
 from sidecar.config import Configuration
 from sidecar.errors import ErrorKind, SidecarError
 from sidecar.evaluation.docstrings import Passage, read_passages
+from sidecar.evaluation.search import FoundHits, search
 from sidecar.jsontext import Json
 from sidecar.model import ModelVersion, Role
 from sidecar.opensearch.client import OpenSearchCluster
@@ -181,8 +181,8 @@ async def _compare(session: aiohttp.ClientSession, places: Places) -> list[Findi
     return findings
 
 
-def _shown(answered: Answered) -> list[Hit]:
-    return [Hit(hit["_id"], hit["_source"]["abstract"]) for hit in answered.hits]
+def _shown(found: FoundHits) -> list[Hit]:
+    return [Hit(hit["_id"], hit["_source"]["abstract"]) for hit in found.hits]
 
 
 async def _stored(cluster: Cluster, name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from sidecar.cli.connecting import embedder_client
+from sidecar.cli.embedder_client import embedder_client
 from sidecar.cli.options import AsJson, ConfigFile, configure, setting
 from sidecar.errors import ConfigurationError, InvalidInput
 from sidecar.model import Role

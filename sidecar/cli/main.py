@@ -34,11 +34,11 @@ _COMMANDS: Final = {
     "template": ("template", "app", "Index templates that bind texts to the vector field of a model version."),
     "model": ("model", "app", "Model versions: list them, show one, pin the files of another, build one."),
     "embed": ("embed", "embed", "Embed texts on the embedding server, without the bridge."),
-    "repair": ("repair", "repair", "Find vectors that are missing, pending or another text's, and mend them."),
+    "repair": ("repair", "repair", "Find vectors that are missing, pending or another text's, and repair them."),
     "doctor": (
         "doctor",
         "doctor",
-        "Compare cluster, embedding server, templates and bound indices, and say what does not fit and what mends it.",
+        "Compare cluster, embedding server, templates and bound indices, and say what does not fit and how to fix it.",
     ),
     "eval": ("eval", "evaluate", "Measure retrieval quality of the running system on a judged data set."),
     "bridge": (

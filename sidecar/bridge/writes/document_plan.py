@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-import orjson
-
+from sidecar import embedded_texts
 from sidecar.bridge.splice import splice
+from sidecar.embedded_texts import EmbeddedTexts, space_of
 from sidecar.jsontext import Json, loads
 from sidecar.model import Binding, IndexBinding, Provenance, State
 from sidecar.ports import Embeddings, Space
-from sidecar.provenance import provenance_hash, source_text, well_formed
+from sidecar.provenance import provenance_hash, source_text
 
 Bindings: TypeAlias = Mapping[str, IndexBinding | None]  # by the name that the client writes to
 
@@ -28,7 +28,7 @@ class Wanted:
 
     @property
     def space(self) -> Space:
-        return Space(self.binding.model, self.binding.space)
+        return space_of(self.binding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,44 +111,30 @@ class Plan(Protocol):
 
 
 def texts_by_space(plans: Sequence[Plan]) -> dict[Space, tuple[str, ...]]:
-    """The distinct texts to embed, by space, each well-formed Unicode."""
-    texts: dict[Space, dict[str, None]] = {}
-    for plan in plans:
-        for wanted in plan.wanted:
-            texts.setdefault(wanted.space, {})[well_formed(wanted.text)] = None
-    return {space: tuple(distinct) for space, distinct in texts.items()}
+    """The distinct texts that some plans want embedded, by space."""
+    return embedded_texts.texts_by_space(wanted for plan in plans for wanted in plan.wanted)
 
 
 class Vectors:
-    """The embedded texts, ready to be written; texts that are not here could not be embedded."""
+    """The embedded texts of a write, and how they are counted."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[Space, str], tuple[Embeddings, int]] = {}
+        self._embedded = EmbeddedTexts()
 
     def add(self, space: Space, texts: Sequence[str], answer: Embeddings) -> None:
-        """Take what became of some texts of a space."""
-        self._found |= {(space, text): (answer, position) for position, text in enumerate(texts)}
+        """Take the embedder's answer to some texts of a space."""
+        self._embedded.add(space, texts, answer)
 
     def error(self, wanted: Wanted) -> str | None:
         """Why the embedder refuses just this text."""
-        answer, position = self._found.get((wanted.space, well_formed(wanted.text)), (None, 0))
-        error = None if answer is None else answer.items[position].error
+        error = self._embedded.refusal(wanted)
         return None if error is None else f"the embedder refuses the text of [{wanted.binding.field}]: {error}"
 
     def find(self, wanted: Wanted) -> tuple[bytes | None, Provenance, Counts]:
         """The vector as JSON and its provenance; without a vector, a provenance that says `pending`."""
-        proof = provenance_hash(wanted.text, wanted.binding)
-        answer, position = self._found.get((wanted.space, well_formed(wanted.text)), (None, 0))
-        vector = None if answer is None else answer.vector(position)
-        if answer is None or vector is None or len(vector) != wanted.binding.dimension:
-            return None, Provenance(hash=proof, state=State.PENDING), Counts(pending=1)
-        item = answer.items[position]
-        provenance = Provenance(
-            hash=proof, state=State.OK, model=answer.model, backend=answer.backend, truncated=item.truncated
-        )
-        # Shortest decimals that give the same float32: every cluster reads them, and they never change.
-        numbers = orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY)
-        return numbers, provenance, Counts(embedded=1, cached=int(item.cached))
+        found = self._embedded.find(wanted)
+        counts = Counts(pending=1) if found.vector is None else Counts(embedded=1, cached=int(found.is_cached))
+        return found.vector, found.provenance, counts
 
 
 def refusal(plan: Plan, vectors: Vectors) -> str | None:

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from sidecar.model import Role
 from sidecar.provenance import provenance_hash
+from sidecar.rpc import EmbedderClient
 from tests.cluster.bridges import Papers
 from tests.support.http import ndjson
 
@@ -24,7 +25,7 @@ def run(system: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[
 
 
 async def test_the_command_with_the_real_model(
-    papers: Papers, system: dict[str, str], sentence_transformer: Any
+    papers: Papers, system: dict[str, str], embedder: EmbedderClient
 ) -> None:
     await papers.bridge("PUT", f"/{papers.index}/_doc/1?refresh=true", {"title": "cats purr", "year": 1})
     update = ndjson(
@@ -45,8 +46,8 @@ async def test_the_command_with_the_real_model(
     assert json.loads(rechecked.stdout)["right"] is True
     for name, text in (("1", "dogs bark"), ("2", "rain")):
         stored = await papers.stored(name)
-        expected = sentence_transformer.encode(text)
-        assert float(np.dot(stored["embedding"], expected)) >= 0.9999
+        (expected,) = await embedder.encode([text], Role.PASSAGE, model="all-minilm-l6-v2@1")
+        assert float(np.dot(stored["embedding"], expected)) >= 0.999999
         assert stored["embedding_meta"]["hash"] == provenance_hash(text, papers.binding)
     assert (await papers.stored("1"))["year"] == 1
 
@@ -61,7 +62,7 @@ async def test_watching_ends_cleanly_when_it_is_told_to(papers: Papers, system: 
     process.send_signal(signal.SIGTERM)
     rest, said = await process.communicate()
 
-    assert (first["right"], first["indices"][0]["mended"]) == (True, 1)
+    assert (first["right"], first["indices"][0]["repaired"]) == (True, 1)
     assert (process.returncode, rest, said) == (0, b"", b"")
     assert (await papers.stored("1"))["embedding_meta"]["state"] == "ok"
 
@@ -70,7 +71,9 @@ async def test_watching_ends_cleanly_when_it_is_told_to(papers: Papers, system: 
     ("arguments", "sentence"),
     [
         pytest.param(["nowhere-at-all"], "no such index [nowhere-at-all]", id="an index that there is not"),
-        pytest.param(["--check", "--watch"], "--watch: does not go with --check, which looks once", id="both modes"),
+        pytest.param(
+            ["--check", "--watch"], "--watch: cannot be combined with --check, which looks once", id="both modes"
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(system: dict[str, str], arguments: list[str], sentence: str) -> None:

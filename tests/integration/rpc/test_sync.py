@@ -5,7 +5,7 @@ import pytest
 from sidecar.errors import EmbedderUnavailable
 from sidecar.model import Role
 from sidecar.rpc import SyncEmbedderClient
-from tests.integration.rpc.test_client import MINILM
+from tests.support.built import MINILM
 
 
 def test_the_client_without_an_event_loop_and_without_a_server() -> None:

@@ -17,18 +17,12 @@ from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.server import Running, serving
 from sidecar.errors import ConfigurationError, EmbedderUnavailable
 from sidecar.model import Role
-from sidecar.models.store import ModelStore
 from sidecar.ports import Lane
 from sidecar.rpc import EmbedderClient
 from tests.support.certificates import Authority
-from tests.support.computing import load_here, ready
+from tests.support.computing import ready
 
 MINILM = "all-minilm-l6-v2@1"
-
-
-@pytest.fixture(scope="module")
-def minilm(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return load_here(MINILM, ModelStore(tmp_path_factory.mktemp("none")))
 
 
 @asynccontextmanager
@@ -207,7 +201,7 @@ async def test_files_that_cannot_be_used_are_told_at_the_start(
 
 
 async def test_the_settings_of_the_bridge_reach_the_client(minilm: LoadedModel, tmp_path: Path) -> None:
-    from sidecar.cli.connecting import embedder_client
+    from sidecar.cli.embedder_client import embedder_client
     from sidecar.config import BridgeSettings
 
     ours = Authority.make(tmp_path, "ours")

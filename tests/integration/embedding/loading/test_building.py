@@ -9,7 +9,7 @@ from sidecar.cli.model import app
 from sidecar.embedding.loading.building import build
 from sidecar.errors import InvalidInput
 from sidecar.models.store import ModelStore
-from tests.integration.embedding.backends.test_openvino import MINILM, TEXTS
+from tests.support.built import MINILM, TEXTS
 
 # One after the other: two of these at once leave neither the processor that its time limits count on.
 pytestmark = pytest.mark.xdist_group("whole machine")

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.embedding.worker.test_supervisor import MINILM, _children
+from tests.integration.embedding.worker.test_supervisor import _children
+from tests.support.built import W8
 
 # One after the other: two of these at once leave neither the processor that its time limits count on.
 pytestmark = pytest.mark.xdist_group("whole machine")
 
 
 async def test_when_the_server_is_killed_its_worker_ends(w8_models: Path) -> None:
-    options = ("--model", f"{MINILM}/openvino-w8", "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
+    options = ("--model", W8, "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
     server = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "sidecar.cli.main", "embedder", *options),
         stdout=asyncio.subprocess.PIPE,

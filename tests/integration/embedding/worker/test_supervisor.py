@@ -24,11 +24,11 @@ from sidecar.embedding.server import Running, serving
 from sidecar.embedding.worker.supervisor import Worker, working
 from sidecar.errors import ConfigurationError, SidecarError
 from sidecar.models.store import ModelStore
+from tests.support.built import MINILM, W8
 
 # One after the other: two of these at once leave neither the processor that its time limits count on.
 pytestmark = pytest.mark.xdist_group("whole machine")
 
-MINILM = "all-minilm-l6-v2@1"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 LONG = "A search index keeps for each word the documents that hold it. " * 20
@@ -63,7 +63,7 @@ class System:
 
 @pytest.fixture(scope="module")
 def opened(w8_models: Path) -> tuple[OpenedModel, ...]:
-    return open_models([f"{MINILM}/openvino-w8"], ModelStore(w8_models))
+    return open_models([W8], ModelStore(w8_models))
 
 
 @asynccontextmanager

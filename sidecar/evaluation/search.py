@@ -1,4 +1,4 @@
-"""A search as a client sends it, and what the bridge says it did with it: `demo` and `eval` show and check that."""
+"""A search as a client sends it, with what the bridge says about it. `demo` and `eval` show and check that."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +11,15 @@ from sidecar.ports import Reply
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class FoundHits:
     """The hits, best first, and the mode of the search; "" if there was no bridge."""
 
     hits: list[dict[str, Any]]
     mode: str
-    reason: str  # why not another mode; "" if none was asked for or wanted
+    reason: str  # why the search has no other mode; "" if no other was possible or asked for
 
 
-async def search(session: aiohttp.ClientSession, url: str, index: str, body: Json, *, mode: str = "") -> Answered:
+async def search(session: aiohttp.ClientSession, url: str, index: str, body: Json, *, mode: str = "") -> FoundHits:
     """Search an index at a cluster or a bridge; `mode` is asked of the bridge for this call.
 
     Raises ClusterRefused, ClusterUnreachable.
@@ -34,4 +34,4 @@ async def search(session: aiohttp.ClientSession, url: str, index: str, body: Jso
     hits = Reply(response.status, answer).require(f"a search of {index}")["hits"]["hits"]
     name, _, details = done.partition(";")
     parts = dict(part.strip().partition("=")[::2] for part in details.split(";"))
-    return Answered(hits, name, parts.get("reason", ""))
+    return FoundHits(hits, name, parts.get("reason", ""))
