@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.cli.connecting import embedder_client
+from sidecar.cli.embedder_client import embedder_client
 from sidecar.config import BridgeSettings
 from sidecar.errors import ConfigurationError
 

@@ -7,8 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sidecar.cli.searching import Answered, search
 from sidecar.errors import ClusterRefused, ClusterUnreachable
+from sidecar.evaluation.search import Answered, search
 
 HITS = {"hits": {"hits": [{"_id": "1"}]}}
 
