@@ -27,11 +27,12 @@ demo: $(INSTALLED) ## start everything, index docstrings through the bridge, and
 	@$(BIN)/sidecar demo
 
 .PHONY: check
-check: $(INSTALLED) ## format, lint, types, import rules
+check: $(INSTALLED) ## format, lint, types, import rules, and the rules of tests/checks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.checks
 
 .PHONY: unit
 unit: $(INSTALLED) ## only the pure tests: seconds

@@ -5,6 +5,9 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+# Of the configuration: a node that is measured compiles what is hot as well as a cluster does.
+MEASURED_NODE = {"node.java_options": ""}
+
 _PACKAGES = ("torch", "sentence-transformers", "openvino", "tokenizers", "aiohttp", "grpcio")
 
 

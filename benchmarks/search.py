@@ -21,7 +21,7 @@ from typing import Any
 import aiohttp
 from bridge import in_turns
 from embedder import Bare
-from machine import machine
+from machine import MEASURED_NODE, machine
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -288,7 +288,7 @@ async def main() -> None:
     def report(line: str) -> None:
         print(line, file=sys.stderr)
 
-    async with running_system(load_configuration(), upstream=None, report=report) as system:
+    async with running_system(load_configuration(MEASURED_NODE), upstream=None, report=report) as system:
         where = system.addresses
         async with (
             OpenSearchCluster(where.cluster, timeout_s=120) as cluster,

@@ -1,4 +1,4 @@
-"""Work that would hold up the event loop, done in a thread."""
+"""Runs work in a thread if it would hold up the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 async def off_the_loop(weight: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a pure function here if it is quick, and in a thread if it is not, so that other requests go on."""
+    """Run a pure function here if it is quick, otherwise in a thread, so that other requests go on."""
     if weight <= _OFF_THE_LOOP:
         return function(*args, **kwargs)
     return await asyncio.to_thread(function, *args, **kwargs)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.files import locked
+from tests.support.built import build_w8
+
 RUN_DIRECTORY = "PYTEST_SIDECAR_RUN_DIRECTORY"  # inherited by the workers of pytest-xdist
 _STOP_TIMEOUT_S = 40
 _GOLDEN = Path(__file__).with_name("golden")
@@ -32,6 +35,19 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
         assert value == json.loads(path.read_text())
 
     return check
+
+
+@pytest.fixture(scope="session")
+def w8_models() -> Path:
+    """A models.dir of this run in which MiniLM is built for openvino-w8; SIDECAR_MODELS_DIR names it."""
+    run = Path(os.environ[RUN_DIRECTORY])
+    models = Path(os.environ["SIDECAR_MODELS_DIR"])
+    with locked(run / "models.lock"):
+        if not models.exists():
+            copied = run / "models.new"
+            shutil.copytree(build_w8() / "backends", copied / "backends", symlinks=True)
+            copied.rename(models)
+    return models
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from sidecar.bridge.bindings.indices import BoundIndex, hidden_fields
+from sidecar.bridge.bindings.indices import BoundIndex
 from sidecar.jsontext import Json, Object, clauses
+from sidecar.model import IndexBinding
 
 
 def hide_fields(
@@ -37,3 +38,14 @@ def source_without(source: Json, hidden: tuple[str, ...]) -> Json:
         includes, options, key = clauses(source), {"includes": clauses(source)}, "excludes"
     added = [name for name in hidden if name not in includes]
     return {**options, key: [*clauses(options.get(key)), *added]} if added else source
+
+
+def hidden_fields(indices: tuple[BoundIndex, ...]) -> tuple[str, ...]:
+    """The fields that the bridge has added to documents, which no client asked for."""
+    bindings = (index.binding for index in indices if index.binding is not None)
+    return tuple(dict.fromkeys(name for binding in bindings for name in added_fields(binding)))
+
+
+def added_fields(binding: IndexBinding) -> tuple[str, ...]:
+    """The vectors and their provenances."""
+    return tuple(name for bound in binding.fields.values() for name in (bound.field, bound.meta_field))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sidecar.config import NodeSettings
 from sidecar.errors import ErrorKind, SidecarError
 from sidecar.jsontext import Json, dumps
 
@@ -123,16 +124,17 @@ class Instance:
         }
         return {"opensearch.yml": dumps(settings).decode("ascii") + "\n", "log4j2.properties": _LOG4J}
 
-    def arguments(self, home: Path, heap: str) -> Sequence[str]:
+    def arguments(self, home: Path, settings: NodeSettings) -> Sequence[str]:
         """The arguments of Java."""
         return (
-            f"-Xms{heap}",
-            f"-Xmx{heap}",
+            f"-Xms{settings.heap}",
+            f"-Xmx{settings.heap}",
+            *settings.java_options.split(),
             f"-Djava.io.tmpdir={self.directory / 'tmp'}",
             f"-XX:ErrorFile={self.directory / 'logs' / 'hs_err.log'}",
             "-Djava.security.manager=allow",
             "-Dlog4j2.disable.jmx=true",
-            "-Dlog4j.shutdownHookEnabled=false",  # else both end the log, and the stop hangs for 30 s
+            "-Dlog4j.shutdownHookEnabled=false",  # OpenSearch ends the log. If log4j did, the stop would hang for 30 s.
             "-Dopensearch.distribution.type=tar",
             f"-Dopensearch.path.home={home}",
             self.conf_argument,

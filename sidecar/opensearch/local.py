@@ -102,7 +102,7 @@ async def start_node(
     java = await asyncio.to_thread(find_java)
     instance = Instance(data, security)
     _prepare(instance, home, _free_or_any(port))
-    command = [*_as_whom(detached=detached), str(java.executable), *instance.arguments(home, settings.heap)]
+    command = [*_as_whom(detached=detached), str(java.executable), *instance.arguments(home, settings)]
     report("the local OpenSearch node starts")
     started = time.monotonic()
     node = LocalNode("", _spawn(command, instance.log))

@@ -4,9 +4,9 @@ import sys
 from itertools import chain
 from typing import Final
 
-from tests.checks import prose, purity
+from tests.checks import mirror, prose, purity
 
-CHECKS: Final = {"purity": purity.problems, "prose": prose.problems}
+CHECKS: Final = {"mirror": mirror.problems, "purity": purity.problems, "prose": prose.problems}
 
 found = list(chain.from_iterable(CHECKS[name]() for name in sys.argv[1:] or CHECKS))
 for line in found:

@@ -35,7 +35,7 @@ PAPERS = {
 
 
 @pytest.fixture(scope="session")
-def system() -> dict[str, str]:
+def system(w8_models: Path) -> dict[str, str]:
     """The addresses of the running system; the first test of the run that asks starts it."""
     run = Path(os.environ["PYTEST_SIDECAR_RUN_DIRECTORY"])
     addresses = run / "system.json"
@@ -104,6 +104,13 @@ async def papers(system: dict[str, str], cluster: OpenSearchCluster, unique: str
         yield Papers(bridge, direct, admin, index, template.binding.fields["embedding"])
     # A node takes a thousand shards.
     await cluster.call("DELETE", f"/{index}*,{template.names.companion}", params={"ignore_unavailable": "true"})
+
+
+@pytest.fixture
+async def embedder(system: dict[str, str]) -> AsyncIterator[EmbedderClient]:
+    """A client of the embedder that all tests share: what it answers must be what the bridge has stored."""
+    async with EmbedderClient(system["embedder"]) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from sidecar.contract import embedding_pb2 as pb
 from sidecar.contract import embedding_pb2_grpc
 from sidecar.errors import ErrorKind
+from tests.support.built import MINILM, W8
 from tests.support.http import http
 
-MINILM = "all-minilm-l6-v2@1"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
 SECRET = "a text that nobody but the model may see"
@@ -59,16 +59,18 @@ async def receiver() -> AsyncIterator[tuple[Receiver, str]]:
 
 
 @asynccontextmanager
-async def embedder(endpoint: str, folder: Path) -> AsyncIterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+async def embedder(
+    endpoint: str, folder: Path, models: Path
+) -> AsyncIterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """The ready line of a process that is stopped at the end, and the log that it has written by then."""
     free = ("--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
     others = {name: value for name, value in os.environ.items() if not name.startswith(("SIDECAR_", "OTEL_"))}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sidecar.cli.main", "embedder", *free, "--model", f"{MINILM}/torch", "--json"),
+        *(sys.executable, "-m", "sidecar.cli.main", "embedder", *free, "--model", W8, "--json"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=folder,
-        env={**others, "SIDECAR_TRACING_OTLP_ENDPOINT": endpoint},
+        env={**others, "SIDECAR_TRACING_OTLP_ENDPOINT": endpoint, "SIDECAR_MODELS_DIR": str(models)},
     )
     log: list[dict[str, Any]] = []
     try:
@@ -88,9 +90,12 @@ def attributes(span: Span) -> dict[str, str | int]:
     return {one.key: one.value.string_value or one.value.int_value for one in span.attributes}
 
 
-async def test_each_request_is_a_span_of_its_callers_trace_without_any_text(tmp_path: Path) -> None:
+async def test_each_request_is_a_span_of_its_callers_trace_without_any_text(tmp_path: Path, w8_models: Path) -> None:
     async with receiver() as (received, endpoint):
-        async with embedder(endpoint, tmp_path) as (ready, _), grpc.aio.insecure_channel(ready["embedder"]) as channel:
+        async with (
+            embedder(endpoint, tmp_path, w8_models) as (ready, _),
+            grpc.aio.insecure_channel(ready["embedder"]) as channel,
+        ):
             stub = embedding_pb2_grpc.EmbedderStub(channel)
             wanted = pb.EmbedRequest(model=MINILM, texts=[SECRET, "word " * 300, ""], lane=pb.LANE_BULK)
             reply = await stub.Embed(wanted, metadata=[("traceparent", TRACEPARENT)])
@@ -109,7 +114,7 @@ async def test_each_request_is_a_span_of_its_callers_trace_without_any_text(tmp_
         "sidecar.model": MINILM,
         "sidecar.lane": "LANE_BULK",
         "sidecar.texts": 3,
-        "sidecar.backend": "torch",
+        "sidecar.backend": "openvino-w8",
         "sidecar.texts_failed": 1,
         "sidecar.tokens": sum(item.tokens for item in reply.items),
         "sidecar.tokens_dropped": 46,
@@ -127,8 +132,8 @@ async def test_each_request_is_a_span_of_its_callers_trace_without_any_text(tmp_
     assert all(SECRET.encode() not in export.SerializeToString() for export in received.exports)
 
 
-async def test_a_receiver_that_is_away_costs_no_request(tmp_path: Path) -> None:
-    async with embedder("http://127.0.0.1:9", tmp_path) as (ready, log):
+async def test_a_receiver_that_is_away_costs_no_request(tmp_path: Path, w8_models: Path) -> None:
+    async with embedder("http://127.0.0.1:9", tmp_path, w8_models) as (ready, log):
         async with http(f"http://{ready['http']}") as (one,):
             answer = await one("POST", "/v1/embeddings", {"model": MINILM, "input": "a"})
         assert answer.status == 200

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,25 @@ class InThread:
 
     async def compute(self, batch: Sequence[NDArray[np.int32]]) -> BatchResult:
         return await asyncio.get_running_loop().run_in_executor(self._thread, compute_each, self.backend, batch)
+
+
+class OneAtATime:
+    """A back end that many tests share: what one of them left computing in its thread does not meet the next."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._lock = Lock()
+        self.deterministic = backend.deterministic
+        self.bucket_tokens = backend.bucket_tokens
+        self.batch_tokens = backend.batch_tokens
+
+    def compute(self, batch: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+        with self._lock:
+            return self._backend.compute(batch)
+
+    def compute_in_float32(self, ids: NDArray[np.int32]) -> NDArray[np.float32] | None:
+        with self._lock:
+            return self._backend.compute_in_float32(ids)
 
 
 def load_here(spec: str, store: ModelStore) -> LoadedModel:

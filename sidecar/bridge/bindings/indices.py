@@ -68,17 +68,6 @@ def write_target(name: str, index: BoundIndex | None) -> WriteTarget:
     return WriteTarget(index.name, index.binding, dict(index.routings).get(name), index.unseen)
 
 
-def hidden_fields(indices: tuple[BoundIndex, ...]) -> tuple[str, ...]:
-    """The fields that the bridge has added to documents, which no client asked for."""
-    bindings = (index.binding for index in indices if index.binding is not None)
-    return tuple(dict.fromkeys(name for binding in bindings for name in added_fields(binding)))
-
-
-def added_fields(binding: IndexBinding) -> tuple[str, ...]:
-    """The vectors and their provenances."""
-    return tuple(name for bound in binding.fields.values() for name in (bound.field, bound.meta_field))
-
-
 def bindings_of_field(indices: tuple[BoundIndex, ...], field: str) -> tuple[Binding, ...]:
     """The distinct bindings of a vector field across indices."""
     found = (index.binding.fields.get(field) for index in indices if index.binding is not None)

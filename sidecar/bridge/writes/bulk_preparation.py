@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.bridge.bindings.indices import added_fields
+from sidecar.bridge.hidden_fields import added_fields
 from sidecar.bridge.proxy.spool import Spool
 from sidecar.bridge.writes.bulk_body import Action, BulkItem, Outbox, Place, SubBulk, load, parts
 from sidecar.bridge.writes.bulk_plan import Targets, apply_plans, plan_items

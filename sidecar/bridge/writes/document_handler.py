@@ -4,8 +4,9 @@ from contextlib import AbstractAsyncContextManager
 
 from aiohttp import ClientResponse, web
 
-from sidecar.bridge.bindings.indices import WriteTarget, added_fields
+from sidecar.bridge.bindings.indices import WriteTarget
 from sidecar.bridge.bindings.lookup import Bindings
+from sidecar.bridge.hidden_fields import added_fields
 from sidecar.bridge.proxy.body import BodyReader
 from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST
 from sidecar.bridge.proxy.incoming import IncomingRequest

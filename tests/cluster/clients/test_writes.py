@@ -114,12 +114,6 @@ async def expect_every_vector(papers: Papers, embedder: Embedder, count: int) ->
         assert np.dot(document["embedding"], expected) >= 0.9999, text
 
 
-@pytest.fixture
-async def embedder(system: dict[str, str]) -> AsyncIterator[EmbedderClient]:
-    async with EmbedderClient(system["embedder"]) as client:
-        yield client
-
-
 @pytest.mark.parametrize(
     "helper",
     [

@@ -1,6 +1,5 @@
 """Repair on a real node: what lies is found and repaired, whoever writes meanwhile."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.bridge.app import serving
-from sidecar.errors import ClusterRefused, EmbedderMisbehaved, EmbedderUnavailable
+from sidecar.errors import EmbedderMisbehaved, EmbedderUnavailable
 from sidecar.model import Binding, ModelVersion, Role
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.ports import Embeddings, Lane, Reply
@@ -19,12 +17,10 @@ from sidecar.repair.passes import Passes
 from sidecar.repair.patience import Patience
 from sidecar.repair.report import Outcome, Report
 from sidecar.repair.scan import Scan, check
-from sidecar.repair.watch import watch
 from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template
-from tests.support.between import bridge_settings
 from tests.support.embedders import HashEmbedder
-from tests.support.http import Http, http, ndjson
+from tests.support.http import ndjson
 
 TINY = ModelVersion(
     id="tiny@1",
@@ -167,7 +163,7 @@ def falsified(notes: Notes, number: int) -> dict[str, tuple[Kind, dict[str, Any]
     return {f"{name}-{number}": shape for name, shape in shapes.items()}
 
 
-async def test_whatever_lies_is_found_and_mended(notes: Notes) -> None:
+async def test_whatever_lies_is_found_and_repaired(notes: Notes) -> None:
     await notes.without_guard()
     lies = {name: shape for number in range(13) for name, shape in falsified(notes, number).items()}
     await notes.put(**{name: document for name, (_, document) in lies.items()})
@@ -249,47 +245,6 @@ async def test_nothing_is_written_if_the_embedder_serves_another_space(notes: No
     assert await notes.stored() == before
 
 
-async def test_routing_is_kept(notes: Notes) -> None:
-    lines = [line for n in range(8) for line in ({"index": {"_id": "same", "routing": str(n)}}, {"title": f"t{n}"})]
-    await notes.bulk(*lines)
-    documents = len((await notes.call("GET", f"/{notes.index}/_count?q=*")) and (await notes.stored()))
-
-    report = await notes.repaired()
-
-    assert documents == 1  # by id, but there is one in each shard
-    assert outcomes(report) == {"repaired": 2}
-    await notes.assert_right()
-
-
-async def test_names_may_be_aliases_wildcards_and_data_streams(notes: Notes, unique: str) -> None:
-    stream = f"{unique}-stream"
-    await notes.call("PUT", f"/_index_template/{stream}", {
-        "index_patterns": [stream], "priority": 500, "data_stream": {}, "composed_of":
-        (await notes.call("GET", f"/_index_template/sidecar-{unique}"))["index_templates"][0]["index_template"]["composed_of"],
-    })  # fmt: skip
-    await notes.call("PUT", f"/{notes.index}/_alias/{unique}-alias")
-    await notes.call("PUT", f"/_data_stream/{stream}")
-    await notes.call("POST", f"/{stream}/_doc", {"@timestamp": "2026-01-01", "title": "s"})
-    await notes.put(a={"title": "a"})
-    try:
-        streamed = await notes.repaired(stream)
-        await notes.put(a={"title": "b"})
-        aliased = await notes.repaired(f"{unique}-alias")
-        everything = await notes.repaired(f"{unique}-*")
-    finally:
-        await notes.call("DELETE", f"/_data_stream/{stream}")
-        await notes.call("DELETE", f"/_index_template/{stream}")
-
-    assert [(index.index, outcomes(Report((index,)))) for index in streamed.indices] == [
-        (f".ds-{stream}-000001", {"repaired": 1})
-    ]
-    assert [(index.index, outcomes(Report((index,)))) for index in aliased.indices] == [(notes.index, {"repaired": 1})]
-    assert {index.index for index in everything.indices} >= {f".ds-{stream}-000001", notes.index}
-    assert everything.is_right
-    with pytest.raises(ClusterRefused, match="no such index"):
-        await notes.scan().targets((f"{unique}-nowhere",))
-
-
 async def test_a_text_that_is_refused_loses_its_false_vector_and_is_reported_not_retried(notes: Notes) -> None:
     await notes.without_guard()
     notes.embedder.refuses = frozenset({"bad"})
@@ -328,7 +283,7 @@ class Odd(Meddler):
         return await super().embed(texts, role, model=model, expect_space=expect_space, lane=lane, timeout_s=timeout_s)
 
 
-async def test_a_text_that_the_embedder_fails_on_is_told_and_all_others_are_mended(notes: Notes) -> None:
+async def test_a_text_that_the_embedder_fails_on_is_told_and_all_others_are_repaired(notes: Notes) -> None:
     notes.embedder = Odd(TINY, odd="text 7")
     await notes.put(**{f"d{number}": {"title": f"text {number}"} for number in range(30)})
 
@@ -349,89 +304,6 @@ async def test_an_embedder_that_fails_on_every_text_stops_the_index_and_changes_
 
     assert report.indices[0].problem == "the embedder's reply is not usable: a vector holds NaN or infinity"
     assert await notes.stored() == before
-
-
-async def test_what_a_writer_changes_meanwhile_is_looked_at_again(notes: Notes) -> None:
-    await notes.put(changed={"title": "a"}, deleted={"title": "b"}, kept={"title": "c"})
-
-    async def write_once() -> None:
-        notes.embedder.meanwhile = None
-        await notes.bulk({"index": {"_id": "changed"}}, {"title": "z"}, {"delete": {"_id": "deleted"}})
-
-    notes.embedder.meanwhile = write_once
-    report = await notes.repaired()
-
-    assert outcomes(report) == {"repaired": 2, "gone": 1}
-    assert (await notes.stored())["changed"]["_source"]["title"] == "z"
-    await notes.assert_right()
-
-
-async def test_a_document_that_never_rests_is_left_to_its_writer(notes: Notes) -> None:
-    await notes.put(busy={"title": "a"}, kept={"title": "c"})
-    writes = iter(range(100))
-
-    async def write() -> None:
-        await notes.put(busy={"title": f"a{next(writes)}"})
-
-    notes.embedder.meanwhile = write
-    report = await notes.repaired()
-
-    assert outcomes(report) == {"repaired": 1, "busy": 1}
-    assert not report.is_right
-    assert (await notes.stored())["busy"]["_source"]["embedding_meta"]["state"] == "pending"
-
-
-async def test_case_27_two_repairs_at_once_do_the_work_once(notes: Notes) -> None:
-    await notes.put(**{f"d{number}": {"title": f"text {number}"} for number in range(60)})
-
-    first, second = await asyncio.gather(notes.repaired(), notes.repaired())
-
-    assert first.is_right
-    assert second.is_right
-    # Texts that are embedded: each by one of them, or by both; and after that no repair finds anything.
-    assert 60 <= sum(len(texts) for texts in notes.embedder.asked) <= 120
-    before = await notes.stored()
-    assert outcomes(await notes.repaired()) == {}
-    assert await notes.stored() == before
-    stored = await notes.stored()
-    assert {hit["_source"]["embedding_meta"]["state"] for hit in stored.values()} == {"ok"}
-    assert outcomes(first).get("repaired", 0) + outcomes(second).get("repaired", 0) == 60
-    await notes.assert_right()
-
-
-async def test_case_29_beside_clients_that_update_the_same_documents_no_update_is_lost(notes: Notes) -> None:
-    ids, rounds = [f"d{number}" for number in range(10)], 12
-    unsteady = HashEmbedder(TINY)
-    await notes.put(**{name: {"title": "before"} for name in ids})
-
-    async def write(bridge: Http, own: list[str]) -> None:
-        for round_ in range(rounds):
-            # Of every other round the texts are left to the repair.
-            unsteady.failure = EmbedderUnavailable("nowhere", "gone") if round_ % 2 else None
-            lines = [
-                line for name in own for line in ({"update": {"_id": name}}, {"doc": {"title": f"{name} {round_}"}})
-            ]
-            answer = await bridge("POST", f"/{notes.index}/_bulk", ndjson(*lines))
-            assert answer.json["errors"] is False
-
-    async def repair_until(writing: Sequence[asyncio.Task[None]]) -> None:
-        while not all(task.done() for task in writing):
-            await notes.repaired()
-
-    settings = bridge_settings(notes.url)
-    async with (
-        serving(settings, unsteady) as at,
-        http(f"http://{at.address}") as (bridge,),
-        asyncio.TaskGroup() as tasks,
-    ):
-        writing = [tasks.create_task(write(bridge, own)) for own in (ids[:5], ids[5:])]
-        tasks.create_task(repair_until(writing))
-
-    assert (await notes.repaired()).is_right
-    assert {name: hit["_source"]["title"] for name, hit in (await notes.stored()).items()} == {
-        name: f"{name} {rounds - 1}" for name in ids
-    }
-    await notes.assert_right()
 
 
 @dataclass
@@ -483,23 +355,3 @@ async def test_patience_with_an_embedder_that_is_away(notes: Notes) -> None:
 
     assert outcomes(await notes.repair().repair_all(targets)) == {"repaired": 1}
     assert calls == 2
-
-
-async def test_watching_mends_what_comes_later(notes: Notes) -> None:
-    await notes.put(first={"title": "a"})
-    passes: asyncio.Queue[Report] = asyncio.Queue()
-    scan = notes.scan()
-    watching = watch(scan, notes.repair(scan), (notes.index,), pause_s=0.1, audit_every_s=3_600, say=passes.put_nowait)
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(watching, name="watch")
-        first = await passes.get()
-        await notes.put(second={"title": "b"})
-        await notes.call("POST", f"/{notes.index}/_refresh")
-        async with asyncio.timeout(20):
-            while not outcomes(later := await passes.get()):
-                pass
-        task.cancel()
-
-    assert outcomes(first) == {"repaired": 1}
-    assert (found(later), outcomes(later)) == ({"pending": 1}, {"repaired": 1})
-    await notes.assert_right()

@@ -57,7 +57,7 @@ def run(command: str) -> str:
 
 
 @pytest.mark.timeout(240)
-def test_demo_in_a_terminal_and_everything_by_hand(tmp_path: Path) -> None:
+def test_demo_in_a_terminal_and_everything_by_hand(tmp_path: Path, w8_models: Path) -> None:
     terminal, its_side = pty.openpty()
     demo = subprocess.Popen(
         [Path(sys.executable).with_name("sidecar"), "demo", "--limit", str(PASSAGES)],

@@ -25,11 +25,11 @@ from sidecar.models.sources import package_folder
 from sidecar.models.store import ModelStore
 from sidecar.ports import Embeddings, Lane
 from sidecar.rpc.client import EmbedderClient
+from tests.support.built import MINILM, W8
 from tests.support.http import Answer, Http, http
 
 T = TypeVar("T")
 
-MINILM = "all-minilm-l6-v2@1"
 PROMPTED = "prompted@1"
 _FREE = ("--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
 _LONG = "the model takes a while for " + "word " * 250
@@ -155,9 +155,11 @@ def with_prompts(folder: Path) -> Path:
     return model
 
 
-async def test_what_takes_longer_than_the_drain_is_given_up_and_its_callers_are_told(tmp_path: Path) -> None:
-    (tmp_path / "sidecar.toml").write_text("[embedder]\ndrain_timeout_s = 0.1\n")
-    async with started(tmp_path, "--model", f"{MINILM}/torch") as one, asyncio.timeout(60):
+async def test_what_takes_longer_than_the_drain_is_given_up_and_its_callers_are_told(
+    tmp_path: Path, w8_models: Path
+) -> None:
+    (tmp_path / "sidecar.toml").write_text(f'[models]\ndir = "{w8_models}"\n[embedder]\ndrain_timeout_s = 0.1\n')
+    async with started(tmp_path, "--model", W8) as one, asyncio.timeout(60):
         async with told_to_end(one, texts=256) as (over_grpc, over_http):
             pass
         assert isinstance(over_grpc.result(), EmbedderUnavailable)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,20 +25,14 @@ from sidecar.embedding.server import serving
 from sidecar.embedding.service import EmbeddingService
 from sidecar.errors import DeadlineExceeded, EmbedderUnavailable, InvalidInput, ModelNotFound, SpaceMismatch
 from sidecar.model import Role
-from sidecar.models.store import ModelStore
 from sidecar.ports import Lane
 from sidecar.rpc import EmbedderClient, SyncEmbedderClient
-from tests.support.computing import Double, InThread, load_here, ready
+from tests.support.built import MINILM, W8
+from tests.support.computing import Double, InThread, ready
 from tests.support.folders import ROOT
 
-MINILM = "all-minilm-l6-v2@1"
 PAGE = ROOT / "docs" / "embedding-server.md"
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def minilm(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return load_here(MINILM, ModelStore(tmp_path_factory.mktemp("none")))
 
 
 @asynccontextmanager
@@ -208,16 +203,16 @@ async def test_encode_gives_one_row_per_text_or_raises(minilm: LoadedModel) -> N
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def process(w8_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The ready line of `sidecar embedder` as a process of its own."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIDECAR_")}
     ports = ("--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
     with subprocess.Popen(
-        [sys.executable, "-m", "sidecar.cli.main", "embedder", *ports, "--json"],
+        [sys.executable, "-m", "sidecar.cli.main", "embedder", "--model", W8, *ports, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=tmp_path_factory.mktemp("process"),
-        env=environment | {"PYTHONPATH": str(PAGE.parents[1])},
+        env=environment | {"PYTHONPATH": str(ROOT), "SIDECAR_MODELS_DIR": str(w8_models)},
     ) as running:
         assert running.stdout is not None
         assert select.select([running.stdout], [], [], 60)[0]
@@ -245,13 +240,6 @@ def test_the_client_without_an_event_loop(process: dict[str, Any]) -> None:
             client.encode(["a"], Role.QUERY, model="no@1")
     assert threads == {threading.current_thread().name}
     assert "embedder client" not in {thread.name for thread in threading.enumerate()}
-
-
-def test_the_client_without_an_event_loop_and_without_a_server() -> None:
-    with SyncEmbedderClient("127.0.0.1:1") as client:
-        assert not client.healthy()
-        with pytest.raises(EmbedderUnavailable):
-            client.encode(["a"], Role.QUERY, model=MINILM)
 
 
 @pytest.mark.parametrize("snippet", [pytest.param(code, id=str(number)) for number, code in enumerate(SNIPPETS)])

@@ -19,12 +19,11 @@ from sidecar.model import Role
 from sidecar.ports import Embeddings, Lane
 from sidecar.rpc import EmbedderClient
 from sidecar.rpc.replica import Replica
+from tests.support.built import MINILM, W8
 from tests.support.folders import ROOT
 
 # One after the other: what is measured here are seconds in which two embedders and their client have to get a turn.
 pytestmark = pytest.mark.xdist_group("whole machine")
-
-MINILM = "all-minilm-l6-v2@1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +42,15 @@ class Server:
 
 
 @asynccontextmanager
-async def embedder(folder: Path) -> AsyncIterator[Server]:
+async def embedder(folder: Path, models: Path) -> AsyncIterator[Server]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIDECAR_")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sidecar.cli.main", "embedder", "--json"),
+        *(sys.executable, "-m", "sidecar.cli.main", "embedder", "--model", W8, "--json"),
         *("--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         cwd=folder,
-        env=environment | {"PYTHONPATH": str(ROOT)},
+        env=environment | {"PYTHONPATH": str(ROOT), "SIDECAR_MODELS_DIR": str(models)},
     )
     try:
         assert process.stdout is not None
@@ -64,9 +63,9 @@ async def embedder(folder: Path) -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def two_embedders(folder: Path) -> AsyncIterator[tuple[Server, Server]]:
+async def two_embedders(folder: Path, models: Path) -> AsyncIterator[tuple[Server, Server]]:
     async with AsyncExitStack() as stack:
-        starting = [stack.enter_async_context(embedder(folder)) for _ in range(2)]
+        starting = [stack.enter_async_context(embedder(folder, models)) for _ in range(2)]
         one, other = await asyncio.gather(*starting)
         yield one, other
 
@@ -142,8 +141,11 @@ async def used_again(client: EmbedderClient, server: Server) -> bool:
     return await server.texts() > before
 
 
-async def test_calls_are_spread_and_survive_a_replica_that_hangs_or_is_killed(tmp_path: Path) -> None:
-    async with two_embedders(tmp_path) as (one, other), EmbedderClient(f"{one.address},{other.address}") as client:
+async def test_calls_are_spread_and_survive_a_replica_that_hangs_or_is_killed(tmp_path: Path, w8_models: Path) -> None:
+    async with (
+        two_embedders(tmp_path, w8_models) as (one, other),
+        EmbedderClient(f"{one.address},{other.address}") as client,
+    ):
         for number in range(20):
             await embed(client, f"text {number}")
         assert (await one.texts(), await other.texts()) == (10, 10)
@@ -165,9 +167,14 @@ async def test_calls_are_spread_and_survive_a_replica_that_hangs_or_is_killed(tm
         assert load.slowest_s < 2
 
 
-async def test_a_load_goes_on_elsewhere_when_its_replica_is_killed_and_ends_when_both_are(tmp_path: Path) -> None:
+async def test_a_load_goes_on_elsewhere_when_its_replica_is_killed_and_ends_when_both_are(
+    tmp_path: Path, w8_models: Path
+) -> None:
     texts = [f"Line {number} says {number * 7}." for number in range(500)]
-    async with two_embedders(tmp_path) as (one, other), EmbedderClient([one.address, other.address]) as client:
+    async with (
+        two_embedders(tmp_path, w8_models) as (one, other),
+        EmbedderClient([one.address, other.address]) as client,
+    ):
         expected = await client.encode(texts, Role.PASSAGE, model=MINILM)
         position = 0
         async for batch in client.embed_many(texts, Role.PASSAGE, model=MINILM):

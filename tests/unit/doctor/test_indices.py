@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from sidecar.doctor.findings import Level
-from sidecar.doctor.guards import calls_guard, fitting_guard
 from sidecar.doctor.indices import IndexFacts, Surroundings, examine_index, examine_unbound
 from sidecar.index_description import read_index
 from sidecar.jsontext import Json, at
 from sidecar.model import ModelVersion
-from sidecar.templates.compiler import compile_guard, compile_template, default_base
+from sidecar.templates.compiler import compile_template, default_base
 
 MINILM = ModelVersion(
     id="all-minilm-l6-v2@1", weights={"model.safetensors": "1" * 64}, tokenizer="2" * 64, pooling="mean",
@@ -22,7 +21,6 @@ COMPILED = compile_template(
     "papers", MINILM, default_base(), index_patterns=("papers*",), source=("title", "abstract")
 )  # fmt: skip
 GUARD = COMPILED.names.guard
-BINDING = COMPILED.binding.fields["embedding"]
 
 
 @dataclass(frozen=True)
@@ -195,14 +193,3 @@ def test_the_remedy_names_the_guard_that_fits() -> None:
 
     assert with_guard == (f'PUT /papers/_settings {{"index.final_pipeline":"{GUARD}"}}; then sidecar repair papers')
     assert without == "sidecar template apply … installs the guard"
-
-
-def test_pipelines_that_call_each_other_are_followed_so_far() -> None:
-    circle: dict[str, Json] = {
-        "a": {"processors": [{"pipeline": {"name": "b"}}]},
-        "b": {"processors": [{"pipeline": {"name": "a"}}]},
-    }
-
-    assert not calls_guard("a", COMPILED.binding, circle)
-    assert fitting_guard(COMPILED.binding, circle) is None
-    assert calls_guard("g", COMPILED.binding, {"g": compile_guard("other", [BINDING])})

@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.doctor.findings import Level, Subject, error, report, warning
+from sidecar.doctor.findings import Subject
 from sidecar.doctor.parts import (
     TemplateFacts,
     examine_bridge,
     examine_cluster,
     examine_embedder,
     examine_template,
-    unreachable,
 )
 from sidecar.jsontext import Json
 from sidecar.model import ModelVersion
@@ -99,24 +98,3 @@ WELL = TemplateFacts("papers", "about", a_binding(model=MINILM.id, space=MINILM.
 def test_a_template(template: TemplateFacts, expected: list[tuple[str, str]]) -> None:
     assert checks(examine_template(template, {MINILM.id: MINILM})) == expected
     assert [check for check in checks(examine_template(template, None)) if check[1] in ("model", "space")] == []
-
-
-def test_an_examination_is_reported_for_programs() -> None:
-    found = (warning("pending", "2 wait", "sidecar repair a"), error("guard", "none", "PUT …"))
-
-    subjects = (Subject("index", "a", "about", found), unreachable("bridge", "u", "refused", "sidecar bridge"))
-
-    assert [subject.level for subject in subjects] == [Level.ERROR, Level.ERROR]
-    assert not subjects[1].answers
-    assert report(subjects) == {
-        "found": {"error": 2, "warning": 1},
-        "subjects": [
-            {"kind": "index", "name": "a", "level": "error", "about": "about", "findings": [
-                {"level": "warning", "check": "pending", "message": "2 wait", "remedy": "sidecar repair a"},
-                {"level": "error", "check": "guard", "message": "none", "remedy": "PUT …"},
-            ]},
-            {"kind": "bridge", "name": "u", "level": "error", "about": "", "findings": [
-                {"level": "error", "check": "unreachable", "message": "refused", "remedy": "sidecar bridge"},
-            ]},
-        ],
-    }  # fmt: skip

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.config import NodeSettings
 from sidecar.opensearch.instance import Instance, NodeFailed, Security, failure_reason
 
 
@@ -60,15 +61,26 @@ def test_a_secured_node_names_its_certificates_on_both_layers_and_no_others(tmp_
     assert not any(name.startswith("plugins.security") for name in plain)
 
 
-def test_arguments_carry_the_heap_and_the_two_folders(tmp_path: Path) -> None:
-    arguments = Instance(tmp_path / "i").arguments(tmp_path / "home", "300m")
+def test_arguments_carry_the_heap_the_options_and_the_two_folders(tmp_path: Path) -> None:
+    settings = NodeSettings(heap="300m", java_options="-XX:+UseSerialGC  -Xss1m")
+    arguments = Instance(tmp_path / "i").arguments(tmp_path / "home", settings)
     assert {
         "-Xms300m",
         "-Xmx300m",
+        "-XX:+UseSerialGC",
+        "-Xss1m",
         f"-Dopensearch.path.home={tmp_path}/home",
         f"-Dopensearch.path.conf={tmp_path}/i/conf",
     } <= set(arguments)
     assert arguments[-3:] == ("-cp", f"{tmp_path}/home/lib/*", "org.opensearch.bootstrap.OpenSearch")
+
+
+def test_java_compiles_quickly_unless_it_is_told_otherwise(tmp_path: Path) -> None:
+    def options(settings: NodeSettings) -> set[str]:
+        return {one for one in Instance(tmp_path).arguments(tmp_path, settings) if one.startswith("-XX:Tiered")}
+
+    assert options(NodeSettings()) == {"-XX:TieredStopAtLevel=1"}
+    assert options(NodeSettings(java_options="")) == set()
 
 
 def test_address_is_known_once_the_node_has_written_it(tmp_path: Path) -> None:

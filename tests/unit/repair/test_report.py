@@ -9,7 +9,7 @@ def fault(kind: Kind) -> Fault:
     return Fault(StoredDocument("papers", "7", None, 1, 1, {}, frozenset()), a_binding(), kind, "secret")
 
 
-def test_the_later_pass_counts_what_is_left_and_the_earlier_what_it_has_mended() -> None:
+def test_the_later_pass_counts_what_is_left_and_the_earlier_what_it_has_repaired() -> None:
     pending, audit = IndexReport("papers", documents=3), IndexReport("papers", documents=9)
     for outcome in (Outcome.REPAIRED, Outcome.GONE, Outcome.BUSY, Outcome.FAILED):
         pending.add(fault(Kind.PENDING), outcome)

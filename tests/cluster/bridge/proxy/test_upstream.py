@@ -163,10 +163,3 @@ async def test_a_connection_is_used_again_after_an_answer_that_was_read_to_its_e
 
     assert statuses == [200, 404, 200, 200]
     assert at.to_node.connections == 1
-
-
-async def test_the_admin_listener_tells_the_truth(papers: Papers) -> None:
-    assert (await papers.admin("GET", "/livez")).body == b"ok\n"
-    assert (await papers.admin("GET", "/readyz")).status == 200
-    await papers.bridge("GET", "/")
-    assert b'sidecar_bridge_requests_total{route="passthrough"' in (await papers.admin("GET", "/metrics")).body

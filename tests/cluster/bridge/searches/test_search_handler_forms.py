@@ -78,17 +78,6 @@ async def test_a_companion_that_was_deleted_behind_the_bridge_costs_no_search(on
     assert after.json["hits"] == before.json["hits"] == several.json["responses"][0]["hits"]
 
 
-async def test_an_msearch_loses_its_companion_too(one_shard: Papers, unique: str) -> None:
-    first = await one_shard.bridge("POST", f"/{one_shard.index}/_msearch", ndjson({}, {"query": QUERY}))
-    assert (await one_shard.direct("DELETE", f"/{unique}--companion")).status == 200
-
-    second = await one_shard.bridge("POST", f"/{one_shard.index}/_msearch", ndjson({}, {"query": QUERY}))
-
-    assert (note(first), note(second)) == ("msearch; hybrid=1", "msearch; hybrid=1")
-    assert first.json["responses"][0]["_shards"]["total"] == 2
-    assert first.json["responses"][0]["hits"] == second.json["responses"][0]["hits"]
-
-
 async def test_what_was_sent_is_shown_on_request(one_shard: Papers) -> None:
     answer = await one_shard.bridge("POST", f"/{one_shard.index}/_search", {"query": QUERY}, X_Sidecar_Explain="1")
     silent = await one_shard.bridge("POST", f"/{one_shard.index}/_search", {"query": QUERY})
@@ -117,26 +106,6 @@ async def test_a_post_filter_holds_in_both_legs(one_shard: Papers) -> None:
     assert sorted(identifier for identifier, _ in scores(answer.json)) == ["2", "3"]
 
 
-async def test_several_searches_at_once_answer_as_each_alone(one_shard: Papers) -> None:
-    index, path = one_shard.index, f"/{one_shard.index}/_search"
-    neural = {"query": {"neural": {"embedding": {"query_text": "pet noises", "k": 1}}}}
-    searches: list[dict[str, object]] = [
-        {"query": QUERY, "size": 2},
-        {"query": {"match_all": {}}},
-        neural,
-        {"query": QUERY},
-    ]
-    headers: list[object] = [{"index": index}, {}, b"", {"index": [index], "preference": "_local"}]
-
-    several = await one_shard.bridge(
-        "POST", f"/{index}/_msearch", ndjson(*(line for pair in zip(headers, searches, strict=True) for line in pair))
-    )
-    alone = [await one_shard.bridge("POST", path, search) for search in searches]
-
-    assert note(several) == "msearch; hybrid=2; neural=1; lexical=1"
-    assert [item["hits"] for item in several.json["responses"]] == [answer.json["hits"] for answer in alone]
-
-
 async def test_neural_works_wherever_a_query_may_stand(one_shard: Papers) -> None:
     clause: dict[str, object] = {"neural": {"embedding": {"query_text": "pet noises", "k": 2}}}
     everything = {"match_all": {}}
@@ -160,18 +129,6 @@ async def test_neural_works_wherever_a_query_may_stand(one_shard: Papers) -> Non
     assert [{i for i, _ in scores(item)} for item in answer.json["responses"]] == [{"1", "2"}] * 7
 
 
-async def test_an_item_that_the_cluster_refuses_gets_the_clusters_own_answer(one_shard: Papers) -> None:
-    wrong = {"query": {"bool": {"must": [QUERY], "filter": [{"range": {"year": {"gte": "yesterday"}}}]}}}
-    lines = ndjson({}, {"query": QUERY, "size": 1}, {}, {**wrong, "_source": False})
-
-    through = await one_shard.bridge("POST", f"/{one_shard.index}/_msearch", lines)
-    direct = await one_shard.direct("POST", f"/{one_shard.index}/_msearch", lines)
-
-    assert note(through) == "msearch; hybrid=1; lexical=1"
-    assert through.json["responses"][1] == direct.json["responses"][1]
-    assert scores(through.json["responses"][0])[0][0] == "1"
-
-
 async def test_a_search_that_does_not_parse_is_the_clusters_to_refuse(one_shard: Papers) -> None:
     wrong = {"query": {"bool": {"must": [QUERY], "filter": [{"rang": {}}]}}}
     lines = ndjson({}, {"query": QUERY}, {}, wrong)
@@ -181,58 +138,6 @@ async def test_a_search_that_does_not_parse_is_the_clusters_to_refuse(one_shard:
 
     assert (through.status, through.json) == (direct.status, direct.json) == (400, direct.json)
     assert note(through) == "msearch; lexical=2"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param(b'{}\n{"query":{"match":{"title":"kitty"}}}', id="no newline at the end"),
-        pytest.param(b'{"unknown":1}\n{"query":{"match_all":{}}}\n', id="unknown key in a header"),
-        pytest.param(b"{}\n", id="no search"),
-        pytest.param(b"{}\n{\n", id="a search that is not JSON"),
-    ],
-)
-async def test_what_the_cluster_refuses_of_an_msearch_it_refuses_itself(one_shard: Papers, body: bytes) -> None:
-    through = await one_shard.bridge("POST", f"/{one_shard.index}/_msearch", body)
-    direct = await one_shard.direct("POST", f"/{one_shard.index}/_msearch", body)
-
-    assert (through.status, {**through.json, "took": 0}) == (direct.status, {**direct.json, "took": 0})
-
-
-async def test_an_msearch_may_be_asked_to_stay_lexical_or_as_it_came(one_shard: Papers) -> None:
-    lines = ndjson({}, {"query": QUERY})
-
-    lexical = await one_shard.bridge("POST", f"/{one_shard.index}/_msearch", lines, X_Sidecar_Mode="lexical")
-    off = await one_shard.bridge("POST", f"/{one_shard.index}/_msearch?sidecar=off", lines)
-
-    assert note(lexical) == "msearch; lexical=1"
-    assert lexical.json["responses"][0]["hits"] == off.json["responses"][0]["hits"]
-
-
-TEMPLATE = {
-    "source": {"query": {"match": {"title": "{{words}}"}}, "size": "{{size}}"},
-    "params": {"words": "kitty noises", "size": 2},
-}
-
-
-async def test_a_template_is_rendered_and_then_searched_by_meaning(one_shard: Papers) -> None:
-    rendered = await one_shard.bridge("POST", f"/{one_shard.index}/_search/template", TEMPLATE)
-    several = await one_shard.bridge("POST", f"/{one_shard.index}/_msearch/template", ndjson({}, TEMPLATE))
-    plain = await one_shard.bridge("POST", f"/{one_shard.index}/_search", {"query": QUERY, "size": 2})
-
-    assert (note(rendered), note(several)) == (f"{HYBRID}+companion", "msearch; hybrid=1")
-    assert rendered.json["hits"] == several.json["responses"][0]["hits"] == plain.json["hits"]
-
-
-@pytest.mark.parametrize("kind", ["_search", "_msearch"])
-async def test_a_template_that_does_not_render_is_the_clusters_to_refuse(one_shard: Papers, kind: str) -> None:
-    body = {"id": "missing", "params": {}}
-    sent: object = body if kind == "_search" else ndjson({}, body)
-
-    through = await one_shard.bridge("POST", f"/{one_shard.index}/{kind}/template", sent)
-    direct = await one_shard.direct("POST", f"/{one_shard.index}/{kind}/template", sent)
-
-    assert (through.status, {**through.json, "took": 0}) == (direct.status, {**direct.json, "took": 0})
 
 
 async def test_a_pipeline_of_the_index_is_kept(one_shard: Papers, unique: str) -> None:

@@ -17,17 +17,16 @@ from sidecar.embedding.loading import models as loading
 from sidecar.embedding.loading.building import build
 from sidecar.embedding.loading.models import LoadedModel, open_models
 from sidecar.embedding.loading.selftest import REFERENCES_FILE, cosines
-from sidecar.errors import ConfigurationError, InvalidInput
+from sidecar.errors import ConfigurationError
 from sidecar.models.sources import package_folder
 from sidecar.models.store import ModelStore
+from tests.support.built import MINILM, TEXTS, W8
 from tests.support.computing import backend_of, load_here
 
 # One after the other: two of these at once leave neither the processor that its time limits count on.
 pytestmark = pytest.mark.xdist_group("whole machine")
 
-MINILM = "all-minilm-l6-v2@1"
 BUCKET = 16
-TEXTS = [f"Passage {number} says that {number * 7} is a number." * (1 + number % 5) for number in range(60)]
 
 IN_A_WORKER = """
 import asyncio, json, sys
@@ -53,11 +52,6 @@ asyncio.run(main())
 
 def run(models: Path, *arguments: str) -> Result:
     return CliRunner().invoke(app, arguments, env={"SIDECAR_MODELS_DIR": str(models)}, catch_exceptions=False)
-
-
-@pytest.fixture(scope="module")
-def w8(w8_models: Path) -> LoadedModel:
-    return load_here(f"{MINILM}/openvino-w8", ModelStore(w8_models))
 
 
 @pytest.fixture(scope="module")
@@ -88,26 +82,26 @@ def vectors(model: LoadedModel, *texts: str) -> NDArray[np.float32]:
     return backend_of(model).compute([text.ids for text in model.tokenizer.encode(texts)])
 
 
-def test_it_is_loaded_without_torch_in_little_memory(w8_models: Path, w8: LoadedModel) -> None:
+def test_it_is_loaded_without_torch_in_little_memory(w8_models: Path, minilm: LoadedModel) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", IN_A_WORKER, MINILM + "/openvino-w8", str(w8_models)],
+        [sys.executable, "-W", "error", "-c", IN_A_WORKER, W8, str(w8_models)],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     found = json.loads(done.stdout)
     assert found["loaded"] == []
     assert found["mb"] < 320
-    assert found["vectors"][0] == vectors(w8, "hello")[0].tolist()  # another process: the same bits
+    assert found["vectors"][0] == vectors(minilm, "hello")[0].tolist()  # another process: the same bits
 
 
-def test_the_vector_of_a_text_does_not_depend_on_its_companions(w8: LoadedModel) -> None:
-    assert (w8.backend.deterministic, w8.backend.bucket_tokens) == (True, BUCKET)
-    texts = [text.ids for text in w8.tokenizer.encode(TEXTS)]
+def test_the_vector_of_a_text_does_not_depend_on_its_companions(minilm: LoadedModel) -> None:
+    assert (minilm.backend.deterministic, minilm.backend.bucket_tokens) == (True, BUCKET)
+    texts = [text.ids for text in minilm.tokenizer.encode(TEXTS)]
     wanted = texts[7]
     bucket = [ids for ids in texts if -(-len(ids) // BUCKET) == -(-len(wanted) // BUCKET)]
     assert len({len(ids) for ids in bucket}) > 1
-    alone = backend_of(w8).compute([wanted])[0]
+    alone = backend_of(minilm).compute([wanted])[0]
     for companions in (bucket[:1], bucket, bucket[::-1]):
-        assert (backend_of(w8).compute([*companions, wanted])[-1] == alone).all()
+        assert (backend_of(minilm).compute([*companions, wanted])[-1] == alone).all()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +126,7 @@ def test_a_damaged_artifact_does_not_serve(damage: Any, problem: str, w8_models:
     shutil.copytree(w8_models / "backends", tmp_path / "backends")
     damage(tmp_path / "backends" / MINILM / "openvino-w8")
     with pytest.raises(ConfigurationError, match=problem):
-        open_models([f"{MINILM}/openvino-w8"], ModelStore(tmp_path))
+        open_models([W8], ModelStore(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -153,16 +147,15 @@ def test_pooling_projection_and_limit_are_those_of_the_model(backend: str, least
     assert np.linalg.norm(found, axis=1) == pytest.approx(np.linalg.norm(expected, axis=1), rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("backend", "texts", "problem"),
-    [
-        pytest.param("torch", TEXTS, r"backend: \[torch\] is not one that is built", id="back end"),
-        pytest.param("openvino", TEXTS[:40], "texts: must be more than 40, better 340, not 40", id="texts"),
-    ],
-)
-def test_what_cannot_be_built_is_told_first(backend: str, texts: list[str], problem: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=problem):
-        build(MINILM, backend, ModelStore(tmp_path), texts=texts, report=pytest.fail)
+def test_the_command_builds_and_says_how_near_it_is(tiny: ModelStore, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(TEXTS) + "\n\n")
+    done = run(tiny._directory, "build", "tiny", "--texts", str(texts), "--json")
+    built = json.loads(done.stdout)
+    assert (built["model"], built["backend"], built["distance"]["texts"]) == ("tiny@1", "openvino-w8", 40)
+    assert 0.99 < built["distance"]["cosine_min"] < built["distance"]["cosine_mean"] < 1
+    assert {"openvino", "nncf", "torch"} <= built["tools"].keys()
+    assert "compressing the weights" in done.stderr
 
 
 @pytest.mark.parametrize("library", ["openvino", "nncf", "torch"])
@@ -172,14 +165,9 @@ def test_a_missing_library_is_one_sentence(library: str, tiny: ModelStore, monke
         build("tiny", "openvino-w8", tiny, texts=TEXTS, report=lambda _: None)
 
 
-def test_a_file_of_texts_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"texts: .*no-file cannot be read"):
-        run(tmp_path, "build", MINILM, "--texts", str(tmp_path / "no-file"))
-
-
-def test_without_quantised_activations_a_vector_is_nearer_to_float32(w8: LoadedModel, w8_models: Path) -> None:
+def test_without_quantised_activations_a_vector_is_nearer_to_float32(minilm: LoadedModel, w8_models: Path) -> None:
     torch = load_here(f"{MINILM}/torch", ModelStore(w8_models))
-    (text,) = (text.ids for text in w8.tokenizer.encode(["Vaccines train the immune system. " * 20]))
+    (text,) = (text.ids for text in minilm.tokenizer.encode(["Vaccines train the immune system. " * 20]))
     expected = backend_of(torch).compute([text])[0]
-    exact, usual = backend_of(w8).compute_in_float32(text), backend_of(w8).compute([text])[0]
+    exact, usual = backend_of(minilm).compute_in_float32(text), backend_of(minilm).compute([text])[0]
     assert cosines(exact[None], expected[None])[0] > cosines(usual[None], expected[None])[0] > 0.99

@@ -20,20 +20,14 @@ from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.server import serving
 from sidecar.embedding.service import EmbeddingService, ServerState
 from sidecar.model import Prompts, Role
-from sidecar.models.store import ModelStore
 from sidecar.ports import Lane
 from sidecar.rpc import EmbedderClient
 from sidecar.telemetry import EMBEDDER_TEXTS
-from tests.support.computing import Double, InThread, backend_of, load_here, ready
+from tests.support.computing import Double, InThread, backend_of, ready
 from tests.support.http import Http, http
 
 MINILM = "all-minilm-l6-v2@1"
 TEXTS = ["hello world", "Ein Satz mit äöü and 漢字 and 🙂", "hello world"]
-
-
-@pytest.fixture(scope="module")
-def minilm(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return load_here(MINILM, ModelStore(tmp_path_factory.mktemp("none")))
 
 
 @asynccontextmanager
@@ -86,7 +80,7 @@ async def test_the_official_client_gets_the_vectors_that_grpc_gives(minilm: Load
     assert (named._request_id, len(single._request_id or "")) == ("mine", 32)
     np.testing.assert_allclose(single.data[0].embedding, expected[0], atol=1e-6)
     assert (single.model, single.usage.prompt_tokens) == (MINILM, 4)
-    assert single.model_extra == {"space": minilm.version.space, "backend": "torch"}
+    assert single.model_extra == {"space": minilm.version.space, "backend": "openvino-w8"}
 
 
 async def test_float_and_base64_are_the_same_numbers(minilm: LoadedModel) -> None:

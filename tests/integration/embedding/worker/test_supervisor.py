@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -25,11 +24,11 @@ from sidecar.embedding.server import Running, serving
 from sidecar.embedding.worker.supervisor import Worker, working
 from sidecar.errors import ConfigurationError, SidecarError
 from sidecar.models.store import ModelStore
+from tests.support.built import MINILM, W8
 
 # One after the other: two of these at once leave neither the processor that its time limits count on.
 pytestmark = pytest.mark.xdist_group("whole machine")
 
-MINILM = "all-minilm-l6-v2@1"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 LONG = "A search index keeps for each word the documents that hold it. " * 20
@@ -64,7 +63,7 @@ class System:
 
 @pytest.fixture(scope="module")
 def opened(w8_models: Path) -> tuple[OpenedModel, ...]:
-    return open_models([f"{MINILM}/openvino-w8"], ModelStore(w8_models))
+    return open_models([W8], ModelStore(w8_models))
 
 
 @asynccontextmanager
@@ -163,30 +162,6 @@ async def test_a_worker_that_goes_on_hanging_is_replaced(
         assert (await watch.read()).status == NOT_SERVING
         assert (await watch.read()).status == SERVING
         assert one.pid != first
-
-
-async def test_when_the_server_is_killed_its_worker_ends(w8_models: Path) -> None:
-    options = ("--model", f"{MINILM}/openvino-w8", "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
-    server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sidecar.cli.main", "embedder", *options),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "SIDECAR_MODELS_DIR": str(w8_models)},
-    )
-    assert server.stdout is not None
-    assert b"ready" in await server.stdout.readline()
-    (worker,) = _children(server.pid)
-    handle = os.pidfd_open(worker)
-    server.kill()
-    await server.wait()
-    ended = asyncio.Event()
-    asyncio.get_running_loop().add_reader(handle, ended.set)
-    try:
-        async with asyncio.timeout(5):
-            await ended.wait()
-    finally:
-        asyncio.get_running_loop().remove_reader(handle)
-        os.close(handle)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sidecar.bridge.bindings.indices import hidden_fields, read_indices, read_simulated, write_index
+from sidecar.bridge.bindings.indices import read_indices, read_simulated, write_index
+from sidecar.bridge.hidden_fields import hidden_fields
 from tests.support.bindings import bound
 
 META = {"sidecar": bound().to_meta()}

@@ -6,16 +6,12 @@ from typing import Any
 
 import pytest
 
-from sidecar.bridge.searches.fusion.answer import Refused, read_legs
 from sidecar.bridge.searches.fusion.legs import legs_request, page_request
 from sidecar.bridge.searches.fusion.request import FusedSearch, Shard, plan_legs, windows_to
-from sidecar.bridge.searches.rewrite.fusibility import can_fuse
-from tests.support.bindings import an_index
 
 QUERY: dict[str, Any] = {"match": {"title": "dogs"}}
 FILTER = {"term": {"year": 2001}}
 KNN: dict[str, Any] = {"knn": {"embedding": {"vector": [1.0, 0.5], "k": 100, "filter": FILTER}}}
-ERROR = {"error": {"type": "search_phase_execution_exception", "failed_shards": [{"shard": 0}]}, "status": 503}
 
 
 def planned(*shards: Shard, url: dict[str, str] | None = None, **body: Any) -> FusedSearch:
@@ -25,40 +21,6 @@ def planned(*shards: Shard, url: dict[str, str] | None = None, **body: Any) -> F
 def sent(body: bytes) -> list[tuple[Any, Any]]:
     lines = [json.loads(line) for line in body.splitlines()]
     return list(zip(lines[::2], lines[1::2], strict=True))
-
-
-@pytest.mark.parametrize(
-    ("body", "url", "shards", "fuses"),
-    [
-        pytest.param({"query": QUERY, "aggs": {}, "highlight": {}, "post_filter": {}}, {"routing": "r"}, 5, True,
-                     id="what is understood"),
-        pytest.param({"query": QUERY, "collapse": {}}, {}, 5, False, id="an option of the body that is not"),
-        pytest.param({"query": QUERY}, {"format": "yaml"}, 5, False, id="a parameter that is not"),
-        pytest.param({"query": QUERY}, {"preference": "_shards:1"}, 5, False, id="shards of the client's choice"),
-        pytest.param({"query": QUERY}, {}, 0, False, id="shards not known"),
-        pytest.param({"query": QUERY}, {}, 65, False, id="too many shards"),
-    ],
-)  # fmt: skip
-def test_what_the_bridge_can_fuse(body: dict[str, Any], url: dict[str, str], shards: int, fuses: bool) -> None:
-    assert can_fuse(body, url, (an_index(shards=shards),)) is fuses
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        pytest.param({}, ["year"], id="the body's own"),
-        pytest.param({"_source": "title,abstract"}, {"includes": ["title", "abstract"]}, id="names"),
-        pytest.param({"_source": "false", "_source_includes": "title"}, False, id="none"),
-        pytest.param({"_source": "true"}, True, id="all"),
-        pytest.param({"_source_includes": "a", "_source_excludes": "b"}, {"includes": ["a"], "excludes": ["b"]},
-                     id="includes and excludes"),
-    ],
-)  # fmt: skip
-def test_the_url_wins_over_the_body(url: dict[str, str], expected: object) -> None:
-    search = planned(url={**url, "size": "3", "from": "2"}, _source=["year"], size=10)
-
-    assert search.body["_source"] == expected
-    assert (search.start, search.size) == (2, 3)
 
 
 def test_a_search_of_one_shard_has_two_legs_and_reads_one_copy() -> None:
@@ -149,54 +111,3 @@ def leg(*numbers: int, total: int | None = None, relation: str = "eq") -> dict[s
     if total is not None:
         hits["total"] = {"value": total, "relation": relation}
     return {"timed_out": False, "_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0}, "hits": hits}
-
-
-def test_vector_hits_are_counted_where_the_lexical_leg_is_whole_and_asked_about_where_it_is_not() -> None:
-    search = planned(Shard(0, "a"), Shard(1, "a"))
-    found = read_legs(search, [leg(1, 2), leg(1, 2), leg(1, total=1), leg(1, total=500)])
-
-    assert not isinstance(found, Refused)
-    assert (found.total, found.extra, found.uncounted) == (501, 1, ((1, 2),))
-
-
-@pytest.mark.parametrize("score", [None, "Infinity"])
-def test_a_hit_whose_score_is_no_number_takes_no_part(score: object) -> None:
-    endless = leg(1, 2, total=2)
-    endless["hits"]["hits"][0]["_score"] = score
-    found = read_legs(planned(), [leg(), endless])
-
-    assert not isinstance(found, Refused)
-    assert found.tiers[0][0].lexical == [((0, 2), 1.0)]
-
-
-@pytest.mark.parametrize(
-    ("responses", "url", "failed"),
-    [
-        pytest.param([leg(), leg(), ERROR, leg(total=0)], {}, 1, id="one lexical leg"),
-        pytest.param([leg(), ERROR, leg(total=0), leg(total=0)], {}, 1, id="one vector leg"),
-        pytest.param([leg(), leg(), ERROR, ERROR], {}, None, id="all lexical legs"),
-        pytest.param([ERROR, ERROR, leg(total=0), leg(total=0)], {}, None, id="all vector legs"),
-        pytest.param([leg(), leg(), ERROR, leg(total=0)], {"allow_partial_search_results": "false"}, None,
-                     id="one, and no partial results wanted"),
-    ],
-)  # fmt: skip
-def test_failed_legs(responses: list[dict[str, Any]], url: dict[str, str], failed: int | None) -> None:
-    found = read_legs(planned(Shard(0, "a"), Shard(1, "a"), url=url), responses)
-
-    if failed is None:
-        assert found == Refused(503, ERROR)
-    else:
-        assert not isinstance(found, Refused)
-        assert found.shards_header == {
-            "total": 2, "successful": 1, "skipped": 0, "failed": 1, "failures": [{"shard": 0}],
-        }  # fmt: skip
-
-
-def test_a_shard_of_a_point_in_time_fails_once_though_every_leg_tells_of_it() -> None:
-    failure = {"shard": 1, "index": "a", "reason": {}}
-    described = {"total": 2, "successful": 1, "skipped": 0, "failed": 1, "failures": [failure]}
-    search = planned(Shard(0, "a"), Shard(1, "a"), pit={"id": "x"})
-    found = read_legs(search, [{**leg(total=0), "_shards": described, "pit_id": "y"}] * 3 + [leg(total=0)])
-
-    assert not isinstance(found, Refused)
-    assert (found.shards_header, found.pit) == (described, "y")

@@ -1,29 +1,27 @@
 """The OpenAI embedders of Haystack, unmodified, with the real MiniLM behind them."""
 
 import asyncio
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sidecar.config import EmbedderSettings
+from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.server import serving
 from sidecar.model import Role
-from sidecar.models.store import ModelStore
 from sidecar.rpc import EmbedderClient
-from tests.support.computing import load_here, ready
+from tests.support.computing import ready
 
 MINILM = "all-minilm-l6-v2@1"
 TEXTS = ["hello world", "Ein Satz mit äöü and 漢字 and 🙂", "word " * 300]
 
 
-async def test_haystack_works_unmodified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_haystack_works_unmodified(minilm: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")  # asked when it is imported
     from haystack import Document
     from haystack.components.embedders import OpenAIDocumentEmbedder, OpenAITextEmbedder
     from haystack.utils import Secret
 
-    minilm = load_here(f"{MINILM}/torch", ModelStore(tmp_path))
     settings = EmbedderSettings(listen="127.0.0.1:0", http_listen="127.0.0.1:0")
     async with serving(settings, ready(minilm)) as running, EmbedderClient(running.address) as ours:
         where = {"model": MINILM, "api_base_url": f"http://{running.http_address}/v1"}

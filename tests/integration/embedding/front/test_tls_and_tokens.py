@@ -17,18 +17,12 @@ from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.server import Running, serving
 from sidecar.errors import ConfigurationError, EmbedderUnavailable
 from sidecar.model import Role
-from sidecar.models.store import ModelStore
 from sidecar.ports import Lane
 from sidecar.rpc import EmbedderClient
 from tests.support.certificates import Authority
-from tests.support.computing import load_here, ready
+from tests.support.computing import ready
 
 MINILM = "all-minilm-l6-v2@1"
-
-
-@pytest.fixture(scope="module")
-def minilm(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return load_here(MINILM, ModelStore(tmp_path_factory.mktemp("none")))
 
 
 @asynccontextmanager
@@ -203,20 +197,6 @@ async def test_files_that_cannot_be_used_are_told_at_the_start(
     (tmp_path / "empty").write_text("# nothing\n")
     with pytest.raises(ConfigurationError, match=sentence):
         async with server(**{name: str(tmp_path / file) for name, file in settings.items()}):
-            pass
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        pytest.param({"tls_ca": Path("gone.pem")}, "gone.pem: No such file", id="no file"),
-        pytest.param({"tls_certificate": Path("a"), "tls_key": Path("b")}, "needs the authorities", id="no CA"),
-        pytest.param({"tls_certificate": Path("a")}, "must be given together", id="no key"),
-    ],
-)
-async def test_files_that_a_client_cannot_use(options: dict[str, Path], sentence: str) -> None:
-    with pytest.raises(ConfigurationError, match=sentence):
-        async with EmbedderClient("127.0.0.1:1", **options):
             pass
 
 

@@ -27,9 +27,8 @@ from sidecar.embedding import server as embedder_server
 from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.server import serving
 from sidecar.embedding.service import EmbeddingService
-from sidecar.models.store import ModelStore
 from sidecar.telemetry import configure_logging
-from tests.support.computing import Double, InThread, load_here, ready
+from tests.support.computing import Double, InThread, ready
 from tests.support.http import Http, http
 
 MINILM = "all-minilm-l6-v2@1"
@@ -84,11 +83,6 @@ class Server:
     http: Http
     backend: HeldBackend
     services: list[EmbeddingService]
-
-
-@pytest.fixture(scope="module")
-def minilm(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return load_here(MINILM, ModelStore(tmp_path_factory.mktemp("none")))
 
 
 @pytest.fixture
