@@ -1,4 +1,4 @@
-"""Progress of what takes a while to start."""
+"""The progress of a start, which takes a while."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from rich.console import Console
 
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
-    """Write each step to stderr; downloads, of which there are many, only move the spinner of a terminal."""
+    """Write each step to stderr. Downloads, which are many, only change the spinner of a terminal."""
     console = Console(stderr=True)
     with console.status("starting") as spinner:
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from sidecar.errors import ClusterRefused, ClusterUnreachable
-from sidecar.evaluation.search import Answered, search
+from sidecar.evaluation.search import FoundHits, search
 
 HITS = {"hits": {"hits": [{"_id": "1"}]}}
 
@@ -43,7 +43,7 @@ class Session:
     ],
 )
 async def test_the_note_of_the_bridge_is_read(note: str, mode: str, reason: str) -> None:
-    assert await search(Session(200, HITS, note), "http://b", "papers", {}) == Answered([{"_id": "1"}], mode, reason)
+    assert await search(Session(200, HITS, note), "http://b", "papers", {}) == FoundHits([{"_id": "1"}], mode, reason)
 
 
 async def test_a_mode_is_asked_for() -> None:
