@@ -1,6 +1,6 @@
 """JSON as OpenSearch reads and writes it: strict, without NaN, lone surrogates kept, compact. Pure.
 
-orjson is quick, but it refuses lone surrogates, which OpenSearch accepts, and turns integers beyond 64 bits into floats.
+orjson is quick, but it refuses lone surrogates, which OpenSearch accepts, and turns integers over 64 bits into floats.
 The standard library reads both. So `loads` tries orjson first, where only texts matter, and `loads_exact` uses the
 standard library alone, where a body is written again.
 """
