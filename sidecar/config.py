@@ -81,7 +81,7 @@ class BridgeSettings(_Section):
     )
     embedder: Addresses = Field(
         ("127.0.0.1:50051",),
-        description="The replicas of the embedding server (gRPC), comma-separated; dns:///HOST:PORT: every server of this name",
+        description="The embedding server's replicas (gRPC), comma-separated; dns:///HOST:PORT: all of this name",
     )
     embedder_token_file: str = Field(
         "", description="File with the bearer token for the embedding server, reread when it changes; empty: none"
@@ -138,7 +138,7 @@ class EmbedderSettings(_Section):
     tls_key: str = Field("", description="PEM file with the private key of that certificate, not encrypted")
     tls_client_ca: str = Field(
         "",
-        description="PEM file with the authorities of clients' certificates, then required of each; empty: none asked for",
+        description="PEM file with the authorities of clients' certificates, required of each; empty: none asked for",
     )
     model: Names = Field(("all-minilm-l6-v2@1",), description="Model versions to load (in a variable: comma-separated)")
     threads: int = Field(0, ge=0, description="CPU threads for the model; 0: as many as the process may use")

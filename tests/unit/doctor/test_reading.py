@@ -44,5 +44,5 @@ async def test_an_embedding_server_that_does_not_answer() -> None:
 async def test_names_that_stand_for_no_bound_index_are_refused() -> None:
     cluster = WrittenCluster({"GET /notes": Reply(200, {"notes": {"mappings": {}}})}, otherwise=Reply(200, {}))
 
-    with pytest.raises(InvalidInput, match=r"\[notes\] stands for no index that is bound"):
+    with pytest.raises(InvalidInput, match=r"\[notes\] names no index that is bound"):
         await see_indices(cluster, ["notes"], None, {}, lambda *_: None)
