@@ -1,6 +1,6 @@
 """One index as the cluster describes it, in `GET /{index}` or `_simulate_index`. Pure.
 
-The bridge, `repair` and `doctor` ask for it in their own ways and decide different things; they read it in this one.
+The bridge, `repair` and `doctor` ask for it in their own ways and decide different things, but read it in this one.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class IndexDescription:
     aliases: Mapping[str, Json]  # name -> options
 
     def definition(self, path: str) -> Definition:
-        """How a field is mapped; nothing if it is not."""
+        """The definition of a field; nothing if it is not mapped."""
         return self.fields.get(path) or self.sub_fields.get(path) or {}
 
     def has(self, path: str) -> bool:

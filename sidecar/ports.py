@@ -115,7 +115,7 @@ class Reply:
         return str(error if error is not None else self.body)
 
     def require(self, call: str) -> Any:
-        """The body of an answer that the caller needs. `call` names the request; raises ClusterRefused with it."""
+        """The body of an answer that the caller needs. Raises ClusterRefused, which names the `call`."""
         if not self.ok:
             raise ClusterRefused(call, self.status, self.reason)
         return self.body

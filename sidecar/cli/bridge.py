@@ -17,9 +17,9 @@ def bridge(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Run the HTTP bridge: vectors for what is indexed, hybrid retrieval for what is searched, the rest untouched.
+    """Run the HTTP bridge: it embeds indexed texts, makes searches hybrid, and forwards all else unchanged.
 
-    Prints one line when it is ready; port 0 takes a free port. SIGTERM and SIGINT finish what is in work first.
+    It prints one line when it is ready. Port 0 takes a free port. SIGTERM or SIGINT let it finish requests in work.
     """
     configuration = configure(
         config,

@@ -40,7 +40,7 @@ def evaluate(
     """
     settings = configure(config, cluster__url=cluster).settings
     judged = open_data_set(data_set)
-    measure(judged.judgements, {})  # if the extra is missing, say so now and not after the corpus is indexed
+    measure(judged.judgements, {})  # a missing extra is reported now, not after the corpus is indexed
     version = ModelStore(settings.models.dir).find(model).version
     system = EvaluatedSystem(bridge or f"http://{settings.bridge.listen}", settings.cluster)
     found = asyncio.run(_evaluate(judged, version, system))

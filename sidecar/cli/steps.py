@@ -1,4 +1,4 @@
-"""Progress of what takes a while to start."""
+"""The progress of a start, which takes a while."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from rich.markup import escape
 
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
-    """Write each step to stderr; downloads, of which there are many, only move the spinner of a terminal."""
+    """Write each step to stderr. Downloads, which are many, only change the spinner of a terminal."""
     console = Console(stderr=True)
     with console.status("starting") as spinner:
 

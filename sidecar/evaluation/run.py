@@ -1,4 +1,4 @@
-"""One evaluation of a running system: index a corpus through its bridge, search it in each mode, measure the rankings.
+"""One evaluation of a running system: index a corpus through its bridge, search it in each mode, measure.
 
 It is to be read from top to bottom.
 """
@@ -23,7 +23,7 @@ from sidecar.ports import Cluster
 from sidecar.templates.apply import apply, delete
 from sidecar.templates.compiler import CompiledTemplate, compile_template
 
-EvaluationProgress: TypeAlias = Callable[[str, int, int], None]  # step; so many more are done; of so many
+EvaluationProgress: TypeAlias = Callable[[str, int, int], None]  # step, how many more are done, of how many
 
 MODES: Final = ("lexical", "semantic", "hybrid")
 
@@ -89,7 +89,7 @@ async def _applied(cluster: Cluster, compiled: CompiledTemplate, index: str) -> 
 
 
 async def _index(bridge: Cluster, data_set: DataSet, index: str, progress: EvaluationProgress) -> int:
-    """Index the corpus; the number of its documents."""
+    """Index the corpus. The answer is the number of its documents."""
     total = sum(1 for _ in read_corpus(data_set.corpus))
     step = "index through the bridge"
     progress(step, 0, total)
@@ -141,7 +141,7 @@ def _session(access: ClusterSettings) -> aiohttp.ClientSession:
 async def _ranking(session: aiohttp.ClientSession, bridge: str, index: str, text: str, mode: str) -> list[str]:
     body: Json = {"query": {"multi_match": {"query": text, "fields": list(_FIELDS)}}, "size": _DEPTH, "_source": False}
     found = await search(session, bridge, index, body, mode=mode)
-    if found.mode != mode:  # where the bridge must, it falls back to a lexical search
+    if found.mode != mode:  # the bridge may have fallen back to a lexical search
         why = f" ({found.reason})" if found.reason else ""
         if found.reason == "embedder_deadline":
             why += ", since its vector took longer than the bridge's setting bridge.search_embed_timeout_s"

@@ -12,15 +12,15 @@ from sidecar.ports import Reply
 
 @dataclass(frozen=True, slots=True)
 class FoundHits:
-    """The hits, best first, and the mode of the search; "" if there was no bridge."""
+    """The hits, best first, and the mode of the search, which is "" without a bridge."""
 
     hits: list[dict[str, Any]]
     mode: str
-    reason: str  # why the search has no other mode; "" if no other was possible or asked for
+    reason: str  # why the bridge chose this mode, "" if it gave no reason
 
 
 async def search(session: aiohttp.ClientSession, url: str, index: str, body: Json, *, mode: str = "") -> FoundHits:
-    """Search an index at a cluster or a bridge; `mode` is asked of the bridge for this call.
+    """Search an index at a cluster or a bridge. `mode` is the mode that the bridge is asked for.
 
     Raises ClusterRefused, ClusterUnreachable.
     """

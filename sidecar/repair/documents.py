@@ -50,7 +50,7 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FieldFault:
     """A bound field of a document that is not right."""
 
     document: StoredDocument
@@ -74,10 +74,10 @@ class Fault:
         )
 
 
-def faults(document: StoredDocument, bound: IndexBinding) -> tuple[Fault, ...]:
+def faults(document: StoredDocument, bound: IndexBinding) -> tuple[FieldFault, ...]:
     """Every bound field of the document that is not right."""
     return tuple(
-        Fault(document, binding, kind, text)
+        FieldFault(document, binding, kind, text)
         for binding in bound.fields.values()
         for text in (source_text(dict(document.source), binding),)
         if (kind := judge(document, binding, text)) is not Kind.RIGHT

@@ -13,12 +13,12 @@ from sidecar.embedded_texts import EmbeddedTexts, texts_by_space
 from sidecar.errors import ClusterRefused, EmbedderMisbehaved, ModelNotFound, SpaceMismatch
 from sidecar.model import IndexBinding
 from sidecar.ports import Embedder, Embeddings, ServedModel, Space, embed_passages
-from sidecar.repair.documents import Fault, Kind, StoredDocument, faults
+from sidecar.repair.documents import FieldFault, Kind, StoredDocument, faults
 from sidecar.repair.patience import Patience
 from sidecar.repair.report import IndexReport, Outcome
 from sidecar.repair.scan import Scan
 from sidecar.repair.targets import Target
-from sidecar.repair.write_repairs import Result, Write, bulks, plan_write, read_result
+from sidecar.repair.write_repairs import Write, WriteResult, bulks, plan_write, read_result
 
 TextKey: TypeAlias = tuple[str, str, str, str]  # index, document, field, hash of the text
 FailedTexts: TypeAlias = MutableMapping[TextKey, str]  # why there is no vector of it
@@ -57,12 +57,12 @@ class Repairer:
                 changed += await self._write(part)
             for one in writes:
                 if not one.lines:
-                    self._settle(one, Result.WRITTEN, "")
+                    self._settle(one, WriteResult.WRITTEN, "")
             wrong = await self._look_again(changed)
         for found in wrong:
             self._count(found, Outcome.BUSY)
 
-    def _unknown(self, document: StoredDocument, *, counts_known: bool) -> tuple[Fault, ...]:
+    def _unknown(self, document: StoredDocument, *, counts_known: bool) -> tuple[FieldFault, ...]:
         """The faults of a document, without the pending texts that are known to fail."""
         unknown = []
         for fault in faults(document, self.target.bound):
@@ -73,7 +73,7 @@ class Repairer:
                 self.report.add(fault, Outcome.FAILED, reason)
         return tuple(unknown)
 
-    async def _embed(self, found: Sequence[Fault]) -> EmbeddedTexts:
+    async def _embed(self, found: Sequence[FieldFault]) -> EmbeddedTexts:
         embedded = EmbeddedTexts()
         for space, texts in texts_by_space(fault for fault in found if fault.text).items():
             try:
@@ -108,20 +108,20 @@ class Repairer:
             body = b"".join(one.lines for one in left)
             answer = await self.scan.ask("POST", f"/{quote(self.target.index, safe='')}/_bulk", body=body)
             results = [(one, *read_result(item)) for one, item in zip(left, answer["items"], strict=True)]
-            left = [one for one, result, _ in results if result is Result.NOT_NOW]
+            left = [one for one, result, _ in results if result is WriteResult.NOT_NOW]
             for one, result, reason in results:
-                if result is Result.CONFLICT:
+                if result is WriteResult.CONFLICT:
                     changed.append(one)
-                elif result is not Result.NOT_NOW:
+                elif result is not WriteResult.NOT_NOW:
                     self._settle(one, result, reason)
             if left:
-                why = next(reason for _, result, reason in results if result is Result.NOT_NOW)
+                why = next(reason for _, result, reason in results if result is WriteResult.NOT_NOW)
                 raise ClusterRefused("_bulk", _TOO_MANY_REQUESTS, why)
 
         await self.patience.call("cluster", attempt)
         return changed
 
-    async def _look_again(self, changed: Sequence[Write]) -> list[tuple[Fault, ...]]:
+    async def _look_again(self, changed: Sequence[Write]) -> list[tuple[FieldFault, ...]]:
         """The faults that documents still have after a change. Those that are gone are counted."""
         if not changed:
             return []
@@ -135,11 +135,11 @@ class Repairer:
             self._count([fault for fault in one.faults if fault.binding.field not in still], Outcome.GONE)
         return [found for found in now.values() if found]
 
-    def _settle(self, one: Write, result: Result, reason: str) -> None:
+    def _settle(self, one: Write, result: WriteResult, reason: str) -> None:
         """Count the outcome of a write, and remember the texts that failed."""
         for fault in one.faults:
-            why = reason if result is Result.FAILED else one.refused.get(fault.binding.field)
-            if result is Result.GONE:
+            why = reason if result is WriteResult.FAILED else one.refused.get(fault.binding.field)
+            if result is WriteResult.GONE:
                 self.report.add(fault, Outcome.GONE)
             elif why is None:
                 self.report.add(fault, Outcome.REPAIRED)
@@ -147,7 +147,7 @@ class Repairer:
                 self.failed[_key(fault)] = why
                 self.report.add(fault, Outcome.FAILED, why)
 
-    def _count(self, found: Sequence[Fault], outcome: Outcome) -> None:
+    def _count(self, found: Sequence[FieldFault], outcome: Outcome) -> None:
         for fault in found:
             self.report.add(fault, outcome)
 
@@ -162,5 +162,5 @@ def _refuse_unserved(bound: IndexBinding, served: Sequence[ServedModel]) -> None
             raise SpaceMismatch(binding.model, binding.space, spaces[binding.model])
 
 
-def _key(fault: Fault) -> TextKey:
+def _key(fault: FieldFault) -> TextKey:
     return fault.document.index, fault.document.id, fault.binding.field, fault.hash

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from sidecar.jsontext import Json
-from sidecar.repair.documents import Fault, Kind
+from sidecar.repair.documents import FieldFault, Kind
 
 _MAX_LISTED: Final = 1_000  # failures of one index that are named. The rest is only counted.
 
@@ -41,7 +41,7 @@ class IndexReport:
     failures: list[Failure] = field(default_factory=list)
     problem: str | None = None  # why the index was not read to its end
 
-    def add(self, fault: Fault, outcome: Outcome, reason: str = "") -> None:
+    def add(self, fault: FieldFault, outcome: Outcome, reason: str = "") -> None:
         """Count one fault."""
         self.counts[fault.kind, outcome] += 1
         if outcome is Outcome.FAILED and len(self.failures) < _MAX_LISTED:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from sidecar.embedded_texts import EmbeddedTexts
-from sidecar.repair.documents import Fault, Kind, StoredDocument
+from sidecar.repair.documents import FieldFault, Kind, StoredDocument
 
 MAX_BULK_BYTES: Final = 8 * 1024 * 1024
 
@@ -25,7 +25,7 @@ _SCRIPT: Final = (
 class Write:
     """One write to one document."""
 
-    faults: tuple[Fault, ...]
+    faults: tuple[FieldFault, ...]
     refused: Mapping[str, str]  # field -> why its text has no vector. The field is marked as pending.
     lines: bytes  # of `_bulk`; empty if the document is marked already
 
@@ -34,7 +34,7 @@ class Write:
         return self.faults[0].document
 
 
-class Result(Enum):
+class WriteResult(Enum):
     """The cluster's answer to a write."""
 
     WRITTEN = auto()
@@ -44,7 +44,7 @@ class Result(Enum):
     FAILED = auto()
 
 
-def plan_write(found: tuple[Fault, ...], embedded: EmbeddedTexts) -> Write:
+def plan_write(found: tuple[FieldFault, ...], embedded: EmbeddedTexts) -> Write:
     """The write that repairs the faults of one document, as far as there are vectors."""
     refused: dict[str, str] = {}
     new: dict[str, object] = {}
@@ -76,7 +76,7 @@ def bulks(writes: Iterable[Write]) -> Iterator[tuple[Write, ...]]:
         yield tuple(part)
 
 
-def read_result(item: Any) -> tuple[Result, str]:
+def read_result(item: Any) -> tuple[WriteResult, str]:
     """The result of one write, and its reason.
 
     The reason names only the types of an error, because the cluster's own words may quote the document.
@@ -85,13 +85,13 @@ def read_result(item: Any) -> tuple[Result, str]:
     types = [error.get("type", ""), error.get("caused_by", {}).get("type", "")]
     reason = ", ".join(name for name in types if name)
     if "cluster_block_exception" in types or status in (429, 503):
-        return Result.NOT_NOW, reason
+        return WriteResult.NOT_NOW, reason
     if status < 300:
-        return Result.WRITTEN, reason
-    return {404: Result.GONE, 409: Result.CONFLICT}.get(status, Result.FAILED), reason
+        return WriteResult.WRITTEN, reason
+    return {404: WriteResult.GONE, 409: WriteResult.CONFLICT}.get(status, WriteResult.FAILED), reason
 
 
-def _lines(found: tuple[Fault, ...], new: Mapping[str, object]) -> bytes:
+def _lines(found: tuple[FieldFault, ...], new: Mapping[str, object]) -> bytes:
     document = found[0].document
     bindings = [fault.binding for fault in found]
     action = {"_id": document.id, "if_seq_no": document.seq_no, "if_primary_term": document.primary_term}

@@ -1,12 +1,12 @@
 """What a repair says that it has found and done."""
 
-from sidecar.repair.documents import Fault, Kind, StoredDocument
+from sidecar.repair.documents import FieldFault, Kind, StoredDocument
 from sidecar.repair.report import Failure, IndexReport, Outcome, Report
 from tests.support.bindings import a_binding
 
 
-def fault(kind: Kind) -> Fault:
-    return Fault(StoredDocument("papers", "7", None, 1, 1, {}, frozenset()), a_binding(), kind, "secret")
+def fault(kind: Kind) -> FieldFault:
+    return FieldFault(StoredDocument("papers", "7", None, 1, 1, {}, frozenset()), a_binding(), kind, "secret")
 
 
 def test_the_later_pass_counts_what_is_left_and_the_earlier_what_it_has_repaired() -> None:

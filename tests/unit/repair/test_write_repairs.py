@@ -10,7 +10,7 @@ from sidecar.ports import EmbeddedText, Embeddings, Space
 from sidecar.provenance import provenance_hash
 from sidecar.repair import write_repairs
 from sidecar.repair.documents import Kind, StoredDocument, faults
-from sidecar.repair.write_repairs import Result, bulks, plan_write, read_result
+from sidecar.repair.write_repairs import WriteResult, bulks, plan_write, read_result
 from tests.support.bindings import SPACE, a_binding, bound
 
 BINDING = a_binding()
@@ -90,24 +90,24 @@ def test_bulks_are_bounded_by_bytes_and_keep_every_write(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("item", "result", "reason"),
     [
-        pytest.param({"status": 200}, Result.WRITTEN, "", id="written"),
-        pytest.param({"status": 409, "error": {"type": "version_conflict_engine_exception"}}, Result.CONFLICT,
+        pytest.param({"status": 200}, WriteResult.WRITTEN, "", id="written"),
+        pytest.param({"status": 409, "error": {"type": "version_conflict_engine_exception"}}, WriteResult.CONFLICT,
                      "version_conflict_engine_exception", id="changed meanwhile"),
-        pytest.param({"status": 404, "error": {"type": "document_missing_exception"}}, Result.GONE,
+        pytest.param({"status": 404, "error": {"type": "document_missing_exception"}}, WriteResult.GONE,
                      "document_missing_exception", id="deleted meanwhile"),
-        pytest.param({"status": 429, "error": {"type": "rejected_execution_exception"}}, Result.NOT_NOW,
+        pytest.param({"status": 429, "error": {"type": "rejected_execution_exception"}}, WriteResult.NOT_NOW,
                      "rejected_execution_exception", id="queue full"),
-        pytest.param({"status": 503, "error": {"type": "unavailable_shards_exception"}}, Result.NOT_NOW,
+        pytest.param({"status": 503, "error": {"type": "unavailable_shards_exception"}}, WriteResult.NOT_NOW,
                      "unavailable_shards_exception", id="no shard"),
-        pytest.param({"status": 403, "error": {"type": "cluster_block_exception"}}, Result.NOT_NOW,
+        pytest.param({"status": 403, "error": {"type": "cluster_block_exception"}}, WriteResult.NOT_NOW,
                      "cluster_block_exception", id="read-only"),
         pytest.param(
             {"status": 400, "error": {"type": "mapper_parsing_exception", "reason": "Preview of value: 'secret'",
                                       "caused_by": {"type": "illegal_argument_exception", "reason": "secret"}}},
-            Result.FAILED, "mapper_parsing_exception, illegal_argument_exception", id="refused: only types are told"),
+            WriteResult.FAILED, "mapper_parsing_exception, illegal_argument_exception", id="refused: only types are told"),
     ],
 )  # fmt: skip
-def test_what_the_cluster_says_of_a_write(item: dict, result: Result, reason: str) -> None:
+def test_what_the_cluster_says_of_a_write(item: dict, result: WriteResult, reason: str) -> None:
     assert read_result({"update": item}) == (result, reason)
 
 
