@@ -1,4 +1,4 @@
-"""JSON as OpenSearch reads and writes it: strict, without NaN, lone surrogates kept, compact. Pure.
+"""Reads and writes JSON as OpenSearch does: strict, without NaN, with lone surrogates, compact. Pure.
 
 orjson is quick, but it refuses lone surrogates, which OpenSearch accepts, and turns integers over 64 bits into floats.
 The standard library reads both. So `loads` tries orjson first, where only texts matter, and `loads_exact` uses the
@@ -40,7 +40,7 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def loads(data: bytes) -> Json:
-    """Parse JSON to read from it. The last of duplicate keys wins. Raises ValueError."""
+    """Parse JSON that is only read. The last of duplicate keys wins. Raises ValueError."""
     try:
         parsed: Json = orjson.loads(data)
     except ValueError:
@@ -55,7 +55,7 @@ def loads(data: bytes) -> Json:
 def loads_exact(data: bytes) -> Json:
     """Parse JSON that will be written again. A value that would then differ is refused.
 
-    Integers stay exact. Raises ValueError, also for duplicate keys and for numbers beyond a double.
+    Raises ValueError, also for JSON that cannot be written again unchanged: duplicate keys, numbers beyond a double.
     """
     text = data.removeprefix(_BOM).decode("utf-8")
     try:
@@ -84,7 +84,7 @@ def dumps(value: object) -> bytes:
     """
     try:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
-    except RecursionError:  # the cluster takes and gives more levels than Python has frames
+    except RecursionError:  # the cluster reads and writes more levels than Python has frames
         return "".join(_pieces(value)).encode("ascii")
 
 
@@ -119,10 +119,10 @@ def dumps_quick(value: object) -> bytes:
 
 
 def value_digest(value: object) -> str:
-    """The SHA-256 (hex) of the one spelling of a value."""
+    """The SHA-256 (hex) of the canonical JSON of a value."""
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def canonical(value: object) -> bytes:
-    """The one spelling of a value that is hashed: sorted keys, compact, ASCII."""
+    """The canonical JSON of a value, which is hashed: sorted keys, compact, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
 
-# Heavier work goes to a thread. A byte weighs 1. Documents and the items of answers weigh more, since each is parsed.
+# Heavier work runs in a thread. A byte weighs 1. Documents and answers weigh more, because they are parsed.
 _OFF_THE_LOOP: Final = 256 * 1024
 WEIGHT_OF_DOCUMENT: Final = 2 * 1024
-WEIGHT_OF_ANSWER: Final = 16  # a byte
+WEIGHT_OF_ANSWER: Final = 16  # of each byte
 
 P = ParamSpec("P")
 T = TypeVar("T")
