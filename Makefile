@@ -35,15 +35,17 @@ check: $(INSTALLED) ## format, lint, types, import rules, and the rules of tests
 	$(BIN)/python -m tests.checks
 
 .PHONY: unit
-unit: $(INSTALLED) ## only the pure tests: seconds
-	$(BIN)/pytest tests/unit tests/property
+unit: $(INSTALLED) ## only the pure tests: half a minute at most
+	$(BIN)/pytest tests/unit tests/property --numprocesses 2
 
 .PHONY: test
-test: check ## everything, on a real node with the real model
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+test: check ## everything: the pure tests first, then those on a real node with the real model
+	$(BIN)/pytest tests/unit tests/property --numprocesses 2 --durations=25
+	$(BIN)/pytest --ignore tests/unit --ignore tests/property --numprocesses 2 --dist loadgroup --durations=25
 
 .PHONY: soak
-soak: $(INSTALLED) ## writes under faults, pages beside updates, filtered searches: over half an hour
+soak: $(INSTALLED) ## many generated inputs, writes under faults, broken bridges, searches: over half an hour
+	$(BIN)/pytest tests/unit tests/property --numprocesses 2 --hypothesis-profile soak
 	$(BIN)/python -m tests.soak
 
 .PHONY: format

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from sidecar.files import locked
 from tests.support.built import build_w8
@@ -17,6 +18,11 @@ from tests.support.built import build_w8
 RUN_DIRECTORY = "PYTEST_SIDECAR_RUN_DIRECTORY"  # inherited by the workers of pytest-xdist
 _STOP_TIMEOUT_S = 40
 _GOLDEN = Path(__file__).with_name("golden")
+
+# In the suite always the same inputs, and no clock; `make soak` draws others, and many. `--hypothesis-profile soak`.
+settings.register_profile("suite", max_examples=50, derandomize=True, deadline=None)
+settings.register_profile("soak", max_examples=2_000, deadline=None, print_blob=True)
+settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

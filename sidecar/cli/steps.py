@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 
 
 @contextmanager
@@ -13,8 +14,8 @@ def steps() -> Iterator[Callable[[str], None]]:
     with console.status("starting") as spinner:
 
         def report(step: str) -> None:
-            spinner.update(step)
+            spinner.update(escape(step))
             if not step.startswith("downloaded "):
-                console.print(step, style="dim", highlight=False, soft_wrap=True)
+                console.print(step, style="dim", highlight=False, markup=False, soft_wrap=True)
 
         yield report

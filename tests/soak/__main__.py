@@ -4,7 +4,8 @@
         [--seed 1] [--mutant NAME]
 
 A fault run is done again alone with `--runs 1 --sequences 0 --pages 0 --searches 0 --seed` and its seed: the faults are
-the same, their timing nearly. With a mutant the fault runs are of a bridge that breaks its promise, and should be bad.
+the same, their timing nearly. Then short runs with each mutant, a bridge that breaks its promise, must find it. With
+`--mutant` all fault runs are of that bridge, and should be bad.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template, default_base
 from tests.soak.faultrun import Outcome, fault_run
 from tests.soak.filters import filtered, filtered_searches
-from tests.soak.mutants import MUTANTS
+from tests.soak.mutants import MUTANTS, is_found
 from tests.soak.pages import differing_pages
 from tests.support.corpus import corpus
 from tests.support.http import http
@@ -54,15 +55,20 @@ async def soak(
         try:
             async with OpenSearchCluster(node.url) as cluster, http(node.url) as (direct,):
                 await apply(cluster, template)
+                binding = template.binding.fields["embedding"]
                 for seed in range(first_seed, first_seed + runs):
                     index = f"soak-{seed}"
                     assert (await direct("PUT", f"/{index}")).status == 200
-                    binding = template.binding.fields["embedding"]
                     with MUTANTS[mutant]() if mutant else nullcontext():
                         one = await fault_run(direct, index, binding, version, seed=seed, documents=documents)
                     outcomes.append(one)
                     await direct("DELETE", f"/{index}")
                     tell(one)
+                missed = []
+                for name in () if mutant else MUTANTS:
+                    if not await is_found(name, direct, f"soak-mutant-{len(missed)}", binding, version):
+                        missed.append(name)
+                    say(f"mutant [{name}]: {'NOT FOUND' if name in missed else 'found'}")
                 if sequences:
                     await run_machine(node.url, version, "sequences", runs=sequences, steps=50)
                 async with corpus(cluster, "pages", 5, 2, 1) as changing:
@@ -84,13 +90,16 @@ async def soak(
         "fault runs", f"{runs:,}", f"{bad_runs}", f"{faults:,} faults, {acknowledged:,} documents acknowledged"
     )
     table.add_row("", "", "", f"{counts}; pending, and repaired: {pending:,}")
+    table.add_row(
+        "bridges that break a promise", f"{0 if mutant else len(MUTANTS)}", f"{len(missed)}", "not found is wrong"
+    )
     table.add_row("sequences of writes against the model", f"{sequences:,}", "0", "of 50 steps at most")
     table.add_row(
         "fused pages beside updates", f"{pages:,}", f"{len(wrong_pages)}", "the cluster's own hits and scores"
     )
     table.add_row("filtered searches", f"{searches:,}", f"{len(tally.wider)}", f"{tally.hits:,} hits; {modes}")
     Console(width=120).print(table)
-    return 1 if bad_runs or wrong_pages or tally.wider else 0
+    return 1 if bad_runs or missed or wrong_pages or tally.wider else 0
 
 
 def tell(one: Outcome) -> None:

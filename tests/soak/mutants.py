@@ -15,7 +15,10 @@ from sidecar.bridge.writes.bulk_body import Operation
 from sidecar.bridge.writes.document_plan import Vectors
 from sidecar.errors import ClusterUnreachable
 from sidecar.jsontext import dumps
+from sidecar.model import Binding, ModelVersion
 from sidecar.ports import Embeddings, Space
+from tests.soak.faultrun import fault_run
+from tests.support.http import Http
 
 _send, _doc_members, _add = Upstream.send, update_plan._doc_members, Vectors.add
 
@@ -54,6 +57,19 @@ def _takes_the_next_row(self: Vectors, space: Space, texts: Sequence[str], answe
     """As if there were a row for each text, though a text that was refused has none."""
     rows = tuple(item for item in answer.items if item.row >= 0)
     _add(self, space, texts[: len(rows)], replace(answer, items=rows))
+
+
+async def is_found(mutant: str, direct: Http, name: str, binding: Binding, version: ModelVersion) -> bool:
+    """Whether one of a few short runs shows it: which write a fault meets is chance, though the faults are the same."""
+    for seed in range(1, 9):
+        index = f"{name}-{seed}"
+        assert (await direct("PUT", f"/{index}")).status == 200
+        with MUTANTS[mutant]():
+            outcome = await fault_run(direct, index, binding, version, seed=seed, documents=300)
+        await direct("DELETE", f"/{index}")
+        if not outcome.is_good:
+            return True
+    return False
 
 
 MUTANTS: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {

@@ -5,7 +5,7 @@ Pure. Documents and bindings in, a plan out; the plan and the vectors in, bytes 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from sidecar import embedded_texts
 from sidecar.bridge.splice import splice
@@ -14,8 +14,6 @@ from sidecar.jsontext import Json, loads
 from sidecar.model import Binding, IndexBinding, Provenance, State
 from sidecar.ports import Embeddings, Space
 from sidecar.provenance import provenance_hash, source_text
-
-Bindings: TypeAlias = Mapping[str, IndexBinding | None]  # by the name that the client writes to
 
 
 @dataclass(frozen=True, slots=True)

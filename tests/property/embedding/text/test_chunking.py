@@ -3,7 +3,7 @@
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -55,7 +55,6 @@ TEXTS = st.text(max_size=400) | st.text(alphabet="the a.\n漢🙂é", max_size=4
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS.keys())
-@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=3), st.sampled_from(["", "query: "]))
 def test_parts_cover_the_text_in_order_and_fit(tokenizer: TextTokenizer, texts: list[str], prompt: str) -> None:
     found = list(cut(texts, partial(tokenizer.seen, prompt), MAX_TOKENS))
@@ -70,7 +69,6 @@ def test_parts_cover_the_text_in_order_and_fit(tokenizer: TextTokenizer, texts: 
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS.keys())
-@settings(deadline=None)
 @given(TEXTS, st.integers(1, 200))
 def test_what_follows_the_window_does_not_change_the_tokens_before_its_last_word(
     tokenizer: TextTokenizer, text: str, size: int

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -26,7 +26,6 @@ def test_the_files_own_truncation_and_padding_are_not_taken_over() -> None:
     assert short.ids.dtype == np.int32
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=5))
 def test_ids_equal_the_librarys_own_truncation(texts: list[str]) -> None:
     for text, found in zip(texts, TOKENIZER.encode(texts), strict=True):

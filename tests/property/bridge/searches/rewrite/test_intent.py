@@ -1,6 +1,6 @@
 """A search made semantic is never wider: what the vector leg may find meets every constraint of the client's query."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.bridge.searches.rewrite.intent import Intent
@@ -50,7 +50,6 @@ def matches(query: Json, document: frozenset[str], *, by_meaning: bool) -> bool:
     return (by_meaning and field == "title") or value in document
 
 
-@settings(max_examples=200)
 @given(query=queries, document=st.frozensets(st.sampled_from(TAGS)))
 def test_the_vector_leg_meets_every_constraint(query: Json, document: frozenset[str]) -> None:
     intent = Intent(frozenset({"title"}))

@@ -89,7 +89,7 @@ def test_what_stays_lexical(body: dict[str, object], url: dict[str, str], reason
         pytest.param((an_index(binding=bound(search=SearchBinding(field="embedding", mode="lexical"))),),
                      Reason.BINDING, id="bound to lexical search"),
         pytest.param((an_index(binding=bound(search=SearchBinding(field="embedding", where="bridge"))),),
-                     Reason.FUSION, id="fusion in the bridge is not built yet"),
+                     Reason.FUSION, id="fusion in the bridge, of shards that it does not know"),
     ],
 )  # fmt: skip
 def test_indices_that_stay_lexical(indices: tuple[object, ...], reason: Reason) -> None:
