@@ -19,7 +19,7 @@ def bridge(
 ) -> None:
     """Run the HTTP bridge: it embeds indexed texts, makes searches hybrid, and forwards all else unchanged.
 
-    It prints one line when it is ready. Port 0 takes a free port. SIGTERM or SIGINT let it finish requests in work.
+    It prints one line when it is ready. Port 0 takes a free port. On SIGTERM or SIGINT it finishes requests in work.
     """
     configuration = configure(
         config,

@@ -33,7 +33,7 @@ def doctor(
 ) -> None:
     """Compare cluster, embedding server, templates and bound indices, and say what does not fit and how to fix it.
 
-    It only reads. The exit code is 1 if there is an error, which a warning is not, and 2 if a part cannot be reached.
+    It only reads. The exit code is 1 if there is an error, 2 if a part cannot be reached, and 0 with warnings alone.
     """
     settings = configure(config, cluster__url=cluster, bridge__embedder=embedder).settings
     subjects = asyncio.run(_examine(settings, tuple(indices or ()), bridge))

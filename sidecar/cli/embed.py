@@ -28,7 +28,7 @@ _FAILED_TEXT: Final = 1
 def embed(
     texts: Annotated[list[str], typer.Argument(help="Texts to embed. - reads one a line from standard input.")],
     *,
-    role: Annotated[Role, typer.Option(help="What the texts are, which decides the prompt.")] = Role.PASSAGE,
+    role: Annotated[Role, typer.Option(help="The role of the texts, which decides the prompt.")] = Role.PASSAGE,
     model: Annotated[
         str | None, typer.Option(help="Model version [default: the only one that is loaded]", metavar="ID")
     ] = None,

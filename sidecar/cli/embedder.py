@@ -24,7 +24,7 @@ def embedder(
 ) -> None:
     """Run the embedding server: texts in, vectors out, over gRPC. `--model` may be given several times.
 
-    It prints one line when it is ready. Port 0 takes a free port. SIGTERM or SIGINT let it finish requests in work.
+    It prints one line when it is ready. Port 0 takes a free port. On SIGTERM or SIGINT it finishes requests in work.
     """
     configuration = configure(
         config,

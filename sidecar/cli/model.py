@@ -120,9 +120,10 @@ def build(
     force: Annotated[bool, typer.Option("--force", help="Build again, also if there is an intact build.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Build a model version for a CPU back end. It takes seconds, or a minute for openvino-int8, and the extra [build].
+    """Build a model version for a CPU back end. It takes seconds, or a minute for openvino-int8.
 
-    `sidecar embedder --model MODEL` then uses the build if the CPU is quick with it. An intact build is kept.
+    It needs the extra [build]. `sidecar embedder --model MODEL` then uses the build if the CPU is quick
+    with it. An intact build is kept.
     """
     store = _store(config)
     kept = None if force else _intact(store, model, backend)
