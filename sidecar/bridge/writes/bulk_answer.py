@@ -11,7 +11,7 @@ from sidecar.bridge.writes.bulk_body import Operation
 from sidecar.jsontext import dumps, loads
 
 
-class _Answer(msgspec.Struct):
+class _AsWritten(msgspec.Struct):
     """A bulk answer as the cluster writes it. Items keep their bytes."""
 
     took: int
@@ -28,7 +28,7 @@ class _Outcome(msgspec.Struct):
     result: str | None = None
 
 
-_ANSWER: Final = msgspec.json.Decoder(_Answer)
+_ANSWER: Final = msgspec.json.Decoder(_AsWritten)
 _ITEM: Final = msgspec.json.Decoder(dict[str, _Outcome])
 
 
