@@ -63,7 +63,7 @@ def write_index(name: str, indices: tuple[BoundIndex, ...]) -> BoundIndex | None
     if marked:
         return marked[0]
     if all(index.data_stream is not None for index in indices):
-        return max(indices, key=lambda index: index.name, default=None)  # generations are zero-padded
+        return max(indices, key=lambda index: index.name, default=None)  # their names end in a zero-padded generation
     return indices[0] if len(indices) == 1 else None
 
 

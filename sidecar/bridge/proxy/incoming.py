@@ -61,7 +61,7 @@ class IncomingRequest:
 
     @property
     def wants_explanation(self) -> bool:
-        """Whether the client wants to know which request went to the cluster."""
+        """Whether the client wants to see the request that is sent to the cluster."""
         return self.raw.headers.get(EXPLAIN) == "1"
 
     def header(self, name: str) -> str:

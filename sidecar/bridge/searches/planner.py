@@ -90,7 +90,7 @@ class PlannedSearch:
         return changed, excludes
 
     def in_bridge(self) -> "PlannedSearch":
-        """The same search for a cluster that does not know `hybrid`."""
+        """Move the fusion of a hybrid search into the bridge, or make the search lexical. Others do not change."""
         if not isinstance(self.plan, TextSearch) or self.plan.mode is not Mode.HYBRID or self.asked.body is None:
             return self
         return replace(self, plan=in_bridge(self.plan, self.asked.body, self.asked.url, self.indices))

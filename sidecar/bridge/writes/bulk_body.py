@@ -63,7 +63,7 @@ class BulkItem(Operation):
 
     action_line: bytes
     source_line: bytes | None
-    is_malformed: bool = False  # the source of a document that a pipeline will see is not a JSON object
+    is_malformed: bool = False  # a pipeline will see the document, and its source is not a JSON object
 
     def with_lines(self, action_line: bytes, source_line: bytes) -> "BulkItem":
         """The same operation with other lines."""

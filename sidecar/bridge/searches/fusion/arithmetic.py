@@ -91,7 +91,7 @@ def _z_score(scores: "Scores") -> "Scores":
     mean = np.float32(wide.mean())
     deviation = np.float32(wide.std(ddof=1)) if scores.size > 1 else np.float32(0)
     normalised = _ratio(scores - mean, deviation)
-    # A score that equals the mean gets the greatest raw score: so does the plugin, though hardly on purpose.
+    # A score that equals the mean gets the greatest raw score, as in the plugin. There it is probably not intended.
     return np.where(scores == mean, scores.max(), np.where(normalised <= 0, _FLOOR, normalised))
 
 
