@@ -27,11 +27,12 @@ demo: $(INSTALLED) ## start everything, index docstrings through the bridge, and
 	@$(BIN)/sidecar demo
 
 .PHONY: check
-check: $(INSTALLED) ## format, lint, types, import rules
+check: $(INSTALLED) ## format, lint, types, import rules, and the rules of tests/checks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.checks
 
 .PHONY: unit
 unit: $(INSTALLED) ## only the pure tests: half a minute at most
@@ -48,7 +49,7 @@ soak: $(INSTALLED) ## many generated inputs, writes under faults, broken bridges
 	$(BIN)/python -m tests.soak
 
 .PHONY: format
-format: $(INSTALLED) ## format the code and mend what ruff can
+format: $(INSTALLED) ## format the code and fix what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

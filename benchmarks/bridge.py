@@ -21,10 +21,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sidecar.cli.searching import search
 from sidecar.cli.up import running_system
 from sidecar.config import load_configuration
 from sidecar.evaluation.docstrings import Passage, read_passages
+from sidecar.evaluation.search import search
 from sidecar.jsontext import Json, dumps
 from sidecar.model import Role
 from sidecar.opensearch.client import OpenSearchCluster

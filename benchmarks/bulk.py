@@ -32,7 +32,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sidecar.cli.up import Addresses, running_system
+from sidecar.cli.up import SystemAddresses, running_system
 from sidecar.config import load_configuration
 from sidecar.evaluation.docstrings import read_passages
 from sidecar.jsontext import Json
@@ -132,7 +132,7 @@ async def send(session: aiohttp.ClientSession, url: str, index: str, body: bytes
 
 async def measure_rates(
     session: aiohttp.ClientSession,
-    where: Addresses,
+    where: SystemAddresses,
     embedder: EmbedderClient,
     *,
     binding: Binding,
@@ -160,7 +160,7 @@ async def measure_rates(
 
 
 async def measure_beside(
-    session: aiohttp.ClientSession, where: Addresses, fresh: Iterator[dict[str, str]], sizes: Sizes
+    session: aiohttp.ClientSession, where: SystemAddresses, fresh: Iterator[dict[str, str]], sizes: Sizes
 ) -> dict[str, list[float]]:
     """Seconds of hybrid searches alone, and beside clients that write all the time."""
     bodies = [plain_search(" ".join(document["abstract"].split()[:8])) for document in itertools.islice(fresh, 50)]
@@ -208,7 +208,7 @@ async def part(*arguments: str) -> AsyncIterator[tuple[dict[str, Any], dict[str,
 
 
 async def measure_large(
-    session: aiohttp.ClientSession, where: Addresses, binding: Binding, sizes: Sizes
+    session: aiohttp.ClientSession, where: SystemAddresses, binding: Binding, sizes: Sizes
 ) -> dict[str, Any]:
     """Bulks as large as the bridge takes, some at once: the memory and the event loop of a bridge of their own."""
     line = {"title": "large", "abstract": ""}

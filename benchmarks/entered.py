@@ -198,6 +198,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="print the files as well")
     chosen = parser.parse_args()
     os.environ.setdefault("SIDECAR_LOG_LEVEL", "warning")
+    os.environ.setdefault("SIDECAR_BRIDGE_BINDING_TTL_S", "600")  # warm: bindings are remembered
     os.environ.setdefault("SIDECAR_BRIDGE_SEARCH_EMBED_TIMEOUT_S", "10")  # the profiler and a busy machine take time
     for name, files in asyncio.run(measure()).items():
         print(f"{name}: {len(files)} files")

@@ -1,4 +1,4 @@
-"""All settings, each declared once: TOML file, environment and command line flags read from the same fields.
+"""All settings, each declared once. TOML file, environment and command line flags read the same fields.
 
 Order, strongest first: flag, environment (`SIDECAR_BRIDGE_LISTEN`), file (`sidecar.toml`, or the one that `--config` or
 `SIDECAR_CONFIG` names), default. `docs/configuration.md` is generated from this module.
@@ -30,7 +30,7 @@ APP: Final = "opensearch-embedding-sidecar"
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """`HOST:PORT` as its two parts; IPv6 hosts stand in brackets. Raises ValueError."""
+    """The two parts of `HOST:PORT`. IPv6 hosts are in brackets. Raises ValueError."""
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65_535:
         raise ValueError(f"must be HOST:PORT, not [{address}]")
@@ -81,7 +81,7 @@ class BridgeSettings(_Section):
     )
     embedder: Addresses = Field(
         ("127.0.0.1:50051",),
-        description="The replicas of the embedding server (gRPC), comma-separated; dns:///HOST:PORT: all of that name",
+        description="The embedding server's replicas (gRPC), comma-separated; dns:///HOST:PORT: all of this name",
     )
     embedder_token_file: str = Field(
         "", description="File with the bearer token for the embedding server, reread when it changes; empty: none"
@@ -94,14 +94,16 @@ class BridgeSettings(_Section):
     )
     embedder_tls_key: str = Field("", description="PEM file with the private key of that certificate")
     max_body_bytes: int = Field(
-        104_857_600, gt=0, description="Largest decoded body of a write or search; as http.max_content_length"
+        104_857_600, gt=0, description="Largest decoded body of a write or search, as http.max_content_length"
     )
     max_inflight_bytes: int = Field(
-        536_870_912, gt=0, description="Bodies of all writes and searches in work together; beyond it: 429"
+        536_870_912, gt=0, description="Largest sum of the bodies of all writes and searches in work; beyond it: 429"
     )
     connect_timeout_s: float = Field(2.0, gt=0, description="To open a connection to the cluster")
     write_embed_timeout_s: float = Field(
-        60.0, gt=0, description="Embedding budget of one write; what is not embedded by then is indexed as pending"
+        60.0,
+        gt=0,
+        description="Embedding budget of one write; documents that are not embedded by then are indexed as pending",
     )
     write_answer_timeout_s: float = Field(
         300.0,
@@ -111,8 +113,12 @@ class BridgeSettings(_Section):
     search_embed_timeout_s: float = Field(
         0.2, gt=0, description="Embedding budget of one search; beyond it the search is lexical"
     )
-    binding_ttl_s: float = Field(5.0, gt=0, description="How long a binding read from the cluster is trusted")
-    drain_timeout_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for requests in work")
+    binding_ttl_s: float = Field(
+        5.0, gt=0, description="How long a binding is used before it is read from the cluster again"
+    )
+    drain_timeout_s: float = Field(
+        30.0, ge=0, description="How long the server waits for requests in work after SIGTERM"
+    )
 
 
 class EmbedderSettings(_Section):
@@ -123,41 +129,51 @@ class EmbedderSettings(_Section):
         "127.0.0.1:8081", description="Where /v1/embeddings, /v1/models, /livez, /readyz and /metrics are served"
     )
     tokens_file: str = Field(
-        "", description="File with the bearer tokens let in, one a line, reread when it changes; empty: everybody"
+        "",
+        description="File with the accepted bearer tokens, one a line, reread when it changes; empty: none is needed",
     )
     tls_certificate: str = Field(
         "", description="PEM file with the certificate chain for gRPC and HTTP, reread when it changes; empty: no TLS"
     )
     tls_key: str = Field("", description="PEM file with the private key of that certificate, not encrypted")
     tls_client_ca: str = Field(
-        "", description="PEM file with the authorities of clients' certificates, required of each; empty: none asked"
+        "",
+        description="PEM file with the authorities of clients' certificates, required of each; empty: none asked for",
     )
     model: Names = Field(("all-minilm-l6-v2@1",), description="Model versions to load (in a variable: comma-separated)")
     threads: int = Field(0, ge=0, description="CPU threads for the model; 0: as many as the process may use")
     memory_bytes: int = Field(
-        0, ge=0, description="Memory that the models may take; 0: what is free when the server starts"
+        0, ge=0, description="Memory that the models may take; 0: the memory that is free when the server starts"
     )
     max_batch_tokens: int = Field(
-        1_024, gt=0, description="Tokens of one batch, padding included; on a GPU what is measured at the start"
+        1_024,
+        gt=0,
+        description="Most tokens of one batch, padding included; on a GPU a larger number is measured at the start",
     )
     max_bulk_batch_ms: float = Field(
-        50.0, gt=0, description="How long a bulk batch may hold the device, and so a query that comes meanwhile"
+        50.0, gt=0, description="How long a bulk batch may hold the device, and so delay a query that comes meanwhile"
     )
-    max_texts: int = Field(1_024, gt=0, description="Texts of one request")
-    max_queue_tokens: int = Field(1_048_576, gt=0, description="Tokens that may wait; beyond it: RESOURCE_EXHAUSTED")
-    cache_memory_bytes: int = Field(67_108_864, ge=0, description="Vectors kept in memory; 0: none")
-    cache_dir: str = Field("", description="Folder in which vectors are kept on disk; empty: none are")
+    max_texts: int = Field(1_024, gt=0, description="Most texts of one request")
+    max_queue_tokens: int = Field(
+        1_048_576, gt=0, description="Most tokens that may wait; beyond it: RESOURCE_EXHAUSTED"
+    )
+    cache_memory_bytes: int = Field(67_108_864, ge=0, description="Largest size of the vectors kept in memory; 0: none")
+    cache_dir: str = Field("", description="Folder in which vectors are kept on disk; empty: none")
     cache_disk_bytes: int = Field(1_073_741_824, ge=16_777_216, description="Largest size of the file in cache_dir")
     max_message_bytes: int = Field(33_554_432, gt=0, description="Largest gRPC message, both ways")
     max_inflight_bytes: int = Field(
-        268_435_456, gt=0, description="Requests in work together, both protocols; beyond it: RESOURCE_EXHAUSTED or 429"
+        268_435_456,
+        gt=0,
+        description="Largest sum of the requests in work, over gRPC and HTTP; beyond it: RESOURCE_EXHAUSTED or 429",
     )
     reflection: bool = Field(True, description="Whether gRPC reflection is served")
-    drain_timeout_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for requests in work")
+    drain_timeout_s: float = Field(
+        30.0, ge=0, description="How long the server waits for requests in work after SIGTERM"
+    )
 
 
 class TracingSettings(_Section):
-    """Where spans go."""
+    """The receiver of spans."""
 
     otlp_endpoint: str = Field(
         "", description="OTLP receiver over gRPC, such as http://127.0.0.1:4317 (extra [tracing]); empty: no spans"
@@ -165,7 +181,7 @@ class TracingSettings(_Section):
 
 
 class ModelSettings(_Section):
-    """Where model versions live."""
+    """The folder of model versions."""
 
     dir: Path = Field(
         Path(platformdirs.user_data_dir(APP)) / "models", description="Model versions pinned by `sidecar model add`"
@@ -176,16 +192,16 @@ class NodeSettings(_Section):
     """The local OpenSearch node for development and tests."""
 
     dir: Path = Field(
-        # As root the node runs as another user, who may not enter root's home.
+        # Under root, the node runs as another user, who may not enter root's home.
         Path("/var/tmp" if os.geteuid() == 0 else platformdirs.user_cache_dir()) / APP / "node",  # noqa: S108
-        description="Where local nodes are assembled (outside the checkout; readable by the node's own user)",
+        description="Where local nodes are assembled: outside the checkout, and readable by the node's own user",
     )
     http_port: int = Field(9200, ge=0, le=65_535, description="Preferred port of the local node; 0: any free one")
     heap: str = Field("512m", pattern=r"^[0-9]+[mg]$", description="Java heap of the local node")
     java_options: str = Field(
         "-XX:TieredStopAtLevel=1",
-        description="More options for its Java, separated by spaces; the default halves the work of a start but is "
-        "slower under a long load: set it empty to measure",
+        description="More options for its Java, separated by spaces; the default halves the work of a start, but is "
+        "slower under a long load, so set it empty to measure",
     )
 
 
@@ -215,13 +231,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load_configuration` hands over: it merges the sources, to know where each value came from."""
+        """Read only the values of `load_configuration`, which merges the sources and knows the source of each value."""
         return (init_settings,)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting with its value and where that came from."""
+    """One setting with its value and the source of the value."""
 
     name: str  # "bridge.listen"
     value: object  # secrets hidden
@@ -231,7 +247,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The settings in force and where each came from."""
+    """The settings in force and the source of each."""
 
     settings: Settings
     sources: Mapping[str, str]
@@ -243,7 +259,7 @@ class Configuration:
 
 
 def load_configuration(flags: Mapping[str, object] | None = None, *, file: Path | None = None) -> Configuration:
-    """Merge flags ("bridge.listen" -> value; None: not given), environment, file and defaults.
+    """Merge flags, environment, file and defaults. Flags are by name ("bridge.listen"), and None is not given.
 
     Raises ConfigurationError naming the setting, its source and the problem.
     """

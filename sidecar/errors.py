@@ -10,21 +10,21 @@ from enum import StrEnum
 
 
 class ErrorKind(StrEnum):
-    """What went wrong, in a way that a program can act on."""
+    """The kind of a failure, on which a program can act."""
 
     BAD_INPUT = "bad_input"  # the caller must change the request
     CONFIGURATION = "configuration"  # the operator must change a setting or the machine
     NOT_FOUND = "not_found"
-    CONFLICT = "conflict"  # what is there contradicts what was asked
+    CONFLICT = "conflict"  # the present state contradicts the request
     TOO_LARGE = "too_large"
     OVERLOADED = "overloaded"  # try again later
-    UNAVAILABLE = "unavailable"  # nobody answers, or not yet
-    DEADLINE = "deadline"  # it took too long
+    UNAVAILABLE = "unavailable"  # nobody answers now
+    DEADLINE = "deadline"  # the answer took too long
     INTERNAL = "internal"
 
 
 class SidecarError(Exception):
-    """Base of everything this package raises on purpose.
+    """The base of every error that this package raises on purpose.
 
     Subclasses set `kind` and build their sentence from attributes in `__str__`.
     """
@@ -34,7 +34,7 @@ class SidecarError(Exception):
 
 @dataclass(eq=False)
 class InvalidInput(SidecarError):
-    """A value that cannot be accepted; the sentence names the field, the problem and the value."""
+    """A value that is not accepted. The sentence names the field, the problem and the value."""
 
     field: str
     problem: str
@@ -46,7 +46,7 @@ class InvalidInput(SidecarError):
 
 @dataclass(eq=False)
 class BodyTooLarge(SidecarError):
-    """The body of a request, decoded, is larger than a server of ours takes."""
+    """The decoded body of a request is larger than a server of ours takes."""
 
     limit: int
     setting: str
@@ -58,7 +58,7 @@ class BodyTooLarge(SidecarError):
 
 @dataclass(eq=False)
 class ConfigurationError(SidecarError):
-    """A setting, a file or the machine does not allow what was asked."""
+    """A setting, a file or the machine does not allow the request."""
 
     problem: str
     kind = ErrorKind.CONFIGURATION
@@ -82,7 +82,7 @@ class ModelNotFound(SidecarError):
 
 @dataclass(eq=False)
 class SpaceMismatch(SidecarError):
-    """Vectors of two spaces would have met: the caller expects another fingerprint than the model version has."""
+    """The caller expects another fingerprint than the model version has, so vectors of two spaces would have met."""
 
     model: str
     expected: str
@@ -95,7 +95,7 @@ class SpaceMismatch(SidecarError):
 
 @dataclass(eq=False)
 class Conflict(SidecarError):
-    """What exists already contradicts what was asked; nothing was changed."""
+    """The present state contradicts the request. Nothing was changed."""
 
     problem: str
     kind = ErrorKind.CONFLICT
@@ -118,14 +118,14 @@ class ClusterUnreachable(SidecarError):
 
 @dataclass(eq=False)
 class ClusterTimedOut(ClusterUnreachable):
-    """The cluster has taken a request and not answered it in time: whether it was carried out is not known."""
+    """The cluster has taken a request and not answered it in time. It may have carried it out or not."""
 
     kind = ErrorKind.DEADLINE
 
 
 @dataclass(eq=False)
 class ClusterRefused(SidecarError):
-    """The cluster answered a call of ours with an error that the caller cannot go on without."""
+    """The cluster answered a call of ours with an error, and the caller needs the answer."""
 
     call: str
     status: int
@@ -138,7 +138,7 @@ class ClusterRefused(SidecarError):
 
 @dataclass(eq=False)
 class EmbedderUnavailable(SidecarError):
-    """The embedder did not answer, or answered that it cannot now."""
+    """The embedder did not answer, or answered that it is not able to now."""
 
     address: str
     cause: str
@@ -161,7 +161,7 @@ class EmbedderOverloaded(SidecarError):
 
 @dataclass(eq=False)
 class DeadlineExceeded(SidecarError):
-    """The embedder took longer than it was given."""
+    """The embedder took longer than its deadline."""
 
     address: str
     timeout_s: float

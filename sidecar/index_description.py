@@ -1,6 +1,6 @@
-"""One index as the cluster describes it, in `GET /{index}` or `_simulate_index`. Pure.
+"""Reads how the cluster describes an index, in `GET /{index}` or `_simulate_index`. Pure.
 
-The bridge, `repair` and `doctor` ask for it in their own ways and decide different things; they read it in this one.
+The bridge, `repair` and `doctor` ask for it in their own ways and decide different things, but read it in this one.
 """
 
 from collections.abc import Mapping
@@ -18,33 +18,33 @@ _ANALYSED: frozenset[Json] = frozenset({"text", "match_only_text", "search_as_yo
 
 @dataclass(frozen=True, slots=True)
 class IndexDescription:
-    """An index, as far as the credentials that asked may see it."""
+    """An index, as the cluster shows it to the credentials of the request."""
 
     name: str
     binding: IndexBinding | None
     invalid: InvalidInput | None  # why there is no binding, although `_meta` holds one
-    schema: Json  # of the binding in `_meta`, known to us or not
-    fields: Mapping[str, Definition]  # by path: the fields that a document can have, objects included
-    sub_fields: Mapping[str, Definition]  # by path: the multi-fields, which only searches know
-    changes_source: bool  # the mapping leaves out of `_source` something that a document brings
-    shards: int  # 0: not said
-    has_graphs: bool  # `index.knn`: vectors are indexed for searches
-    default_pipeline: str | None  # maybe "_none", as the next two
+    schema: Json  # version of the binding in `_meta`, known to us or not
+    fields: Mapping[str, Definition]  # by path: all fields of a document, objects included
+    sub_fields: Mapping[str, Definition]  # by path: the multi-fields, which only searches use
+    changes_source: bool  # the mapping leaves parts of a document out of `_source`
+    shards: int  # 0: unknown
+    has_graphs: bool  # `index.knn` is true: vectors are indexed for searches
+    default_pipeline: str | None  # may be "_none", like the next two
     final_pipeline: str | None
     search_pipeline: str | None
     data_stream: str | None
     aliases: Mapping[str, Json]  # name -> options
 
     def definition(self, path: str) -> Definition:
-        """How a field is mapped; nothing if it is not."""
+        """The definition of a field; nothing if it is not mapped."""
         return self.fields.get(path) or self.sub_fields.get(path) or {}
 
     def has(self, path: str) -> bool:
-        """Whether there is a field or multi-field of this path."""
+        """Whether a field or multi-field has this path."""
         return path in self.fields or path in self.sub_fields
 
     def fields_fed_by(self, binding: Binding) -> frozenset[str]:
-        """The sources of a vector, the fields that they are copied to, and their analysed multi-fields."""
+        """Every field with the text of a vector: its sources, their `copy_to` targets and analysed multi-fields."""
         fed = set(binding.source)
         for path in binding.source:
             definition = self.definition(path)
@@ -57,7 +57,7 @@ class IndexDescription:
 
 
 def read_index(name: str, described: Json) -> IndexDescription:
-    """The description of one index: a member of the answer to `GET /{index}`, or a simulated template."""
+    """Read the description of one index: a member of the answer to `GET /{index}`, or a simulated template."""
     mappings, settings = at(described, "mappings"), at(described, "settings", "index")
     binding, invalid = _binding(at(mappings, "_meta"))
     fields: dict[str, Definition] = {}
@@ -83,7 +83,7 @@ def read_index(name: str, described: Json) -> IndexDescription:
 
 
 def read_indices(body: Json) -> tuple[IndexDescription, ...]:
-    """The answer to `GET /{index}`, in the cluster's order."""
+    """Read the answer to `GET /{index}`, in the cluster's order."""
     return tuple(
         read_index(name, described) for name, described in _members(body).items() if isinstance(described, dict)
     )
@@ -97,7 +97,7 @@ def _binding(meta: Json) -> tuple[IndexBinding | None, InvalidInput | None]:
 
 
 def _collect(properties: Json, prefix: str, fields: dict[str, Definition], sub_fields: dict[str, Definition]) -> None:
-    """Walk a mapping once: every field by its path, and beside them the multi-fields."""
+    """Collect the fields and the multi-fields of a mapping by their paths, in one walk."""
     for name, definition in _members(properties).items():
         if isinstance(definition, dict):
             path = prefix + name

@@ -1,8 +1,8 @@
-"""JSON as OpenSearch reads and writes it: strict, without NaN, lone surrogates kept, compact. Pure.
+"""Reads and writes JSON as OpenSearch does: strict, without NaN, with lone surrogates, compact. Pure.
 
-orjson is quick but refuses lone surrogates, which OpenSearch accepts, and turns integers beyond 64 bits into floats;
-the standard library reads both. So orjson goes first wherever only texts matter (`loads`), and the standard library
-alone where a body is written again (`loads_exact`).
+orjson is quick, but it refuses lone surrogates, which OpenSearch accepts, and turns integers over 64 bits into floats.
+The standard library reads both. So `loads` tries orjson first, where only texts matter, and `loads_exact` uses the
+standard library alone, where a body is written again.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import NoReturn, TypeAlias, Union
 
 import orjson
 
-# typing.Union, since a string could not be joined with further types by "|" at run time.
+# typing.Union, because a string cannot be joined with further types by "|" at run time.
 Json: TypeAlias = Union["dict[str, Json]", "list[Json]", str, int, float, bool, None]
 Object: TypeAlias = dict[str, Json]
 
@@ -40,7 +40,7 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def loads(data: bytes) -> Json:
-    """Parse JSON to read from it. The last of duplicate keys wins. Raises ValueError."""
+    """Parse JSON that is only read. The last of duplicate keys wins. Raises ValueError."""
     try:
         parsed: Json = orjson.loads(data)
     except ValueError:
@@ -53,9 +53,9 @@ def loads(data: bytes) -> Json:
 
 
 def loads_exact(data: bytes) -> Json:
-    """Parse JSON that will be written again: what could not be written as it was is refused.
+    """Parse JSON that will be written again. A value that would then differ is refused.
 
-    Integers stay exact. Raises ValueError, also for duplicate keys and for numbers beyond a double.
+    Raises ValueError, also for JSON that cannot be written again unchanged: duplicate keys, numbers beyond a double.
     """
     text = data.removeprefix(_BOM).decode("utf-8")
     try:
@@ -66,31 +66,31 @@ def loads_exact(data: bytes) -> Json:
 
 
 def at(value: Json, *keys: str) -> Json:
-    """What stands at the end of a path of keys; None where there is nothing."""
+    """The value at the end of a path of keys; None if there is none."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
 
 def clauses(value: Json) -> list[Json]:
-    """A list, given as one, as a single value or as nothing: so OpenSearch reads the clauses of a `bool`, say."""
+    """A list that is given as a list, as a single value or not at all, as OpenSearch reads the clauses of a `bool`."""
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def dumps(value: object) -> bytes:
     """Compact JSON in ASCII, so that lone surrogates survive.
 
-    Compact matters: Vector looks for the bytes `"errors":true` in a bulk answer and takes `"errors": true` for success.
+    Compact matters: Vector looks for the bytes `"errors":true` in a bulk answer and reads `"errors": true` as success.
     """
     try:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
-    except RecursionError:  # the cluster takes and gives more levels than Python has frames
+    except RecursionError:  # the cluster reads and writes more levels than Python has frames
         return "".join(_pieces(value)).encode("ascii")
 
 
 def _pieces(value: object) -> Iterator[str]:
     """The compact JSON of a value of any depth, in a loop."""
-    left: list[tuple[str, object]] = [("", value)]  # the innermost last: what stands before a value, and the value
+    left: list[tuple[str, object]] = [("", value)]  # the innermost last: the text before a value, and the value
     while left:
         before, one = left.pop()
         yield before
@@ -111,7 +111,7 @@ def _pieces(value: object) -> Iterator[str]:
 
 
 def dumps_quick(value: object) -> bytes:
-    """Compact JSON in UTF-8 for the cluster to read; a vector is written many times as fast as by `dumps`."""
+    """Compact JSON in UTF-8 for the cluster. It writes a vector many times as fast as `dumps`."""
     try:
         return orjson.dumps(value)
     except TypeError:  # a lone surrogate, an integer beyond 64 bits
@@ -119,10 +119,10 @@ def dumps_quick(value: object) -> bytes:
 
 
 def value_digest(value: object) -> str:
-    """The SHA-256 (hex) of the one spelling of a value."""
+    """The SHA-256 (hex) of the canonical JSON of a value."""
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def canonical(value: object) -> bytes:
-    """The one spelling of a value that is hashed: sorted keys, compact, ASCII."""
+    """The canonical JSON of a value, which is hashed: sorted keys, compact, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")

@@ -25,7 +25,7 @@ class Readiness:
 async def listening(
     runner: web.BaseRunner, address: str, setting: str, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[str]:
-    """Serve on `address` until the context ends. The value is the address with the real port.
+    """Serve on `address` until the context ends. The value is the IP address and port in use, as `host:port`.
 
     Raises ConfigurationError, which names the setting, if the address cannot be listened on.
     """
@@ -37,7 +37,8 @@ async def listening(
         except OSError as error:
             problem = os.strerror(error.errno or 0)
             raise ConfigurationError(f"{setting}: cannot listen on {address}: {problem}") from error
-        yield f"{address.rpartition(':')[0]}:{runner.addresses[0][1]}"
+        host, port = runner.addresses[0][:2]
+        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     finally:
         await runner.cleanup()
 

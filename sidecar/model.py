@@ -15,7 +15,7 @@ MODEL_VERSION_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]*@[1-9][0-9]*")
 
 
 class Role(StrEnum):
-    """What a text is for; it picks the prompt."""
+    """The purpose of a text, which decides on its prompt."""
 
     PASSAGE = "passage"
     QUERY = "query"
@@ -37,21 +37,21 @@ class Engine(StrEnum):
 
 
 class State(StrEnum):
-    """What the vector beside a provenance is worth."""
+    """The state of the vector beside a provenance."""
 
-    OK = "ok"  # computed from the text that the hash names
-    PENDING = "pending"  # there is a text but no vector of it yet
+    OK = "ok"  # it was computed from the text with this hash
+    PENDING = "pending"  # there is a text but no vector for it yet
     CLIENT = "client"  # the client sent its own vector
 
 
 class _Document(BaseModel):
-    """A JSON document that is stored somewhere: frozen, and nothing in it is ignored in silence."""
+    """A stored JSON document. It is frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Prompts(_Document):
-    """What is put in front of a text, by role."""
+    """The prompts that are put in front of a text, by role."""
 
     passage: str = ""
     query: str = ""
@@ -65,21 +65,21 @@ class ModelVersion(_Document):
 
     id: Annotated[str, Field(pattern=f"^{MODEL_VERSION_ID.pattern}$")]
     description: str = ""
-    weights: dict[str, str]  # file, relative to the model's folder -> sha256 (hex); every fp32 weight file
+    weights: dict[str, str]  # every fp32 weight file, relative to the model's folder -> sha256 (hex)
     tokenizer: str  # sha256 of tokenizer.json in canonical JSON, without `truncation` and `padding`
     pooling: Literal["mean", "cls", "max", "lasttoken"]
     prompts: Prompts = Prompts()
     max_tokens: Annotated[int, Field(gt=0)]
     normalized: bool
     dimension: Annotated[int, Field(ge=1, le=16_000)]  # 16,000: k-NN's limit for every engine
-    reduction: dict[str, Any] | None = None  # PCA or Matryoshka; None: as the model gives it
+    reduction: dict[str, Any] | None = None  # PCA or Matryoshka. None: as the model gives it
     calibration: dict[str, Any] | None = None  # of byte and binary vectors
     element_type: Literal["float32", "byte", "binary"] = "float32"
-    space_type: SpaceType = SpaceType.COSINESIMIL  # the one to bind with; not part of the space
+    space_type: SpaceType = SpaceType.COSINESIMIL  # used for bindings, and not part of the space
 
     @property
     def space(self) -> str:
-        """The space fingerprint: "sha256:" and the hash of whatever changes the numbers."""
+        """The space fingerprint: "sha256:" and the hash of everything that changes the numbers."""
         parts = {
             "schema": SCHEMA,
             "weights": self.weights,
@@ -97,7 +97,7 @@ class ModelVersion(_Document):
 
 
 class WritePolicy(_Document):
-    """What happens to a document whose vector cannot be made, or that brings its own."""
+    """The treatment of a document whose vector cannot be computed, or that brings its own vector."""
 
     on_failure: Literal["pending", "reject"] = "pending"
     client_vector: Literal["keep", "replace", "reject"] = "keep"
@@ -118,7 +118,7 @@ class Binding(_Document):
 
     @property
     def meta_field(self) -> str:
-        """Where the provenance of the vector stands."""
+        """The field that holds the provenance of the vector."""
         return f"{self.field}_meta"
 
 
@@ -132,7 +132,7 @@ class Fusion(_Document):
     @field_validator("weights")
     @classmethod
     def _weights_sum_to_one(cls, weights: tuple[float, float]) -> tuple[float, float]:
-        # The normalization-processor's own rule; put so that it refuses NaN, too.
+        # The normalization-processor's own rule, written so that it refuses NaN, too.
         if not (all(weight >= 0 for weight in weights) and abs(sum(weights) - 1) <= 1e-6):
             raise ValueError("weights must not be negative and must add up to 1")
         return weights
@@ -156,11 +156,11 @@ class SearchBinding(_Document):
     fusion: Fusion = Fusion()
     where: Literal["auto", "cluster", "bridge"] = "auto"
     on_failure: Literal["lexical", "error"] = "lexical"
-    companion: str | None = None  # an empty index that a search of one shard takes along
+    companion: str | None = None  # an empty index that is searched beside an index of one shard
 
 
 class IndexBinding(_Document):
-    """What an index says of itself in mapping `_meta.sidecar`."""
+    """The bindings of an index, from `_meta.sidecar` in its mapping."""
 
     fields: dict[str, Binding]
     search: SearchBinding | None = None
@@ -173,7 +173,7 @@ class IndexBinding(_Document):
 
     @classmethod
     def from_meta(cls, meta: Json) -> Self | None:
-        """Parse a mapping's `_meta`. None if it holds no binding, or one of a schema that we do not know.
+        """Parse a mapping's `_meta`. None if it holds no binding, or a binding of an unknown schema.
 
         Raises InvalidInput if the schema is known and the rest is not valid.
         """
@@ -210,7 +210,7 @@ class IndexBinding(_Document):
 
 
 class Provenance(_Document):
-    """What is stored in `F_meta` beside the vector of field F."""
+    """The value of `F_meta`, beside the vector of field F."""
 
     hash: str
     state: State
@@ -219,5 +219,5 @@ class Provenance(_Document):
     truncated: bool | None = None
 
     def to_source(self) -> dict[str, Json]:
-        """As it stands in a document; what is not known is left out."""
+        """The provenance as it is written into a document. Unknown values are left out."""
         return self.model_dump(mode="json", exclude_none=True)

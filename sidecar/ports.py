@@ -1,4 +1,4 @@
-"""Every seam on one page: what the rooms ask of the outside. Implemented in `rpc` and `opensearch`."""
+"""Every seam on one page: the things that the rooms need from outside. Implemented in `rpc` and `opensearch`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedText:
-    """What became of one text."""
+    """The result for one text."""
 
-    row: int  # of `Embeddings.matrix`; -1 if there is no vector
+    row: int  # of `Embeddings.matrix`. -1 if there is no vector
     tokens: int = 0
     tokens_dropped: int = 0
     truncated: bool = False
@@ -45,14 +45,14 @@ class Embeddings:
     items: tuple[EmbeddedText, ...]
 
     def vector(self, position: int) -> "NDArray[np.float32] | None":
-        """The dense vector of the text at this position; None if it has none."""
+        """The dense vector of the text at this position, or None if it has none."""
         row = self.items[position].row
         return None if row < 0 else self.matrix[row]
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model version that an embedding server has loaded, and what computes it there."""
+    """A model version that an embedding server has loaded, and its back end there."""
 
     version: ModelVersion
     backend: str
@@ -77,7 +77,7 @@ class Embedder(Protocol):
 
 
 class Space(NamedTuple):  # made, hashed and compared for every document: cheaper than a dataclass
-    """Texts of one space are embedded together."""
+    """A model version and its fingerprint. Texts of one space are embedded together."""
 
     model: str
     fingerprint: str
@@ -97,7 +97,7 @@ async def embed_passages(embedder: Embedder, texts: Sequence[str], space: Space,
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer of the cluster, whatever its status."""
+    """An answer of the cluster, with any status."""
 
     status: int
     body: Json
@@ -115,7 +115,7 @@ class Reply:
         return str(error if error is not None else self.body)
 
     def require(self, call: str) -> Any:
-        """The body of an answer that the caller needs. `call` names the request; raises ClusterRefused with it."""
+        """The body of an answer that the caller needs. Raises ClusterRefused, which names the `call`."""
         if not self.ok:
             raise ClusterRefused(call, self.status, self.reason)
         return self.body
@@ -133,7 +133,7 @@ class Cluster(Protocol):
         body: "Json | bytes" = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send one request, never twice; `path` is already percent-encoded.
+        """Send one request, never twice. `path` is already percent-encoded.
 
         An error status is a reply. Raises ClusterUnreachable if there is no answer.
         """

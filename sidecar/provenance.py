@@ -14,9 +14,9 @@ from sidecar.model import Binding
 def source_text(document: Json, binding: Binding) -> str:
     """The text of a document that a bound field embeds; "" if there is none.
 
-    The strings under each source path, in the binding's order, joined by its `join`. At each object the literal dotted
-    key is followed first, then its prefixes from the shortest. Lists are flattened; whatever is not a string, and the
-    empty string, gives nothing. Nothing is trimmed or normalised.
+    The strings under each source path are joined by `join`, in the order of the binding. In each object the literal
+    dotted key is followed first, then its prefixes from the shortest. Lists are flattened. Empty strings and values
+    that are not strings are left out. The strings are neither trimmed nor normalised.
     """
     return binding.join.join(part for path in binding.source for part in _strings(document, path))
 
@@ -50,7 +50,7 @@ def well_formed(text: str) -> str:
 
 
 def hash_prefix(binding: Binding) -> str:
-    """What is hashed before the text: the space fingerprint and the canonical chunking, if any."""
+    """The prefix of the hashed text: the space fingerprint and the canonical chunking, if any."""
     return binding.space + ("" if binding.chunking is None else canonical(binding.chunking).decode("ascii"))
 
 

@@ -1,4 +1,4 @@
-"""Log set-up and metrics. A library module logs through `logger`; only a command calls `configure_logging`."""
+"""Log set-up and metrics. Every module logs through `logger`, and only a command calls `configure_logging`."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ _LONGEST_LINE: Final = 4_096
 
 
 def configure_logging(level: str) -> None:
-    """Write to stderr: one JSON object a line, which escapes control characters, or readable lines on a terminal.
+    """Write to stderr: JSON objects, one a line, which escape control characters, or readable lines on a terminal.
 
     Values that are longer than 4 KiB are cut.
     """
@@ -22,7 +22,7 @@ def configure_logging(level: str) -> None:
         structlog.processors.JSONRenderer(),
     ]
     if sys.stderr.isatty():
-        # Its own tracebacks show local variables: texts of clients, and of a deep document for minutes.
+        # Its own tracebacks show local variables, which are texts of clients, and take minutes for a deep document.
         rendering = [_cut, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     structlog.configure(
         processors=[
@@ -32,7 +32,7 @@ def configure_logging(level: str) -> None:
             *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the stderr of the moment, which tests replace
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the present stderr, which tests replace
         cache_logger_on_first_use=False,
     )
 
@@ -44,7 +44,7 @@ def _cut(_logger: object, _method: str, event: structlog.typing.EventDict) -> st
 
 
 def logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    """The logger of a module. Events are short sentences; `action` is the stable name to search for."""
+    """The logger of a module. Events are short sentences, and `action` is the stable name to search for."""
     bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=name)
     return bound
 
@@ -60,7 +60,7 @@ _series: dict[tuple[object, ...], Any] = {}
 
 
 def series(metric: _Metric, *labels: str) -> _Metric:
-    """One series of a metric that keeps all of its series: `labels()` checks and spells the values each time."""
+    """One series of a metric, kept from call to call, because `labels()` checks and spells the values each time."""
     key = (metric, *labels)
     if key not in _series:
         _series[key] = metric.labels(*labels)
@@ -70,7 +70,7 @@ def series(metric: _Metric, *labels: str) -> _Metric:
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
-# Labels come from closed sets only: a client must not be able to grow the number of series.
+# The values of labels come from closed sets, so that no client can grow the number of series.
 BRIDGE_REQUESTS = Counter("sidecar_bridge_requests_total", "Requests answered", ("route", "status_class"))
 BRIDGE_SECONDS = Histogram(
     "sidecar_bridge_request_seconds", "From the head read to the answer sent", ("route",), buckets=_SECONDS

@@ -1,4 +1,4 @@
-"""OpenTelemetry: one span for each request to embed, never with any text. Off, nothing of it is even imported."""
+"""OpenTelemetry: one span for each request to embed, never with any text. If it is off, it is not even imported."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +14,7 @@ from sidecar.telemetry import logger
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
-_EXPORT_TIMEOUT_S: Final = 2.0  # what the end of the process may wait for a receiver that is away
+_EXPORT_TIMEOUT_S: Final = 2.0  # how long the end of the process may wait for a receiver that does not answer
 
 _log = logger("tracing")
 
@@ -23,14 +23,14 @@ Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
 
 class Tracing:
-    """Makes no spans; what does is `_Spans`."""
+    """Makes no spans. Its subclass `_Spans` does."""
 
     def called_by(self, headers: Metadata) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Take the caller's trace context (W3C `traceparent`) from HTTP headers or gRPC metadata."""
+        """Use the caller's trace context (W3C `traceparent`) from HTTP headers or gRPC metadata."""
         return nullcontext()
 
     def embedding(self, request: pb.EmbedRequest) -> AbstractContextManager[OnReply]:  # noqa: ARG002
-        """The span of one request; what it gives is told the reply."""
+        """The span of one request. Call its value with the reply."""
         return nullcontext(_nothing)
 
 
@@ -64,12 +64,12 @@ class _Spans(Tracing):
             "embed",
             kind=SpanKind.SERVER,
             attributes=asked,
-            record_exception=False,  # messages and stacks are the log's
+            record_exception=False,  # messages and stacks are in the log
             set_status_on_exception=False,
         ) as span:
             try:
                 yield lambda reply: span.set_attributes(_measures(reply))
-            except BaseException as error:  # the caller who hangs up, too
+            except BaseException as error:  # including a caller that hangs up
                 kind = error.kind.value if isinstance(error, SidecarError) else type(error).__name__
                 span.set_attribute("error.type", kind)
                 span.set_status(StatusCode.ERROR)
@@ -81,9 +81,10 @@ OFF: Final = Tracing()
 
 @contextmanager
 def tracing(settings: TracingSettings) -> Iterator[Tracing]:
-    """Spans as the settings say; when the context ends, those that wait are sent.
+    """Make spans as the settings say. When the context ends, the waiting spans are sent.
 
-    A receiver that is away costs its spans, never a request. Raises ConfigurationError if the extra is not installed.
+    If the receiver does not answer, its spans are lost, but no request fails. Raises ConfigurationError if the extra is
+    not installed.
     """
     if not settings.otlp_endpoint:
         yield OFF
@@ -107,7 +108,7 @@ def tracing(settings: TracingSettings) -> Iterator[Tracing]:
 
 
 def _nothing(_reply: pb.EmbedReply) -> None:
-    """Nobody asked."""
+    """Ignore the reply, since there is no span."""
 
 
 def _measures(reply: pb.EmbedReply) -> dict[str, str | int]:
@@ -123,7 +124,7 @@ def _measures(reply: pb.EmbedReply) -> dict[str, str | int]:
 
 
 class _Forward(logging.Handler):
-    """The lines of the standard library's logging, such as "the receiver is away", as lines of our log."""
+    """Writes the lines of the standard library's logging, such as "cannot reach the receiver", to our log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _log.warning("OpenTelemetry says", action="tracing_problem", reason=record.getMessage())

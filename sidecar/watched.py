@@ -1,4 +1,4 @@
-"""What is read from files that may change while we run: tokens and certificates are rotated without a restart."""
+"""Values from files that may change while we run, so that tokens and certificates are rotated without a restart."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -10,15 +10,15 @@ from sidecar.telemetry import logger
 
 T = TypeVar("T")
 
-_Stamp: TypeAlias = tuple[tuple[int, int, int] | None, ...]  # None: there is no such file
+_Stamp: TypeAlias = tuple[tuple[int, int, int] | None, ...]  # None for a file that is not there
 
 _log = logger("watched")
 
 
 class Watched(Generic[T]):
-    """A value that is read again when one of its files has changed. May be asked from any thread.
+    """A value that is read again when one of its files has changed. Any thread may ask for it.
 
-    What cannot be read any more, or not yet (a certificate without its new key), leaves the last value in force.
+    If the files cannot be read, or not yet (a certificate without its new key), the last value stays in force.
     """
 
     def __init__(self, files: Sequence[Path], read: Callable[[], T]) -> None:
@@ -30,7 +30,7 @@ class Watched(Generic[T]):
         self._value = read()
 
     def current(self) -> T:
-        """The value that the files hold now; costs one stat for each of them."""
+        """The value in the files now. Costs one stat for each of them."""
         with self._lock:
             stamp = self._stamp()
             if stamp != self._seen:
@@ -44,7 +44,7 @@ class Watched(Generic[T]):
         except ConfigurationError as error:
             _log.warning("the last value stays in force", action="files_not_reread", files=names, error=str(error))
             value = self._value
-        if stamp == self._stamp():  # else it was written while it was read: the next call reads again
+        if stamp == self._stamp():  # otherwise a file was written in the meantime, and the next call reads again
             if value is not self._value:
                 _log.info("files were read again", action="files_reread", files=names)
             self._value, self._seen = value, stamp

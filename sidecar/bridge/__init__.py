@@ -1,7 +1,7 @@
-"""The HTTP bridge: attaches vectors to documents that clients index, and turns their text searches into hybrid ones.
+"""The HTTP bridge. It adds vectors to the documents that clients index, and makes their text searches hybrid.
 
-`app.py` takes each request as an `IncomingRequest` (`proxy/`). `routes.py` says which kind it is, and its handler
-answers it:
+`app.py` parses each request into an `IncomingRequest` (`proxy/`). `routes.py` says of which kind the request is. The
+handler of that kind answers it:
 
 - Bulk: `writes/bulk_handler.py`. Document, Update: `writes/document_handler.py`.
 - Search: `searches/search_handler.py`. MultiSearch: `searches/msearch_handler.py`.
@@ -10,5 +10,5 @@ answers it:
 A *binding* says which texts of an index feed which vector field, with which model (`bindings/`). The *guard* is the
 ingest pipeline that checks each vector in the cluster. A hybrid search has two *legs*, one lexical and one semantic.
 The *companion* is an empty index that makes a search of one shard faster. `hidden_fields.py` keeps our fields out of
-answers, and `splice.py` adds members to JSON without touching any other byte. docs/glossary.md has all words.
+answers. `splice.py` adds members to JSON and changes no other byte. docs/glossary.md explains all words.
 """

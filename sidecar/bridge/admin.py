@@ -1,4 +1,7 @@
-"""The admin listener: is the process alive, can it serve, and its metrics. Never on the clients' port."""
+"""The admin listener. It says whether the process is alive and ready, and shows its metrics.
+
+It has a port of its own, so clients cannot reach it through theirs.
+"""
 
 from collections.abc import Callable
 
@@ -12,8 +15,8 @@ from sidecar.ports import Cluster
 def admin_app(cluster: Cluster, is_draining: Callable[[], bool]) -> web.Application:
     """The probes of the bridge.
 
-    Ready means: not draining, and the cluster answers. An embedder that is down makes writes pending and searches
-    lexical, which is no reason to take the bridge out of service.
+    The bridge is ready if it is not draining and the cluster answers. It stays ready if the embedder is down. Writes
+    then become pending and searches lexical, and both still work.
     """
 
     async def readiness() -> Readiness:

@@ -1,4 +1,4 @@
-"""The bridge as a server: listeners, life cycle, and which handler serves which route."""
+"""The bridge as a server: its listeners, its life cycle, and the handler of each route."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ from sidecar.telemetry import BRIDGE_REQUESTS, BRIDGE_SECONDS, logger, series
 
 _log = logger("bridge")
 
-_MAX_HEADER_BYTES: Final = 16_384  # as http.max_header_size of OpenSearch
+_MAX_HEADER_BYTES: Final = 16_384  # the same as http.max_header_size of OpenSearch
 _KEEPALIVE_S: Final = 75.0
 _REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
 
@@ -57,7 +57,7 @@ class Bridge:
         self._plugin = PluginHandler(self._bindings, embedder, bodies, embed_timeout_s=settings.write_embed_timeout_s)
 
     async def handle(self, raw: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request. An error of ours becomes an answer in OpenSearch's shape."""
+        """Answer one request. If a SidecarError is raised, the answer has the shape of an OpenSearch error."""
         started = time.perf_counter()
         name = "refused"
         if raw.method in _REFUSED_METHODS:
@@ -100,7 +100,10 @@ class Bridge:
 
 
 class _Protocol(RequestHandler):
-    """Bad requests are answered in OpenSearch's shape, without an echo of the bad bytes; one log line each."""
+    """Answers bad requests with an error in OpenSearch's shape, and logs one line for each.
+
+    The answer does not repeat the bad bytes.
+    """
 
     def handle_error(
         self,
@@ -110,12 +113,12 @@ class _Protocol(RequestHandler):
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer is under way already") from exc
+            raise ConnectionError("an answer has begun already") from exc
         if status == 500:
             _log.error("a request failed", action="request_failed", exc_info=exc)
             answer = json_answer(error_body(500, "exception", "internal error in the bridge"), status=500)
         else:
-            _log.info("not HTTP", action="bad_request", status=status, error=type(exc).__name__)
+            _log.info("a request is not valid HTTP", action="bad_request", status=status, error=type(exc).__name__)
             answer = json_answer(
                 error_body(status, "illegal_argument_exception", "malformed HTTP request"), status=status
             )
@@ -130,7 +133,7 @@ class _Server(web.Server):
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Where the bridge listens, as `host:port`."""
+    """The addresses that the bridge listens on, each as `host:port`."""
 
     address: str
     admin_address: str
@@ -138,9 +141,9 @@ class Listening:
 
 @asynccontextmanager
 async def serving(settings: BridgeSettings, embedder: Embedder) -> AsyncIterator[Listening]:
-    """Serve until the context ends; then stop accepting, finish what is in work, and close.
+    """Serve until the context ends. Then accept no more requests, finish those in work, and close.
 
-    Raises ConfigurationError if an address cannot be listened on.
+    Raises ConfigurationError if the bridge cannot listen on an address.
     """
     draining = False
     async with AsyncExitStack() as stack:
@@ -150,7 +153,7 @@ async def serving(settings: BridgeSettings, embedder: Embedder) -> AsyncIterator
         bridge = Bridge(settings, upstream, embedder)
         server = _Server(
             bridge.handle,
-            handler_cancellation=True,  # a client that hangs up cancels what is still waiting for it
+            handler_cancellation=True,  # a client that hangs up cancels the work on its request
             auto_decompress=False,
             keepalive_timeout=_KEEPALIVE_S,
             max_field_size=_MAX_HEADER_BYTES,

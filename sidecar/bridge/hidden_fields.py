@@ -1,4 +1,4 @@
-"""Our fields stay out of the hits that clients read, unless a client names them. Pure."""
+"""Keeps our fields out of the hits that clients read, unless a client names them. Pure."""
 
 from collections.abc import Mapping
 
@@ -10,10 +10,11 @@ from sidecar.model import IndexBinding
 def hide_fields(
     body: Object | None, url: Mapping[str, str], indices: tuple[BoundIndex, ...]
 ) -> tuple[Object | None, tuple[str, ...]]:
-    """Leave our fields out of the hits: the body to send instead (None: as it is), and what to exclude by URL.
+    """Leave our fields out of the hits, except those that the client names.
 
-    The URL's `_source…` parameters replace the body's `_source`; so the body is changed only where it has one.
-    What a client names itself it gets.
+    Gives the body to send instead (None: the body does not change), and the fields to exclude by URL. The URL's
+    `_source…` parameters replace the body's `_source`. So the body changes only if its `_source` counts and names
+    fields.
     """
     hidden = hidden_fields(indices)
     if any(name in url for name in ("_source", "_source_includes", "_source_excludes")):
@@ -29,7 +30,7 @@ def hide_fields(
 
 
 def source_without(source: Json, hidden: tuple[str, ...]) -> Json:
-    """A `_source` that leaves fields out, but for those that it names."""
+    """The `_source` that leaves out the `hidden` fields, except those that it includes by name."""
     if isinstance(source, dict):
         options = dict(source)
         includes = clauses(options.get("includes", options.get("include")))
@@ -41,11 +42,11 @@ def source_without(source: Json, hidden: tuple[str, ...]) -> Json:
 
 
 def hidden_fields(indices: tuple[BoundIndex, ...]) -> tuple[str, ...]:
-    """The fields that the bridge has added to documents, which no client asked for."""
+    """The fields that the bridge has added to the documents of these indices. No client asked for them."""
     bindings = (index.binding for index in indices if index.binding is not None)
     return tuple(dict.fromkeys(name for binding in bindings for name in added_fields(binding)))
 
 
 def added_fields(binding: IndexBinding) -> tuple[str, ...]:
-    """The vectors and their provenances."""
+    """The names of the vector fields of a binding, and of their provenances."""
     return tuple(name for bound in binding.fields.values() for name in (bound.field, bound.meta_field))

@@ -1,6 +1,7 @@
-"""The bridge's own REST API under `/_plugins/_sidecar/`, as a plugin of the cluster would serve it.
+"""The bridge's own REST API under `/_plugins/_sidecar/`, shaped like that of a plugin of the cluster.
 
-Allowed to whoever the cluster lets in; what concerns an index is asked of the cluster in the client's own name.
+Every client that the cluster lets in may call it. The bridge asks the cluster about an index with the client's own
+credentials.
 """
 
 from typing import Final
@@ -30,7 +31,7 @@ class _EmbedBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     texts: list[str] = Field(min_length=1, max_length=_MAX_TEXTS)
-    model: str | None = None  # None: the only one that is loaded
+    model: str | None = None  # None: the only model that is loaded
     role: Role = Role.PASSAGE
 
 
@@ -44,7 +45,7 @@ class PluginHandler:
         self._embed_timeout_s = embed_timeout_s
 
     async def handle(self, request: IncomingRequest, route: Plugin) -> web.StreamResponse:
-        """Answer one call. Raises SidecarError."""
+        """Answer one call of the API. Raises SidecarError."""
         refusal = await self._bindings.authorise(request.credentials)
         if refusal is not None:
             return json_answer(refusal.body, status=refusal.status, parameters=request.parameters)
@@ -103,7 +104,7 @@ class PluginHandler:
         items = []
         for position, item in enumerate(answer.items):
             vector = answer.vector(position)
-            # Through orjson: the shortest decimals of each float32.
+            # orjson writes the shortest decimals of each float32.
             shown = None if vector is None else orjson.loads(orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY))
             described = {"vector": shown, "tokens": item.tokens, "truncated": item.truncated}
             items.append(described if item.error is None else {**described, "error": item.error})
@@ -116,14 +117,17 @@ class PluginHandler:
         }
 
     async def _served(self, model: str | None) -> ModelVersion:
-        """The loaded version of this id, or of this bare name if only one is loaded; None: the only one."""
+        """The loaded version with this id. A bare name or None is enough if only one loaded version fits.
+
+        Raises InvalidInput if several fit, and ModelNotFound if none does.
+        """
         versions = [served.version for served in await self._embedder.models()]
         fitting = [v for v in versions if model is None or model in (v.id, v.id.partition("@")[0])]
         if len(fitting) == 1:
             return fitting[0]
         known = tuple(version.id for version in versions)
         if fitting:
-            raise InvalidInput("model", f"several fit, name one of {', '.join(known)}")
+            raise InvalidInput("model", f"several models fit, name one of {', '.join(known)}")
         raise ModelNotFound(model or "", known)
 
 
@@ -133,7 +137,7 @@ def _describe(version: ModelVersion, backend: str) -> dict[str, object]:
 
 
 def _stats() -> dict[str, dict[str, float]]:
-    """Counters of this process since it started, by metric and labels (the same as on /metrics)."""
+    """The counters of this process since its start, by metric and labels. /metrics shows the same counters."""
     stats: dict[str, dict[str, float]] = {}
     for family in REGISTRY.collect():
         if family.name.startswith("sidecar_bridge") and family.type == "counter":

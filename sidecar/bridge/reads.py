@@ -1,4 +1,4 @@
-"""Reads of documents: forwarded, while the cluster itself leaves our fields out of the answer."""
+"""Forwards reads of documents, and asks the cluster to leave our fields out of the answer."""
 
 from aiohttp import web
 
@@ -18,7 +18,7 @@ class Reads:
         self._bindings = bindings
 
     async def handle(self, request: IncomingRequest, route: Read) -> web.StreamResponse:
-        """Forward the read with our fields excluded, unless the client wants to see them."""
+        """Forward the read with our fields excluded, unless the client asks for them. Raises ClusterUnreachable."""
         if request.shows_source:
             return await self._upstream.forward(request)
         indices = await self._bindings.of_search(route.index, {}, request.credentials)

@@ -1,8 +1,8 @@
-"""Which request is which: method and raw path -> what the bridge does with it. Pure.
+"""Names each request: its method and raw path decide which handler answers it. Pure.
 
-OpenSearch's router (PathTrie) splits the raw path at "/", drops trailing empty tokens, compares fixed tokens without
-decoding them and decodes only wildcard tokens. A looser or a tighter match here would be a write without its vector or
-a wrong rewrite, so this module does the same.
+OpenSearch's router (PathTrie) splits the raw path at "/" and drops empty tokens at the end. It compares fixed tokens
+without decoding them, and decodes only wildcard tokens. This module does the same. A looser or a tighter match would
+cause a write without its vector, or a wrong rewrite.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ PLUGIN_PREFIX: Final = ("_plugins", "_sidecar")
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """`_bulk`, with the index of the path if there is one."""
+    """`_bulk`, with the index of the path. None: the path names no index."""
 
     index: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`_doc` or `_create` of one document; no id: the cluster chooses one."""
+    """`_doc` or `_create` of one document. If the path has no id, the cluster chooses one."""
 
     index: str
 
@@ -36,7 +36,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`_search` or `_search/template` on an index expression; None: the path names no index."""
+    """`_search` or `_search/template` on an index expression. None: the path names no index."""
 
     expression: str | None
     is_template: bool = False
@@ -44,7 +44,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class MultiSearch:
-    """`_msearch` or `_msearch/template`, with the index expression of the path if there is one."""
+    """`_msearch` or `_msearch/template`, with the index expression of the path. None: the path names no index."""
 
     expression: str | None
     is_template: bool = False
@@ -52,21 +52,21 @@ class MultiSearch:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """`_doc`, `_source` or `_mget` of an index: vectors are left out of the answer."""
+    """`_doc`, `_source` or `_mget` of an index. Vectors are left out of the answer."""
 
     index: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """Our own REST API; `parts` is what follows `/_plugins/_sidecar`, decoded."""
+    """A call of our own REST API. `parts` are the decoded tokens after `/_plugins/_sidecar`."""
 
     parts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PassThrough:
-    """Everything else. `changes_bindings`: afterwards an index may be bound differently."""
+    """Any other request. It is forwarded. If `changes_bindings`, it may change the binding of an index."""
 
     changes_bindings: bool = False
 
@@ -78,7 +78,8 @@ _READS: Final = frozenset({"GET", "HEAD"})
 _SEARCHES: Final = frozenset({"GET", "POST"})
 _CHANGES: Final = frozenset({"POST", "PUT", "DELETE"})
 
-# Paths with one of these change mappings, templates, aliases, settings, pipelines or which indices there are.
+# A call of a path with one of these may change mappings, templates, aliases, settings or pipelines, or may create or
+# remove an index.
 _BINDING_TOKENS: Final = frozenset(
     {
         "_alias", "_aliases", "_clone", "_close", "_component_template", "_data_stream", "_index_template",
@@ -89,7 +90,7 @@ _BINDING_TOKENS: Final = frozenset(
 
 
 def route(method: str, raw_path: str) -> Route:
-    """Decide by method and undecoded path (no query string)."""
+    """The route of a request, by its method and its undecoded path without the query string."""
     tokens = _tokens(raw_path)
     if tokens[:2] == PLUGIN_PREFIX:
         return Plugin(tuple(unquote(token) for token in tokens[2:]))

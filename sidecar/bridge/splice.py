@@ -1,7 +1,7 @@
-"""Put members into a JSON object, or take them out, without touching any other byte of it. Pure.
+"""Adds members to a JSON object, or removes them, and changes no other byte of it. Pure.
 
-Serialising a document anew would change long integers, float text, key order and duplicate keys. Only bytes that have
-been parsed as JSON before come here.
+Writing a parsed document again would change long integers, the text of floats, the order of keys and duplicate keys.
+Callers pass only bytes that have been parsed as JSON before.
 """
 
 import re
@@ -17,7 +17,7 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]')
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of an object: its decoded key, where the key starts, and the span of its value."""
+    """A member of an object: its decoded key, the start of the key, and the span of its value."""
 
     key: str
     start: int
@@ -26,7 +26,7 @@ class Member:
 
 
 def members(document: bytes, start: int = 0) -> Iterator[Member]:
-    """The members of the object that starts at or after `start` (with only white space before it)."""
+    """The members of the object at `start`. White space may precede the object."""
     depth, key, key_start, value_start = 0, "", -1, -1
     for token in _TOKEN.finditer(document, start):
         first = token[0][:1]
@@ -48,7 +48,7 @@ def members(document: bytes, start: int = 0) -> Iterator[Member]:
 
 
 def elements(array: bytes) -> Iterator[bytes]:
-    """The elements of an array, each as it stands."""
+    """The elements of an array. Each keeps its bytes."""
     depth, start = 0, -1
     for token in _TOKEN.finditer(array):
         first = token[0][:1]
@@ -66,7 +66,7 @@ def elements(array: bytes) -> Iterator[bytes]:
 
 
 def splice(document: bytes, additions: Mapping[str, bytes], drop: Collection[str] = ()) -> bytes:
-    """The object without the members named in `drop` and with `additions` (name -> JSON) at its end."""
+    """Remove the members named in `drop`, and add `additions` (name -> JSON) at the end of the object."""
     if drop:
         document = _without(document, drop)
     end = document.rindex(b"}")
@@ -79,23 +79,23 @@ def splice(document: bytes, additions: Mapping[str, bytes], drop: Collection[str
 
 
 def splice_member(document: bytes, key: str, additions: Mapping[str, bytes], drop: Collection[str] = ()) -> bytes:
-    """As `splice`, inside the object that is the value of `key`."""
+    """Do the same as `splice` in the object that is the value of `key`."""
     member = _last(document, key)
     return _replace(document, member, splice(document[member.value_start : member.value_end], additions, drop))
 
 
 def replace_member(document: bytes, key: str, value: bytes) -> bytes:
-    """The object with another value of `key`."""
+    """Replace the value of `key`."""
     return _replace(document, _last(document, key), value)
 
 
-@lru_cache(maxsize=1_024)  # the names of bound fields come again with every document
+@lru_cache(maxsize=1_024)  # every document has the same names of bound fields
 def _key(name: str) -> bytes:
     return dumps(name) + b":"
 
 
 def _last(document: bytes, key: str) -> Member:
-    """The member of this name; of several the last one, which a parser keeps."""
+    """The last member with this name. If there are several, it is the one that a parser keeps."""
     return [member for member in members(document) if member.key == key][-1]
 
 

@@ -17,9 +17,9 @@ def bridge(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Run the HTTP bridge: vectors for what is indexed, hybrid retrieval for what is searched, the rest untouched.
+    """Run the HTTP bridge: it embeds indexed texts, makes searches hybrid, and forwards all else unchanged.
 
-    Prints one line when it is ready; port 0 takes a free port. SIGTERM and SIGINT finish what is in work first.
+    It prints one line when it is ready. Port 0 takes a free port. On SIGTERM or SIGINT it finishes requests in work.
     """
     configuration = configure(
         config,
@@ -33,7 +33,7 @@ def bridge(
 
 async def _serve(settings: Settings, *, as_json: bool) -> None:
     from sidecar.bridge.app import serving  # noqa: PLC0415 - aiohttp and grpc would slow every other command
-    from sidecar.cli.connecting import embedder_client  # noqa: PLC0415
+    from sidecar.cli.embedder_client import embedder_client  # noqa: PLC0415
 
     async with (
         embedder_client(settings.bridge) as client,

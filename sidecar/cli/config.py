@@ -1,4 +1,4 @@
-"""`sidecar config`: which settings are in force, and why."""
+"""`sidecar config`: the settings in force, and their sources."""
 
 import json
 
@@ -13,12 +13,12 @@ app = command_group("Show the settings in force and where each comes from.")
 
 @app.callback()
 def group() -> None:
-    """Keep `show` a command of its own, though it is the only one."""
+    """Keep `show` a command of its own, although it is the only one."""
 
 
 @app.command()
 def show(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """Print every setting with its value and the source of the value; secrets are hidden."""
+    """Print every setting with its value and the source of the value. Secrets are hidden."""
     settings = list(configure(config).explain())
     if as_json:
         print(json.dumps({s.name: {"value": s.value, "source": s.source} for s in settings}, default=str))

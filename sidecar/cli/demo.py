@@ -19,15 +19,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sidecar.cli import demo_pages as pages
-from sidecar.cli.demo_pages import DirectCall, Finding, Hit, Places
+from sidecar.cli.demo_pages import Comparison, DirectCall, Hit, Places
 from sidecar.cli.foreground import run_until_signal
 from sidecar.cli.options import ConfigFile, configure
-from sidecar.cli.searching import Answered, search
 from sidecar.cli.steps import steps
-from sidecar.cli.up import Addresses, keep_parts_quiet, running_system
+from sidecar.cli.up import SystemAddresses, keep_parts_quiet, running_system
 from sidecar.config import Configuration
 from sidecar.errors import ErrorKind, SidecarError
 from sidecar.evaluation.docstrings import Passage, read_passages
+from sidecar.evaluation.search import FoundHits, search
 from sidecar.jsontext import Json
 from sidecar.model import ModelVersion, Role
 from sidecar.opensearch.client import OpenSearchCluster
@@ -36,8 +36,8 @@ from sidecar.rpc.client import EmbedderClient
 from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template, default_base
 
-# In everyday words, as somebody asks who does not know what the thing is called. The last one the plain search answers
-# as well: that docstring happens to use the same words.
+# In everyday words, as somebody asks who does not know the name of the thing. The plain search answers the last one as
+# well, because that docstring happens to use the same words.
 QUESTIONS: Final = (
     "remove repeated values from an array",
     "turn the array upside down",
@@ -49,7 +49,10 @@ QUESTIONS: Final = (
 _TEMPLATE: Final = "demo"
 _INDEX: Final = "docstrings"
 _FIELD: Final = "embedding"
-_SOURCE: Final = ("title", "abstract")  # what is embedded; content is mostly longer than the model reads
+_SOURCE: Final = (
+    "title",
+    "abstract",
+)  # embedded; content is mostly longer than the model reads
 _SEARCHED: Final = ("title", "abstract", "content")
 _SHOWN_HITS: Final = 3
 _BULK_TIMEOUT_S: Final = 120
@@ -75,7 +78,7 @@ def demo(
 ) -> None:
     """Start everything, index docstrings through the bridge, and search them in everyday words.
 
-    With a terminal it stays up until Ctrl-C; without one it ends when all has been shown.
+    With a terminal it stays up until Ctrl-C. Without one it ends when everything is shown.
     """
     configuration = configure(config)
     keep_parts_quiet(configuration)
@@ -85,7 +88,7 @@ def demo(
 async def _demo(configuration: Configuration, config_file: Path | None, limit: int) -> None:
     out, progress = Console(highlight=False), Console(stderr=True, highlight=False)
     out.width = min(out.width, _WIDTH) if out.is_terminal else _WIDTH
-    # Reading takes seconds of one core; starting the node and loading the model leave enough of it.
+    # Reading takes seconds of one core. The starting node and the loading model leave enough of it.
     reading = asyncio.get_running_loop().run_in_executor(None, read_passages, limit)
 
     async with AsyncExitStack() as stack:
@@ -98,7 +101,7 @@ async def _demo(configuration: Configuration, config_file: Path | None, limit: i
             await system.wait()
 
 
-async def _show(where: Addresses, passages: Sequence[Passage], out: Console, progress: Console) -> None:
+async def _show(where: SystemAddresses, passages: Sequence[Passage], out: Console, progress: Console) -> None:
     async with (
         OpenSearchCluster(where.cluster) as cluster,
         EmbedderClient(where.embedder) as embedder,
@@ -116,10 +119,10 @@ async def _show(where: Addresses, passages: Sequence[Passage], out: Console, pro
         out.print(pages.heading("Running"), pages.addresses(places))
         indexed = await _index(places, cluster, served.version, passages, progress)
         out.print(pages.heading("Indexed by a plain client, through the bridge"), indexed)
-        findings = await _compare(session, places)
+        comparisons = await _compare(session, places)
         out.print(pages.heading("The same multi_match, sent to two addresses (+ is new on the right)"))
-        out.print(*(pages.comparison(finding) for finding in findings), sep="\n")
-        best = [hit.name for hit in findings[0].bridged] or [passages[0].id]
+        out.print(*(pages.rankings(comparison) for comparison in comparisons), sep="\n")
+        best = [hit.name for hit in comparisons[0].bridged] or [passages[0].id]
         documents = {name: await _stored(cluster, name) for name in best}
         out.print(pages.heading(f"{best[0]}, as the cluster stores it"))
         out.print(pages.stored_document(documents[best[0]], _FIELD))
@@ -134,7 +137,7 @@ async def _show(where: Addresses, passages: Sequence[Passage], out: Console, pro
 async def _index(
     places: Places, cluster: Cluster, version: ModelVersion, passages: Sequence[Passage], progress: Console
 ) -> str:
-    """Apply the template, index, and say in one line what came of it."""
+    """Apply the template and index. The answer is one line about the result."""
     template = compile_template(
         _TEMPLATE, version, default_base(), index_patterns=[f"{_INDEX}*"], source=_SOURCE, field=_FIELD
     )
@@ -152,7 +155,7 @@ async def _index(
 
 
 def _bulk(bridge: str, passages: Sequence[Passage], console: Console) -> None:
-    """What any client does: it knows the URL of the bridge and nothing of vectors."""
+    """Index as any client does, which knows the URL of the bridge and nothing of vectors."""
     client = OpenSearch(bridge, timeout=_BULK_TIMEOUT_S, max_retries=0)
     columns = (TextColumn("[dim]index through the bridge"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -167,8 +170,8 @@ def _bulk(bridge: str, passages: Sequence[Passage], console: Console) -> None:
             client.close()
 
 
-async def _compare(session: aiohttp.ClientSession, places: Places) -> list[Finding]:
-    findings = []
+async def _compare(session: aiohttp.ClientSession, places: Places) -> list[Comparison]:
+    comparisons = []
     for question in QUESTIONS:
         body: Json = {
             "size": _SHOWN_HITS,
@@ -177,12 +180,12 @@ async def _compare(session: aiohttp.ClientSession, places: Places) -> list[Findi
         alone = await search(session, places.cluster, _INDEX, body)
         bridged = await search(session, places.bridge, _INDEX, body)
         mode = bridged.mode + (f" ({bridged.reason})" if bridged.reason else "")
-        findings.append(Finding(question, _shown(alone), _shown(bridged), mode))
-    return findings
+        comparisons.append(Comparison(question, _shown(alone), _shown(bridged), mode))
+    return comparisons
 
 
-def _shown(answered: Answered) -> list[Hit]:
-    return [Hit(hit["_id"], hit["_source"]["abstract"]) for hit in answered.hits]
+def _shown(found: FoundHits) -> list[Hit]:
+    return [Hit(hit["_id"], hit["_source"]["abstract"]) for hit in found.hits]
 
 
 async def _stored(cluster: Cluster, name: str) -> dict[str, Any]:

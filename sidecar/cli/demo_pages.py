@@ -1,4 +1,4 @@
-"""What the demo prints: data in, something that rich can render out. Pure."""
+"""The pages of the demo: its results in, something that rich can render out. Pure."""
 
 import json
 import shlex
@@ -14,26 +14,26 @@ from rich.text import Text
 
 from sidecar.jsontext import Json
 
-_COLUMN: Final = 45  # characters of a hit; two of them and their frame fit into 100
+_COLUMN: Final = 45  # characters of a hit, so that two of them and their frame fit into 100
 _SHOWN_COMPONENTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One hit, as it is shown."""
+    """One hit, as the demo shows it."""
 
     name: str
     abstract: str
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What one question finds, at the cluster and through the bridge."""
+class Comparison:
+    """The hits of one question, at the cluster and through the bridge."""
 
     question: str
     lexical: Sequence[Hit]
     bridged: Sequence[Hit]
-    mode: str  # what the bridge says it did
+    mode: str  # the mode of the search, as the bridge reports it
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class DirectCall:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where everything answers, and what the demo made there."""
+    """The addresses of the parts, and the names of the index and template that the demo made."""
 
     cluster: str
     bridge: str
@@ -62,7 +62,7 @@ class Places:
     template: str
     model: str
     source: Sequence[str]
-    program: str = "sidecar"  # as the user has called it
+    program: str = "sidecar"  # as the user called it
 
 
 def heading(title: str) -> RenderableType:
@@ -71,12 +71,12 @@ def heading(title: str) -> RenderableType:
 
 
 def addresses(places: Places) -> RenderableType:
-    """Every URL and what is behind it."""
+    """Every URL, and the part behind it."""
     rows = (
-        ("OpenSearch", places.cluster, "as it comes: runs no model"),
-        ("bridge", places.bridge, "the same API; what clients talk to"),
+        ("OpenSearch", places.cluster, "unchanged: it runs no model"),
+        ("bridge", places.bridge, "the same API, for clients"),
         ("", f"{places.bridge_admin}/metrics", "also /livez and /readyz"),
-        ("embedder", places.embedder, f"gRPC; {places.model}"),
+        ("embedder", places.embedder, f"gRPC, {places.model}"),
         ("", f"{places.embedder_http}/metrics", "also /livez and /readyz"),
     )
     table = Table.grid(padding=(0, 3))
@@ -85,18 +85,18 @@ def addresses(places: Places) -> RenderableType:
     return table
 
 
-def comparison(finding: Finding) -> RenderableType:
-    """The two rankings side by side; in the right one, "+" marks what the left one lacks."""
+def rankings(comparison: Comparison) -> RenderableType:
+    """The two rankings side by side. In the right one, "+" marks the hits that the left one lacks."""
     table = Table(
-        title=f"“{finding.question}”", title_justify="left", title_style="bold", box=box.ROUNDED, border_style="dim"
+        title=f"“{comparison.question}”", title_justify="left", title_style="bold", box=box.ROUNDED, border_style="dim"
     )
     table.add_column("OpenSearch alone", width=_COLUMN, no_wrap=True)
-    table.add_column(f"through the bridge: {finding.mode}", width=_COLUMN, no_wrap=True)
-    known = {hit.name for hit in finding.lexical}
-    count = max(len(finding.lexical), len(finding.bridged), 1)
+    table.add_column(f"through the bridge: {comparison.mode}", width=_COLUMN, no_wrap=True)
+    known = {hit.name for hit in comparison.lexical}
+    count = max(len(comparison.lexical), len(comparison.bridged), 1)
     for rank in range(count):
-        left = _cell(finding.lexical, rank, known)
-        right = _cell(finding.bridged, rank, known)
+        left = _cell(comparison.lexical, rank, known)
+        right = _cell(comparison.bridged, rank, known)
         table.add_row(left, right)
     return table
 
@@ -114,7 +114,7 @@ def _cell(hits: Sequence[Hit], rank: int, known: set[str]) -> Text:
 
 
 def stored_document(source: Mapping[str, Json], field: str) -> RenderableType:
-    """A document as the cluster holds it: its text, its vector's first components, its provenance."""
+    """A document as the cluster stores it: its text, the first components of its vector, its provenance."""
     vector, provenance = source.get(field), source.get(f"{field}_meta")
     table = Table.grid(padding=(0, 3))
     for name in ("title", "abstract", "content"):
@@ -128,7 +128,7 @@ def stored_document(source: Mapping[str, Json], field: str) -> RenderableType:
 
 
 def direct_call(call: DirectCall) -> RenderableType:
-    """What the embedding server answered."""
+    """The answer of the embedding server."""
     table = Table.grid(padding=(0, 3))
     rows = {
         "text": call.text,
@@ -143,7 +143,7 @@ def direct_call(call: DirectCall) -> RenderableType:
 
 
 def commands(places: Places, question: str, fields: Sequence[str]) -> Sequence[tuple[str, str]]:
-    """How to do each step by hand: a comment and a command that can be pasted into a shell."""
+    """The steps by hand: for each a comment, and a command to paste into a shell."""
     search: Json = {"size": 3, "query": {"multi_match": {"query": question, "fields": list(fields)}}}
     searched = f"/{places.index}/_search?filter_path=hits.hits._id"
     own: dict[str, Json] = {"title": "a note of mine", "abstract": "How to throw out what occurs twice in a list."}

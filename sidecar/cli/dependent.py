@@ -1,6 +1,6 @@
 """`python -m sidecar.cli.dependent PARENT COMMAND …`: one of our commands, which ends when its parent does.
 
-The child says so itself: what runs between fork and exec in a parent that has threads, as gRPC has, may crash there.
+The child asks for that itself, because code between fork and exec may crash in a parent with threads, as gRPC has.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def main() -> None:
-    """Have the kernel send SIGTERM when the parent dies, however it dies; then run the command."""
+    """Let the kernel send SIGTERM when the parent dies, however it dies. Then run the command."""
     parent = int(sys.argv.pop(1))
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it has died before that

@@ -1,4 +1,4 @@
-"""`sidecar doctor`: whether everything fits together, before traffic finds out."""
+"""`sidecar doctor`: whether the parts of the system fit together."""
 
 import asyncio
 import json
@@ -25,15 +25,15 @@ def doctor(
         typer.Argument(metavar="INDEX", help="Indices, aliases or wildcards [default: every index that is bound]"),
     ] = None,
     *,
-    bridge: Annotated[str | None, typer.Option(metavar="URL", help="Examine the bridge at this URL, too.")] = None,
+    bridge: Annotated[str | None, typer.Option(metavar="URL", help="Also examine the bridge at this URL.")] = None,
     cluster: Annotated[str | None, setting("cluster.url", "--cluster", metavar="URL")] = None,
     embedder: Annotated[str | None, setting("bridge.embedder", "--embedder", metavar="HOST:PORT")] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare cluster, embedding server, templates and bound indices, and say what does not fit and what mends it.
+    """Compare cluster, embedding server, templates and bound indices, and say what does not fit and how to fix it.
 
-    Only reads. Exit code 1 if something is wrong (an error; warnings are not), 2 if a part cannot be reached.
+    It only reads. The exit code is 1 if there is an error, 2 if a part cannot be reached, and 0 with warnings alone.
     """
     settings = configure(config, cluster__url=cluster, bridge__embedder=embedder).settings
     subjects = asyncio.run(_examine(settings, tuple(indices or ()), bridge))
@@ -48,7 +48,7 @@ def doctor(
 
 
 async def _examine(settings: Settings, names: tuple[str, ...], bridge: str | None) -> list[Subject]:
-    from sidecar.cli.connecting import embedder_client  # noqa: PLC0415
+    from sidecar.cli.embedder_client import embedder_client  # noqa: PLC0415
     from sidecar.doctor import reading  # noqa: PLC0415 - grpc would slow --help
     from sidecar.models.store import ModelStore  # noqa: PLC0415
     from sidecar.opensearch.client import connect  # noqa: PLC0415
@@ -74,7 +74,7 @@ async def _examine(settings: Settings, names: tuple[str, ...], bridge: str | Non
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, if that is a terminal."""
+    """A bar on stderr if that is a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("indices"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -89,7 +89,7 @@ def _print(subjects: list[Subject]) -> None:
         _line(console, subject.level, f"{subject.kind} {subject.name}{about}")
         for finding in subject.findings:
             _line(console, finding.level, f"{finding.check}: {finding.message}", indent="  ")
-            console.print(f"          mend: {finding.remedy}", style="dim", markup=False)
+            console.print(f"          fix: {finding.remedy}", style="dim", markup=False)
     numbers = count(subjects).items()
     found = ", ".join(f"{number} {level}{'' if number == 1 else 's'}" for level, number in numbers if number)
     console.print(found or "all is well", style="bold")

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from sidecar.cli.connecting import embedder_client
+from sidecar.cli.embedder_client import embedder_client
 from sidecar.cli.options import AsJson, ConfigFile, configure, setting
 from sidecar.errors import ConfigurationError, InvalidInput
 from sidecar.model import Role
@@ -20,27 +20,27 @@ from sidecar.ports import Embeddings, Lane
 from sidecar.rpc.client import EmbedderClient
 
 _SHOWN_COMPONENTS: Final = 4
-_TABLE_WIDTH: Final = 200  # a narrow terminal wraps the lines; a pipe must not lose their ends
+_TABLE_WIDTH: Final = 200  # a narrow terminal wraps the lines, and a pipe must not lose their ends
 _TIMEOUT_S: Final = 600.0
 _FAILED_TEXT: Final = 1
 
 
 def embed(
-    texts: Annotated[list[str], typer.Argument(help="Texts to embed; - reads one a line from standard input.")],
+    texts: Annotated[list[str], typer.Argument(help="Texts to embed. - reads one a line from standard input.")],
     *,
-    role: Annotated[Role, typer.Option(help="What the texts are for; it picks the prompt.")] = Role.PASSAGE,
+    role: Annotated[Role, typer.Option(help="The role of the texts, which decides the prompt.")] = Role.PASSAGE,
     model: Annotated[
         str | None, typer.Option(help="Model version [default: the only one that is loaded]", metavar="ID")
     ] = None,
     embedder: Annotated[str | None, setting("bridge.embedder", "--embedder", metavar="HOST:PORT")] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Write the matrix here, one row a text, NaN where one failed.", metavar="FILE.npy"),
+        typer.Option(help="Write the matrix here: one row a text, NaN where a text failed.", metavar="FILE.npy"),
     ] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Embed texts on the embedding server, without the bridge. Exit code 1 if a text has no vector."""
+    """Embed texts on the embedding server, without the bridge. The exit code is 1 if a text has no vector."""
     settings = configure(config, bridge__embedder=embedder).settings
     wanted = [line for text in texts for line in (_lines() if text == "-" else [text])]
     found = asyncio.run(_embed(embedder_client(settings.bridge), wanted, role, model))
@@ -58,8 +58,8 @@ def _lines() -> list[str]:
     return [line.rstrip("\r\n") for line in sys.stdin]
 
 
-async def _embed(connecting: EmbedderClient, texts: Sequence[str], role: Role, model: str | None) -> Embeddings:
-    async with connecting as client:
+async def _embed(embedder: EmbedderClient, texts: Sequence[str], role: Role, model: str | None) -> Embeddings:
+    async with embedder as client:
         chosen = model or await _only_model(client)
         return await client.embed(texts, role, model=chosen, lane=Lane.BULK, timeout_s=_TIMEOUT_S)
 

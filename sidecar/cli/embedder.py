@@ -24,7 +24,7 @@ def embedder(
 ) -> None:
     """Run the embedding server: texts in, vectors out, over gRPC. `--model` may be given several times.
 
-    Prints one line when it is ready; port 0 takes a free port. SIGTERM and SIGINT finish what is in work first.
+    It prints one line when it is ready. Port 0 takes a free port. On SIGTERM or SIGINT it finishes requests in work.
     """
     configuration = configure(
         config,

@@ -1,4 +1,4 @@
-"""What commands that stay in the foreground share: stopping on a signal, and children that never outlive them."""
+"""Commands that stay in the foreground: they stop on a signal, and their children never outlive them."""
 
 import asyncio
 import gc
@@ -14,11 +14,11 @@ from typing import Any, Final
 from sidecar.errors import ErrorKind, SidecarError
 
 _STOP_TIMEOUT_S: Final = 40.0  # longer than any drain
-_SAME_SIGNAL_S: Final = 1.0  # timeout(1) signals the process and then its group: that is one wish, not two
+_SAME_SIGNAL_S: Final = 1.0  # timeout(1) signals the process and then its group, which is one request and not two
 
 
 def run_until_signal(main: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine; SIGINT and SIGTERM cancel it, so that its contexts end in order. A second one ends at once."""
+    """Run a coroutine. SIGINT or SIGTERM cancels it, and its contexts end in order. A second signal ends at once."""
     asyncio.run(_cancel_on_signal(main))
 
 
@@ -45,9 +45,9 @@ async def _cancel_on_signal(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def until_cancelled() -> None:
-    """Wait while a server serves. What is loaded by now stays, so the garbage collector looks at it no more.
+    """Wait while a server serves. The garbage collector skips all objects that exist by now, because they stay.
 
-    A full collection walks all modules: some fifty milliseconds in which nobody is answered.
+    A full collection walks all modules. It takes some fifty milliseconds, in which nobody is answered.
     """
     gc.freeze()
     await asyncio.Event().wait()
@@ -61,7 +61,7 @@ class NotReady(SidecarError):
     exit_code: int
 
     def __post_init__(self) -> None:
-        # 2 says that a setting or the machine is to be changed: so does this process then.
+        # 2 says that a setting or the machine must be changed, and then this process says the same.
         self.kind = ErrorKind.CONFIGURATION if self.exit_code == 2 else ErrorKind.UNAVAILABLE
 
     def __str__(self) -> str:
@@ -78,11 +78,11 @@ class Child:
         self._process = process
 
     async def exited(self) -> int:
-        """Wait until it ends; its exit code."""
+        """Wait until it ends, for its exit code."""
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """End it and wait: SIGTERM lets it drain, SIGKILL follows if that takes too long."""
+        """End it and wait. SIGTERM lets it drain, and SIGKILL follows if that takes too long."""
         if self._process.returncode is None:
             self._process.terminate()
         try:
@@ -95,9 +95,9 @@ class Child:
 
 @asynccontextmanager
 async def child(name: str, arguments: Sequence[str]) -> AsyncIterator[Child]:
-    """Run `sidecar NAME ARGUMENTS --json` until the context ends; it is ready when the context begins.
+    """Run `sidecar NAME ARGUMENTS --json` until the context ends. It is ready when the context begins.
 
-    Raises NotReady if it ends before that; its own sentence is on stderr then.
+    Raises NotReady if it ends before that. Its own sentence is on stderr then.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -13,7 +13,7 @@ from sidecar.errors import ErrorKind, SidecarError
 USAGE_ERROR: Final = 2
 FAILURE: Final = 1
 
-# The caller (or the operator) must change something: 2. What may succeed later as it is: 1.
+# 2: the caller or the operator must change something. 1, for every other kind: the same call may succeed later.
 _EXIT_CODES: Final = {
     ErrorKind.BAD_INPUT: USAGE_ERROR,
     ErrorKind.CONFIGURATION: USAGE_ERROR,
@@ -22,8 +22,8 @@ _EXIT_CODES: Final = {
     ErrorKind.TOO_LARGE: USAGE_ERROR,
 }
 
-# Command -> module of this package, what stands for the command there (a Typer group or a function), and the first
-# sentence of its help: the list of commands imports none of them.
+# Command -> the module of this package, its Typer group or function there, and the first sentence of its help. So the
+# list of commands is printed without importing any of them.
 _COMMANDS: Final = {
     "up": ("up", "up", "Run a local OpenSearch node (or use --upstream), the embedder and the bridge until Ctrl-C."),
     "demo": (
@@ -34,17 +34,17 @@ _COMMANDS: Final = {
     "template": ("template", "app", "Index templates that bind texts to the vector field of a model version."),
     "model": ("model", "app", "Model versions: list them, show one, pin the files of another, build one."),
     "embed": ("embed", "embed", "Embed texts on the embedding server, without the bridge."),
-    "repair": ("repair", "repair", "Find vectors that are missing, pending or another text's, and mend them."),
+    "repair": ("repair", "repair", "Find vectors that are missing, pending or another text's, and repair them."),
     "doctor": (
         "doctor",
         "doctor",
-        "Compare cluster, embedding server, templates and bound indices, and say what does not fit and what mends it.",
+        "Compare cluster, embedding server, templates and bound indices, and say what does not fit and how to fix it.",
     ),
     "eval": ("eval", "evaluate", "Measure retrieval quality of the running system on a judged data set."),
     "bridge": (
         "bridge",
         "bridge",
-        "Run the HTTP bridge: vectors for what is indexed, hybrid retrieval for what is searched, the rest untouched.",
+        "Run the HTTP bridge: it embeds indexed texts, makes searches hybrid, and forwards all else unchanged.",
     ),
     "embedder": ("embedder", "embedder", "Run the embedding server: texts in, vectors out, over gRPC."),
     "node": ("node", "app", "A local OpenSearch node with k-NN, for development and tests."),
@@ -53,7 +53,7 @@ _COMMANDS: Final = {
 
 
 class _Commands(TyperGroup):
-    """Imports a command when it is called: no command waits for the libraries of another."""
+    """Imports a command when it is called, so that no command waits for the libraries of another."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
@@ -98,17 +98,17 @@ def root(
     *,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
-    """Join the commands; see `sidecar COMMAND --help`."""
+    """Join the commands. See `sidecar COMMAND --help`."""
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one sentence on stderr and an exit code, never a stack trace."""
+    """Run the command line. An error of ours becomes one sentence on stderr and an exit code, without a traceback."""
     try:
         app()
     except SidecarError as error:
         typer.echo(f"sidecar: {error}", err=True)
         sys.exit(_EXIT_CODES.get(error.kind, FAILURE))
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+    except BrokenPipeError:  # the reader of our output has ended, as `head` does
         sys.stderr.close()
         sys.exit(FAILURE)
 

@@ -1,4 +1,4 @@
-"""`sidecar model`: which models are known, which can be used here, and pinning and building others."""
+"""`sidecar model`: lists, pins and builds model versions."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ from sidecar.models.catalogue import CatalogueEntry, catalogue
 from sidecar.models.store import KnownModel, ModelStore
 
 _NAME_WIDTH: Final = 14
-_TABLE_WIDTH: Final = 200  # a narrow terminal wraps the lines; a pipe must not lose their ends
+_TABLE_WIDTH: Final = 200  # a narrow terminal wraps the lines, and a pipe must not lose their ends
 
 app = command_group("Model versions: list them, show one, pin the files of another, build one.")
 
@@ -90,9 +90,9 @@ def add(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Pin a model's files as a model version: copies them, with their hashes in version.json.
+    """Pin a model's files as a model version: copy them, with their hashes in version.json.
 
-    Refuses when the id already names another space. Adding the same files again changes nothing.
+    It is refused if the id already names another space. Adding the same files again changes nothing.
     """
     known = _store(config).add(name, source, version_id=version_id)
     if as_json:
@@ -117,12 +117,13 @@ def build(
     ] = None,
     config: ConfigFile = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Build again what is built and intact.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Build again, also if there is an intact build.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Build a model version for a CPU back end: seconds, for openvino-int8 a minute. Needs the extra [build].
+    """Build a model version for a CPU back end. It takes seconds, or a minute for openvino-int8.
 
-    `sidecar embedder --model MODEL` then takes it where the CPU is quick with it. What is built and intact is kept.
+    It needs the extra [build]. `sidecar embedder --model MODEL` then uses the build if the CPU is quick
+    with it. An intact build is kept.
     """
     store = _store(config)
     kept = None if force else _intact(store, model, backend)
@@ -142,7 +143,7 @@ def build(
 def _intact(store: ModelStore, model: str, backend: str) -> Artifact | None:
     try:
         return store.artifacts.open(store.find(model).version, backend)
-    except ConfigurationError:  # not built, damaged or of another space: all of them are reasons to build
+    except ConfigurationError:  # not built, damaged or of another space, which are all reasons to build
         return None
 
 
@@ -156,7 +157,7 @@ def _build(store: ModelStore, model: str, backend: str, texts: Path | None) -> A
 
 
 def _docstrings(count: int) -> list[str]:
-    """First paragraphs and whole docstrings in turn: calibrated with short texts only, 8 bits fit long ones badly."""
+    """First paragraphs and whole docstrings in turn. Calibrated with short texts alone, 8 bits fit long ones badly."""
     return [
         one.abstract if number % 2 else f"{one.title}\n{one.abstract}\n{one.content}"
         for number, one in enumerate(read_passages(count))

@@ -29,7 +29,7 @@ def start(
     directory: NodeDir = None,
     config: ConfigFile = None,
 ) -> None:
-    """Start the node in the background and print its URL; the first time, fetch it with Maven."""
+    """Start the node in the background and print its URL. The first time, Maven fetches it."""
     settings = _settings(config, node__http_port=port, node__heap=heap, node__dir=directory)
     with steps() as report:
         node, is_new = start_detached(settings, port=settings.http_port, report=report)
@@ -40,14 +40,14 @@ def start(
 
 @app.command()
 def stop(*, directory: NodeDir = None, config: ConfigFile = None) -> None:
-    """Stop the node and wait for its end; its data stays."""
+    """Stop the node and wait for its end. Its data stays."""
     node = stop_detached(_settings(config, node__dir=directory))
     typer.echo("no local OpenSearch node is running" if node is None else f"stopped process {node.pid}", err=True)
 
 
 @app.command()
 def status(*, as_json: AsJson = False, directory: NodeDir = None, config: ConfigFile = None) -> None:
-    """Say whether the node lives and answers; exit code 1 if not."""
+    """Say whether the node lives and answers. The exit code is 1 if not."""
     seen = asyncio.run(detached_status(_settings(config, node__dir=directory)))
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(seen)))
@@ -59,7 +59,7 @@ def status(*, as_json: AsJson = False, directory: NodeDir = None, config: Config
 
 @app.command()
 def path(*, directory: NodeDir = None, config: ConfigFile = None) -> None:
-    """Print where the node's home is; exit code 1 if it is not assembled yet (`start` does that)."""
+    """Print the folder of the node's home. The exit code is 1 if it is not assembled yet, which `start` does."""
     home = home_of(_settings(config, node__dir=directory).dir)
     typer.echo(home)
     if not home.is_dir():

@@ -1,4 +1,4 @@
-"""Options that several commands share; those that are settings take their help from `config.py`."""
+"""Options that several commands share. Options that are settings have their help from `config.py`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,14 +21,14 @@ def command_group(text: str) -> typer.Typer:
 
 
 def setting(name: str, flag: str, *, metavar: str | None = None) -> Any:
-    """The flag of a setting: not given means that environment, file or default decide."""
+    """The flag of a setting. If it is not given, environment, file or default decide."""
     return typer.Option(flag, help=describe(name), show_default=False, metavar=metavar)
 
 
 def configure(file: Path | None, **flags: object) -> Configuration:
-    """The configuration under these flags, and logging as it says.
+    """The configuration under these flags. Logging is set up as it says.
 
-    `bridge__listen=…` is the setting bridge.listen; None means not given.
+    `bridge__listen=…` is the setting bridge.listen. None means that it is not given.
     """
     given = {name.replace("__", "."): value for name, value in flags.items()}
     configuration = load_configuration(given, file=file)

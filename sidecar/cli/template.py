@@ -39,7 +39,7 @@ def _compile(
     *,
     model: Annotated[str, typer.Option("--model", help="Model version, such as all-minilm-l6-v2@1.", metavar="ID")],
     index_pattern: Annotated[
-        list[str], typer.Option("--index-pattern", help="Indices to bind, such as 'papers*'; may be given again.")
+        list[str], typer.Option("--index-pattern", help="Indices to bind, such as 'papers*'. May be given again.")
     ],
     source: Annotated[str, typer.Option("--source", help="Text fields to embed, in order.", metavar="FIELD,FIELD…")],
     field: Annotated[str, typer.Option("--field", help="The vector field.")] = "embedding",
@@ -57,7 +57,7 @@ def _compile(
     ] = None,
     engine: Annotated[Engine, typer.Option("--engine", help="The k-NN engine of the vector field.")] = Engine.LUCENE,
     priority: Annotated[
-        int, typer.Option("--priority", help="Where several templates match, the highest wins.")
+        int, typer.Option("--priority", help="If several templates match, the highest priority wins.")
     ] = DEFAULT_PRIORITY,
     config: ConfigFile = None,
 ) -> CompiledTemplate:
@@ -76,7 +76,7 @@ def _compile(
 
 
 def _compiling(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `_compile`, so that they are declared once, and call it with the result."""
+    """Give a command the options of `_compile`, which are declared once, and call it with the compiled template."""
     shared = inspect.signature(_compile).parameters
     _, *own = inspect.signature(command).parameters.values()
 
@@ -94,7 +94,7 @@ def _compiling(command: Callable[..., None]) -> Callable[..., None]:
 @app.command()
 @_compiling
 def render(compiled: CompiledTemplate) -> None:
-    """Print the documents that `apply` would install, by cluster path, as JSON; no cluster is asked."""
+    """Print the documents that `apply` would install, by cluster path, as JSON. No cluster is asked."""
     _print_json(dict(compiled.documents))
 
 
@@ -103,7 +103,7 @@ def render(compiled: CompiledTemplate) -> None:
 def diff(
     compiled: CompiledTemplate, *, cluster: ClusterUrl = None, config: ConfigFile = None, as_json: AsJson = False
 ) -> None:
-    """Show what `apply` would change; exit code 1 if anything."""
+    """Show the changes that `apply` would make. The exit code is 1 if there are any."""
     changes = _ask(config, cluster, lambda there: installation.diff(there, compiled))
     if as_json:
         _print_json([dataclasses.asdict(change) for change in changes])
@@ -126,7 +126,7 @@ def apply(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Install the template in the cluster; what is there already is left alone."""
+    """Install the template in the cluster. Documents that are there already are left alone."""
     applied = _ask(config, cluster, lambda there: installation.apply(there, compiled, create=create))
     changed = [change.path for change in applied.changes]
     if as_json:
@@ -158,7 +158,7 @@ def delete(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a template and its pipelines out of the cluster; refused while an index uses one of them."""
+    """Delete a template and its pipelines from the cluster. It is refused while an index uses one of them."""
     paths = _ask(config, cluster, lambda there: installation.delete(there, name))
     if as_json:
         _print_json({"template": name, "deleted": list(paths)})

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, TypeVarTuple
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, TypeVarTuple
 
 import typer
 
@@ -20,18 +20,18 @@ from sidecar.config import Configuration, split_address, variable
 from sidecar.errors import ConfigurationError, ErrorKind, SidecarError
 from sidecar.opensearch.local import start_node
 
-Report = Callable[[str], None]
+StepReport: TypeAlias = Callable[[str], None]
 
 _SEARCH_BUDGET: Final = "bridge.search_embed_timeout_s"
 _PATIENT_S: Final = 10.0
 
 T = TypeVar("T")
-Places = TypeVarTuple("Places")
+PlaceTypes = TypeVarTuple("PlaceTypes")
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where everything answers: URLs, but for the embedder's gRPC (`host:port`)."""
+class SystemAddresses:
+    """The addresses of the parts: URLs, and `host:port` for the embedder's gRPC."""
 
     cluster: str
     bridge: str
@@ -42,7 +42,7 @@ class Addresses:
 
 @dataclass(eq=False)
 class PartEnded(SidecarError):
-    """A part of the system ended though nobody asked it to."""
+    """A part of the system ended although nobody asked it to."""
 
     name: str
     exit_code: int
@@ -56,7 +56,7 @@ class PartEnded(SidecarError):
 class System:
     """The running parts."""
 
-    addresses: Addresses
+    addresses: SystemAddresses
     ends: Mapping[str, Callable[[], Coroutine[Any, Any, int]]]  # part -> wait until it ends
 
     async def wait(self) -> None:
@@ -80,7 +80,7 @@ async def running_system(
     upstream: str | None,
     data: Path | None = None,
     config_file: Path | None = None,
-    report: Report,
+    report: StepReport,
 ) -> AsyncIterator[System]:
     """Start everything, and stop everything when the context ends, in reverse order.
 
@@ -105,7 +105,7 @@ async def running_system(
             _address(configuration, "bridge.admin_listen", settings.bridge.admin_listen),
         )
 
-    # Before anything starts: an address that is asked for and taken must not cost the time of loading a model.
+    # Before anything starts, so that an address that is taken does not cost the time of loading a model.
     for places in (node_places, embedder_places, bridge_places)[upstream is not None :]:
         places()
     keep_searches_patient(configuration)
@@ -141,7 +141,7 @@ async def running_system(
         else:
             cluster, embedder = upstream, await starting
         bridge = await _at_free_places(start_bridge, bridge_places)
-        addresses = Addresses(
+        addresses = SystemAddresses(
             cluster=cluster,
             bridge=bridge["bridge"],
             embedder=embedder["embedder"],
@@ -152,9 +152,9 @@ async def running_system(
 
 
 async def _at_free_places(
-    start: Callable[[*Places], Coroutine[Any, Any, T]], places: Callable[[], tuple[*Places]]
+    start: Callable[[*PlaceTypes], Coroutine[Any, Any, T]], places: Callable[[], tuple[*PlaceTypes]]
 ) -> T:
-    """Start a part where `places` says; once more elsewhere if somebody was quicker to listen there."""
+    """Start a part at the addresses of `places`. If another process took one first, start it once more elsewhere."""
     found = places()
     try:
         return await start(*found)
@@ -167,7 +167,7 @@ async def _at_free_places(
 async def _both(
     first: Coroutine[Any, Any, str], second: Coroutine[Any, Any, Mapping[str, str]]
 ) -> tuple[str, Mapping[str, str]]:
-    """Start two parts side by side; the first failure is the answer, not a group of them."""
+    """Start two parts side by side. Raises the first failure alone, not a group."""
     try:
         async with asyncio.TaskGroup() as tasks:
             one = tasks.create_task(first, name="start cluster")
@@ -183,7 +183,7 @@ def _address(configuration: Configuration, name: str, address: str) -> str:
 
 
 def _port(configuration: Configuration, name: str, port: int, host: str = "127.0.0.1") -> int:
-    """The port if it is free; any free one (0) if it is only our preference; else ConfigurationError."""
+    """The port if it is free, or 0, any free one, if it is only a default. Else raises ConfigurationError."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -212,8 +212,8 @@ def up(
 ) -> None:
     """Run a local OpenSearch node (or use --upstream), the embedder and the bridge until Ctrl-C.
 
-    Preferred ports that are taken give way to free ones, unless a flag, a variable or the file names them.
-    Prints one line when everything is ready.
+    If a default port is taken, a free one is used. A port from a flag, a variable or the file must be free. One line is
+    printed when everything is ready.
     """
     configuration = configure(config, bridge__listen=listen, embedder__model=model or None)
     run_until_signal(_run(configuration, config, upstream=upstream, data=data, as_json=as_json))
@@ -237,12 +237,12 @@ async def _run(
 
 
 def keep_searches_patient(configuration: Configuration) -> None:
-    """Let a search wait for its vector, unless the budget is set: beside everything else on one machine it is slow."""
+    """Let a search wait long for its vector, unless the budget is set. On a machine with all parts, it is slow."""
     if _SEARCH_BUDGET not in configuration.sources:
         os.environ[variable(_SEARCH_BUDGET)] = str(_PATIENT_S)  # the bridge inherits it
 
 
 def keep_parts_quiet(configuration: Configuration) -> None:
-    """Let the parts log warnings only, unless the level is set: what they say of themselves is said here already."""
+    """Let the parts log warnings only, unless the level is set. This command reports their start itself."""
     if "log_level" not in configuration.sources:
         os.environ[variable("log_level")] = "warning"  # they inherit it

@@ -1,4 +1,4 @@
-"""What an examination finds: subjects, and what is to be said of each. Pure."""
+"""The result of an examination: subjects, and the findings about each. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,26 +9,26 @@ from sidecar.jsontext import Json
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """How bad a finding is."""
 
     OK = "ok"
-    WARNING = "warning"  # works, but worse than it could
-    ERROR = "error"  # a promise is broken, or will be
+    WARNING = "warning"  # the system works, but worse than it could
+    ERROR = "error"  # a promise of the system is broken, or will be
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be."""
+    """Something that is wrong."""
 
     level: Level
     check: str  # a name for programs
-    message: str  # what is so, and what follows from it
-    remedy: str  # the command that mends it, or what else to do
+    message: str  # the fact, and its consequence
+    remedy: str  # the command that fixes it, or another way to do so
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A part of the system, a template or an index, and what was found there."""
+    """A part of the system, a template or an index, and its findings."""
 
     kind: str
     name: str
@@ -38,12 +38,12 @@ class Subject:
 
     @property
     def level(self) -> Level:
-        """Of the worst finding."""
+        """The level of the worst finding."""
         levels = {finding.level for finding in self.findings}
         return next((level for level in (Level.ERROR, Level.WARNING) if level in levels), Level.OK)
 
     def to_json(self) -> dict[str, Json]:
-        """For programs."""
+        """The subject as JSON."""
         findings: list[Json] = [
             {"level": one.level, "check": one.check, "message": one.message, "remedy": one.remedy}
             for one in self.findings
@@ -62,12 +62,12 @@ def warning(check: str, message: str, remedy: str) -> Finding:
 
 
 def count(subjects: Sequence[Subject]) -> dict[Level, int]:
-    """How many findings there are of each level."""
+    """The number of findings of each level."""
     levels = Counter(finding.level for subject in subjects for finding in subject.findings)
     return {level: levels[level] for level in (Level.ERROR, Level.WARNING)}
 
 
 def report(subjects: Sequence[Subject]) -> Mapping[str, Json]:
-    """The whole examination, for programs."""
+    """The whole examination as JSON."""
     found: dict[str, Json] = {level.value: number for level, number in count(subjects).items()}
     return {"found": found, "subjects": [subject.to_json() for subject in subjects]}

@@ -1,4 +1,4 @@
-"""Which ingest pipelines guard a binding. Pure. The cluster's pipelines by name in."""
+"""The ingest pipelines that guard a binding. Pure."""
 
 from collections.abc import Mapping
 

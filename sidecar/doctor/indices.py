@@ -1,4 +1,4 @@
-"""What is to be said of a bound index: its mapping, its settings and its documents against its binding. Pure."""
+"""The examination of a bound index: its mapping, settings and documents against its binding. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from sidecar.model import SCHEMA, Binding, IndexBinding, ModelVersion
 
 @dataclass(frozen=True, slots=True)
 class IndexFacts:
-    """A bound index as the cluster describes it, and how its documents stand."""
+    """A bound index as the cluster describes it, and the counts of its documents."""
 
     described: IndexDescription
     documents: int | None = None  # None: it could not be searched
@@ -27,16 +27,16 @@ class IndexFacts:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What an index is compared with."""
+    """The parts of the system that an index is compared with."""
 
-    served: Mapping[str, ModelVersion] | None  # by id; None: the embedding server does not say
+    served: Mapping[str, ModelVersion] | None  # by id; None: not known
     ingest_pipelines: Mapping[str, Json]
     uncomposable: Mapping[str, bool]  # search pipeline -> whether the bridge cannot put it together with its own
     companions: Mapping[str, IndexBinding | None]
 
 
 def examine_index(index: IndexFacts, around: Surroundings) -> Subject:
-    """A bound index."""
+    """Examine a bound index."""
     schema = index.described.schema
     if schema != SCHEMA:
         finding = error(
@@ -53,7 +53,7 @@ def examine_index(index: IndexFacts, around: Surroundings) -> Subject:
         )
         return Subject("index", index.name, findings=(finding,))
     bound = index.described.binding
-    if bound is None:  # of the right schema it is parsed or refused
+    if bound is None:  # a binding of our schema is parsed or refused
         return Subject("index", index.name)
     about = "; ".join(f"{one.field} of {', '.join(one.source)}, {one.model}" for one in bound.fields.values())
     if index.documents is not None:
@@ -62,7 +62,7 @@ def examine_index(index: IndexFacts, around: Surroundings) -> Subject:
 
 
 def examine_unbound(name: str, template: str) -> Subject:
-    """An index without a binding, though a new one of its name would get it from a template of ours."""
+    """Examine an index without a binding, when a template of ours would bind a new index of its name."""
     finding = warning(
         "unbound",
         f"it is not bound, as template [{template}] would bind a new index of this name: it was made before the "
@@ -108,7 +108,7 @@ def _mapping(index: IndexFacts, binding: Binding) -> Iterator[Finding]:
         yield error(
             "space_type",
             f"[{name}] is mapped with space_type [{mapped}], and bound with [{binding.space_type}]: "
-            "neighbours come in another order than the binding says",
+            "hits come in another order than the binding says",
             anew,
         )
     if fields.get(f"{binding.meta_field}.state", {}).get("type") != "keyword":
@@ -126,8 +126,8 @@ def _mapping(index: IndexFacts, binding: Binding) -> Iterator[Finding]:
         if path not in fields:
             yield warning(
                 "source_field",
-                f"source [{path}] of [{name}] is not in the mapping (or hidden from these "
-                "credentials): searches are lexical (hidden_source)",
+                f"source [{path}] of [{name}] is not in the mapping, or is hidden from these "
+                "credentials: searches are lexical (hidden_source)",
                 f"PUT /{index.name}/_mapping with a text field [{path}]",
             )
 
@@ -174,7 +174,7 @@ def _default_pipeline(index: IndexFacts, bound: IndexBinding, pipelines: Mapping
         yield warning(
             "default_pipeline",
             f"its default_pipeline [{named}] names [{', '.join(touched)}], which the bridge "
-            "writes: what it puts there is taken for a false vector, and the document is pending",
+            "writes: the guard treats its value as a false vector, and the document is pending",
             take_off,
         )
 
@@ -191,7 +191,7 @@ def _search_pipeline(index: IndexFacts, around: Surroundings) -> Iterator[Findin
     elif around.uncomposable[named]:
         yield warning(
             "search_pipeline",
-            f"its search pipeline [{named}] has processors that do not go with `hybrid`: "
+            f"its search pipeline [{named}] has processors that do not work with `hybrid`: "
             "searches are lexical (search_pipeline)",
             take_off,
         )
@@ -217,7 +217,7 @@ def _companion(
 
 
 def _documents(index: IndexFacts) -> Iterator[Finding]:
-    mend = f"sidecar repair {index.name}"
+    repair = f"sidecar repair {index.name}"
     if index.documents is None:
         yield warning("documents", "its documents could not be counted", f"GET /_cluster/health/{index.name}")
     for name, count in index.pending.items():
@@ -225,14 +225,14 @@ def _documents(index: IndexFacts) -> Iterator[Finding]:
             yield warning(
                 "pending",
                 f"{count:,} of its documents wait for a vector in [{name}]: searches by meaning miss them",
-                mend,
+                repair,
             )
     for name, count in index.unmarked.items():
         if count:
             yield error(
                 "unmarked",
                 f"{count:,} of its documents have a text for [{name}], and neither a vector of it nor a mark",
-                mend,
+                repair,
             )
 
 

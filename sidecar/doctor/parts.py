@@ -1,4 +1,4 @@
-"""What is to be said of the parts of the system: cluster, embedding server, bridge, templates. Pure."""
+"""The examination of the parts of a system: cluster, embedding server, bridge, templates. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ _TRIED: Final = (2, 19)  # the oldest version that is tested
 
 
 def unreachable(kind: str, name: str, why: str, remedy: str) -> Subject:
-    """A part of the system that does not answer."""
+    """The subject for a part of the system that does not answer."""
     return Subject(kind, name, findings=(error("unreachable", why, remedy),), answers=False)
 
 
 def examine_cluster(url: str, info: Json, nodes: Json) -> Subject:
-    """The cluster, by its answers to `GET /` and `GET /_nodes/plugins`."""
+    """Examine the cluster, by its answers to `GET /` and `GET /_nodes/plugins`."""
     number = str(at(info, "version", "number"))
     listed = at(nodes, "nodes")
     plugins = [_plugins(node) for node in listed.values()] if isinstance(listed, dict) else []
@@ -61,7 +61,7 @@ def _plugins(node: Json) -> frozenset[str]:
 
 
 def examine_embedder(address: str, served: Sequence[ServedModel], *, is_healthy: bool) -> Subject:
-    """The embedding server, which has answered."""
+    """Examine the embedding server, which has answered."""
     models = "; ".join(
         f"{one.version.id} ({one.backend}, {one.version.dimension} dimensions, {short(one.version.space)})"
         for one in served
@@ -81,7 +81,7 @@ def examine_embedder(address: str, served: Sequence[ServedModel], *, is_healthy:
 
 
 def examine_bridge(url: str, state: Json, uuid: Json, cluster_uuid: Json) -> Subject:
-    """The bridge, by its answer to `GET /_plugins/_sidecar`, and the clusters that it and we talk to."""
+    """Examine the bridge, by its answer to `GET /_plugins/_sidecar` and by its cluster, which should be ours."""
     findings = []
     if at(state, "embedder", "state") != "ready":
         findings.append(
@@ -96,7 +96,7 @@ def examine_bridge(url: str, state: Json, uuid: Json, cluster_uuid: Json) -> Sub
         findings.append(
             error(
                 "cluster",
-                "it stands in front of another cluster than the one that was examined",
+                "its cluster is another one than the one that was examined",
                 "give --cluster the URL of its bridge.upstream",
             )
         )
@@ -105,18 +105,18 @@ def examine_bridge(url: str, state: Json, uuid: Json, cluster_uuid: Json) -> Sub
 
 @dataclass(frozen=True, slots=True)
 class TemplateFacts:
-    """An installed template, as far as it matters here."""
+    """The facts about an installed template."""
 
     name: str
     about: str
     binding: Binding | None = None
-    drift: tuple[str, ...] = ()  # paths of the documents that are not as `template apply` would install them
-    overruled_by: str | None = None  # the index template that wins over it
-    problem: str | None = None  # why that cannot be said
+    drift: tuple[str, ...] = ()  # paths of the documents that `template apply` would change
+    overruled_by: str | None = None  # an index template with a higher priority
+    problem: str | None = None  # why it cannot be read
 
 
 def examine_template(template: TemplateFacts, served: Mapping[str, ModelVersion] | None) -> Subject:
-    """A template; `served`: by id (None: the embedding server does not say)."""
+    """Examine a template. `served` has the served model versions by id; None: not known."""
     return Subject("template", template.name, template.about, tuple(_template(template, served)))
 
 
@@ -137,7 +137,7 @@ def _template(template: TemplateFacts, served: Mapping[str, ModelVersion] | None
 
 
 def examine_model(model: str, space: str, served: Mapping[str, ModelVersion] | None) -> Iterator[Finding]:
-    """Whether the model version that is bound is served, in the space that is bound."""
+    """Compare a bound model version and its space with those that are served."""
     if served is None:
         return
     if model not in served:
@@ -156,5 +156,5 @@ def examine_model(model: str, space: str, served: Mapping[str, ModelVersion] | N
 
 
 def short(space: str) -> str:
-    """A space fingerprint as one can read it."""
+    """A space fingerprint, shortened to be readable."""
     return space[: len("sha256:") + 12] + "…"

@@ -1,8 +1,8 @@
-"""What `sidecar doctor` reads: from the cluster, the embedding server and the bridge. It writes nothing."""
+"""The questions of `sidecar doctor` to the cluster, the embedding server and the bridge. It writes nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from sidecar.bridge.searches.rewrite.pipelines import fusing_pipeline
@@ -24,12 +24,12 @@ from sidecar.ports import Cluster
 from sidecar.rpc.client import EmbedderClient
 from sidecar.templates import naming
 from sidecar.templates.apply import list_templates, read_installed
-from sidecar.templates.auditing import companion_binding, drift, overruled_by, parts_of, template_for
+from sidecar.templates.audit import companion_binding, drift, overruled_by, parts_of, template_for
 from sidecar.templates.companion import identity
 from sidecar.templates.installed import Installed, Summary
 
-Progress = Callable[[int, int], None]  # so many indices are examined, of so many
-Known = Mapping[tuple[str, str], ModelVersion]
+ExaminationProgress: TypeAlias = Callable[[int, int], None]  # examined indices, all indices
+KnownVersions: TypeAlias = Mapping[tuple[str, str], ModelVersion]  # by id and space
 
 _CHECKED_OPEN: Final = {"expand_wildcards": "open,hidden"}
 _LISTED: Final = "*.mappings._meta,*.settings.index.uuid"  # the latter of every index, bound or not
@@ -37,7 +37,7 @@ _LISTED: Final = "*.mappings._meta,*.settings.index.uuid"  # the latter of every
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSeen:
-    """The embedding server, and the model versions that it serves by id; None if it did not say."""
+    """The embedding server, and the model versions that it serves by id; None: not known."""
 
     subject: Subject
     served: Mapping[str, ModelVersion] | None = None
@@ -54,7 +54,7 @@ async def see_embedder(address: str, client: EmbedderClient) -> EmbedderSeen:
 
 
 async def see_cluster(url: str, cluster: Cluster) -> Subject:
-    """Ask the cluster who it is. Raises ClusterRefused."""
+    """Ask the cluster for its version and plugins. Raises ClusterRefused."""
     try:
         info = await _ask(cluster, "GET", "/")
     except SidecarError as error:
@@ -63,7 +63,7 @@ async def see_cluster(url: str, cluster: Cluster) -> Subject:
 
 
 async def see_bridge(url: str, bridge: Cluster, cluster: Cluster) -> Subject:
-    """Ask a bridge how it is, and which cluster it stands in front of."""
+    """Ask a bridge for its state, and for the cluster behind it."""
     try:
         state = await _ask(bridge, "GET", "/_plugins/_sidecar")
         uuid = at(await _ask(bridge, "GET", "/"), "cluster_uuid")
@@ -76,14 +76,14 @@ async def see_indices(
     cluster: Cluster,
     names: Sequence[str],
     served: Mapping[str, ModelVersion] | None,
-    known: Known,
-    progress: Progress,
+    known: KnownVersions,
+    progress: ExaminationProgress,
 ) -> tuple[Subject, ...]:
-    """Examine the bound indices that the names stand for (without names, all), and the templates behind them.
+    """Examine the bound indices behind some names, or all without names, and the templates that made them.
 
-    Indices that are not bound are named if a template would bind them, were they made now. `known`: model versions that
-    templates can be compiled for, by id and space. Raises InvalidInput for names that stand for nothing of the kind,
-    ClusterRefused, ClusterUnreachable.
+    An index that is not bound gets a finding if a template would bind it, were it made now. `known` are the model
+    versions that templates can be compiled for. Raises InvalidInput for names without any such index, ClusterRefused,
+    ClusterUnreachable.
     """
     installed = await read_installed(cluster)
     path = "/" + quote(",".join(names) or "_all", safe=",*")
@@ -96,7 +96,7 @@ async def see_indices(
         if at(one, "mappings", "_meta", "sidecar") is None and (template := template_for(name, installed))
     }
     if names and not bound and not unbound:
-        raise InvalidInput("INDEX", f"[{','.join(names)}] stands for no index that is bound")
+        raise InvalidInput("INDEX", f"[{','.join(names)}] names no index that is bound")
     around = _surroundings(installed, served)
     templates = [
         examine_template(_template(summary, installed, known), served)
@@ -131,7 +131,7 @@ def _surroundings(installed: Installed, served: Mapping[str, ModelVersion] | Non
     )
 
 
-def _template(summary: Summary, installed: Installed, known: Known) -> TemplateFacts:
+def _template(summary: Summary, installed: Installed, known: KnownVersions) -> TemplateFacts:
     about = f"{summary.field} of {', '.join(summary.source)}, {summary.model}; {', '.join(summary.index_patterns)}"
     facts = TemplateFacts(summary.template, about, overruled_by=overruled_by(summary, installed))
     try:
@@ -144,7 +144,7 @@ def _template(summary: Summary, installed: Installed, known: Known) -> TemplateF
 
 
 async def _index(cluster: Cluster, name: str) -> IndexFacts | None:
-    """What there is to know of an index; None if it is gone meanwhile."""
+    """The facts about an index; None if it is gone meanwhile."""
     path = f"/{quote(name, safe='')}"
     reply = await cluster.call("GET", path)
     if not reply.ok:
@@ -158,7 +158,7 @@ async def _index(cluster: Cluster, name: str) -> IndexFacts | None:
         "track_total_hits": True,
         "aggs": {name: {"filters": {"filters": _unready(one)}} for name, one in bound.fields.items()},
     }
-    # Not through the index's own search pipeline, which is examined, too.
+    # Without the index's own search pipeline, which may be faulty.
     reply = await cluster.call("POST", f"{path}/_search", params={"search_pipeline": "_none"}, body=counting)
     if not reply.ok:
         return facts

@@ -1,4 +1,4 @@
-"""The queue before one model: texts wait in two lanes, batches are formed while the ones before are computed."""
+"""The queue before one model. Texts wait in two lanes, and batches are formed while earlier ones are computed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ from sidecar.errors import EmbedderOverloaded
 from sidecar.ports import Lane
 from sidecar.telemetry import EMBEDDER_BATCH_TEXTS, EMBEDDER_SECONDS, EMBEDDER_TOKENS, logger, series
 
-_WINDOW: Final = 1_024  # texts among which lengths are compared; sorting them takes less than a millisecond
-_TELLING_TOKENS: Final = 256  # whoever has seen fewer knows no rate: a call is refused only on good grounds
+_WINDOW: Final = 1_024  # the texts whose lengths are compared. Sorting them takes less than a millisecond
+_TELLING_TOKENS: Final = 256  # with fewer tokens seen the rate is not known well enough to refuse a call
 _SHORTEST_RETRY_S: Final = 0.05
 _LONGEST_RETRY_S: Final = 30.0
 
@@ -36,7 +36,7 @@ _log = logger("embedding.batcher")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text to compute. Equal keys are computed once and kept in the cache; without a key it is computed anew."""
+    """A text to compute. Texts with equal keys are computed once and cached, a text without a key each time."""
 
     tokenized: EncodedText
     key: bytes | None = None
@@ -44,13 +44,13 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """What became of the texts of one call."""
+    """The vectors and failures of the texts of one call."""
 
-    pooled: NDArray[np.float32]  # one row a text; the row of a failed text means nothing
+    pooled: NDArray[np.float32]  # one row a text. The row of a failed text means nothing
     failures: dict[int, str]  # row -> why there is no vector
-    shared: frozenset[int]  # rows that another call had asked for already
-    queue_s: float  # until the first of its texts was taken
-    compute_s: float  # of the batches that it took part in
+    shared: frozenset[int]  # rows that another call had already asked for
+    queue_s: float  # until a batch took the first of its texts
+    compute_s: float  # of the batches that held its texts
     padding_tokens: int  # of the same batches
 
 
@@ -75,7 +75,7 @@ class _Waiting:
     text: Text
     number: int  # of arrival
     lane: Lane
-    callers: list[tuple[_Call, int]]  # who gets the vector, and in which row
+    callers: list[tuple[_Call, int]]  # the calls that get the vector, and in which row
     suspect: bool = False  # it was in work when the worker was lost
 
     @property
@@ -84,7 +84,7 @@ class _Waiting:
 
 
 class Batcher:
-    """Has texts computed by one model; `run` must be running."""
+    """Has texts computed by one model. `run` must be running."""
 
     def __init__(
         self,
@@ -106,12 +106,12 @@ class Batcher:
         self._max_batch_tokens = max_batch_tokens
         self._max_bulk_batch_s = max_bulk_batch_s
         self._max_queue_tokens = max_queue_tokens
-        # By number of arrival: in order, and one that is cancelled leaves at once, wherever it stands.
+        # By number of arrival, so that they are in order, and a cancelled text can be removed from any place.
         self._lanes: dict[Lane, dict[int, _Waiting]] = {lane: {} for lane in Lane}
         self._lane_tokens: dict[Lane, int] = dict.fromkeys(Lane, 0)
         self._suspects: dict[int, _Waiting] = {}
         self._suspect_in_work = False
-        self._by_key: dict[bytes, _Waiting] = {}  # what waits or is being computed
+        self._by_key: dict[bytes, _Waiting] = {}  # the texts that wait or are being computed
         self._arrivals = 0
         self._owed_to_bulk_s = 0.0
         self._rate = Rate()  # of one stream
@@ -120,13 +120,13 @@ class Batcher:
 
     @property
     def queued_tokens(self) -> int:
-        """Tokens that wait; those of the batch in work no longer count."""
+        """The tokens that wait, without those of the batches in work."""
         return sum(self._lane_tokens.values())
 
     async def compute(self, texts: Sequence[Text], lane: Lane, remaining_s: float | None = None) -> Computed:
-        """Wait for the vectors of these texts. Cancelled, it takes out of the queue what nobody else waits for.
+        """Wait for the vectors of these texts. If it is cancelled, texts that nobody else waits for leave the queue.
 
-        Raises EmbedderOverloaded if the queue is full or cannot be worked off in `remaining_s`; an empty one takes any
+        Raises EmbedderOverloaded if the queue is full or would take longer than `remaining_s`. An empty queue takes any
         call.
         """
         new = (text for text in texts if text.key is None or text.key not in self._by_key)
@@ -156,7 +156,7 @@ class Batcher:
         return self._finished(call, frozenset(shared))
 
     async def run(self) -> None:
-        """Have batch after batch computed until cancelled, on every stream. A failure is that of its text only."""
+        """Have batches computed on every stream until cancelled. The failure of a text does not touch the others."""
         async with asyncio.TaskGroup() as group:
             for number in range(self._backend.streams):
                 group.create_task(self._run_stream(), name=f"stream {number} of {self._model}")
@@ -165,7 +165,7 @@ class Batcher:
         while True:
             await self._something_waits.wait()
             await self._backend.usable()
-            async with self._slots:  # the choice is made when there is room, not before
+            async with self._slots:  # the batch is chosen when there is room for it, not before
                 batch = self._take()
                 if batch:
                     await self._run_batch(batch)
@@ -180,7 +180,7 @@ class Batcher:
             raise EmbedderOverloaded(_retry_after_s(wait_s - remaining_s))
 
     def _wait_s(self, lane: Lane) -> float | None:
-        """How long what waits now will keep the device busy, before a text of this lane has its turn."""
+        """How long a new text of this lane would wait for its turn, or None if that is not known yet."""
         of_a_stream = self._rate.per_s(telling_tokens=_TELLING_TOKENS)
         if of_a_stream is None:
             return None
@@ -199,7 +199,7 @@ class Batcher:
 
     def _join(self, waiting: _Waiting, row: int, call: _Call) -> None:
         waiting.callers.append((call, row))
-        if call.lane is Lane.INTERACTIVE and self._remove(waiting):  # somebody waits now for what a load asked for
+        if call.lane is Lane.INTERACTIVE and self._remove(waiting):  # a person waits now for a text of a load
             waiting.lane = Lane.INTERACTIVE
             self._put(waiting)
 
@@ -217,7 +217,7 @@ class Batcher:
         return self._suspects if waiting.suspect else self._lanes[waiting.lane]
 
     def _remove(self, waiting: _Waiting) -> bool:
-        """Take out of its queue; False if it has been taken for a batch already."""
+        """Take a text out of its queue. False if it is already in a batch."""
         if self._queue_of(waiting).pop(waiting.number, None) is None:
             return False
         self._lane_tokens[waiting.lane] -= waiting.tokens
@@ -265,7 +265,7 @@ class Batcher:
         series(EMBEDDER_TOKENS, self._model, "computed").inc(sum(lengths))
         series(EMBEDDER_TOKENS, self._model, "padding").inc(padding)
         self._owed_to_bulk_s = owed_after(self._owed_to_bulk_s, lane, seconds, bulk_waits=bool(self._lanes[Lane.BULK]))
-        if not outcome.failures:  # what was tried again says nothing of the rate
+        if not outcome.failures:  # a second try would distort the rate
             self._rate.learn(sum(lengths), seconds)
             if lane is Lane.BULK:
                 self._bulk_rate.learn(sum(lengths) + padding, seconds)
@@ -277,7 +277,7 @@ class Batcher:
             self._deliver(waiting, outcome.pooled[position], outcome.failures.get(position))
 
     async def _computed(self, batch: Sequence[_Waiting]) -> BatchResult | None:
-        """What became of the batch; None if its texts are put back."""
+        """The result of the batch, or None if its texts were put back into the queue."""
         try:
             outcome = await self._backend.compute([waiting.text.tokenized.ids for waiting in batch])
         except WorkerLost:
@@ -295,9 +295,9 @@ class Batcher:
         return outcome
 
     def _put_back(self, batch: Sequence[_Waiting]) -> BatchResult | None:
-        """Queue texts that were in work when the worker was lost, each to be computed alone and after the other.
+        """Queue the texts that were in work when the worker was lost. Each will be computed alone, one after the other.
 
-        A text that was alone already is to blame.
+        A text that was already alone is the cause, and fails.
         """
         if batch[0].suspect:
             _log.error("a text ends the worker", action="text_ends_worker", model=self._model)
@@ -314,7 +314,7 @@ class Batcher:
         self._forget_key(waiting)
         text = waiting.text
         if failure is None and text.key is not None and vector.any() and np.isfinite(vector).all():
-            # Kept even if every caller has gone: who comes again after a deadline finds what was done.
+            # It is kept even if every caller has gone: a caller that tries again after a deadline finds it.
             entry = Entry(vector.copy(), len(text.tokenized.ids), text.tokenized.dropped)
             vector = self._cache.keep(text.key, entry).pooled
         for call, row in waiting.callers:
@@ -323,11 +323,11 @@ class Batcher:
             else:
                 call.pooled[row] = vector
             call.missing -= 1
-            if call.missing == 0 and not call.done.done():  # it is done if its caller has gone
+            if call.missing == 0 and not call.done.done():  # it is already done if its caller has gone
                 call.done.set_result(None)
 
     def _finished(self, call: _Call, shared: frozenset[int]) -> Computed:
-        queue_s = max((call.started or call.enqueued) - call.enqueued, 0.0)  # a batch that it joined had begun before
+        queue_s = max((call.started or call.enqueued) - call.enqueued, 0.0)  # it may have joined a batch that had begun
         series(EMBEDDER_SECONDS, self._model, call.lane, "queue").observe(queue_s)
         series(EMBEDDER_SECONDS, self._model, call.lane, "compute").observe(call.compute_s)
         return Computed(call.pooled, call.failures, shared, queue_s, call.compute_s, call.padding_tokens)

@@ -1,7 +1,7 @@
 """The choice of the texts that are computed next. Pure.
 
-A batch costs what its longest text makes of it, so texts of similar length belong together: on mixed lengths that alone
-is worth 2.7 times the throughput. The oldest text of the lane is always in its batch, so nothing waits for ever.
+Every text of a batch costs as much as its longest text, so texts of similar length belong together: on mixed lengths
+that alone gives 2.7 times the throughput. The oldest text of a lane is always in the batch, so no text waits for ever.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,18 +10,18 @@ from typing import Final
 
 from sidecar.ports import Lane
 
-# Of the time in which both lanes wait, BULK gets a fifth: a person waits for it now and then, a load never starves.
+# While both lanes wait, BULK gets a fifth of the time. A person waits for it now and then, but a load never starves.
 BULK_SHARE: Final = 0.2
 
-# A bulk batch before anything has been measured: some 50 ms of one slow core. Also the least that one is cut to: on a
-# busy machine a batch costs time whatever it holds, and cutting by its rate would end in batches of one text each.
+# The size of a bulk batch before anything has been measured: some 50 ms of one slow core. Later ones are not smaller
+# either: on a busy machine even a small batch takes long, and the rate alone would end in batches of one text each.
 _LEAST_BULK_TOKENS: Final = 128
 
 
 def choose_lane(*, interactive: bool, bulk: bool, owed_s: float, bulk_batch_s: float) -> Lane | None:
-    """The lane that is served next, from which lanes hold texts and how much time BULK is owed.
+    """The lane that is served next. The arguments say which lanes hold texts and how much time BULK is owed.
 
-    INTERACTIVE goes first until BULK is owed the time of one batch. None if nothing waits.
+    INTERACTIVE goes first until BULK is owed the time of one batch. None if no text waits.
     """
     if interactive and not (bulk and owed_s >= bulk_batch_s):
         return Lane.INTERACTIVE
@@ -29,9 +29,10 @@ def choose_lane(*, interactive: bool, bulk: bool, owed_s: float, bulk_batch_s: f
 
 
 def owed_after(owed_s: float, lane: Lane, seconds: float, *, bulk_waits: bool) -> float:
-    """What BULK is owed after a batch of this lane; time counts by its length, as batches differ by a factor of 50.
+    """The time that BULK is owed after a batch of this lane took so many seconds.
 
-    Nothing is owed to a lane that is empty, nor does BULK pay for time that nobody else wanted.
+    Seconds are counted instead of batches, because batches differ by a factor of 50. An empty lane is owed nothing, and
+    BULK does not pay for time that nobody else wanted.
     """
     if not bulk_waits:
         return 0.0
@@ -41,9 +42,9 @@ def owed_after(owed_s: float, lane: Lane, seconds: float, *, bulk_waits: bool) -
 
 
 def bulk_batch_tokens(tokens_per_s: float | None, max_batch_s: float, max_batch_tokens: int) -> int:
-    """How many tokens a bulk batch may hold, so that a query waits about `max_batch_s` at most for it to end.
+    """How many tokens a bulk batch may hold. A query then waits about `max_batch_s` at most until it ends.
 
-    `tokens_per_s` counts padding; None: not measured yet.
+    `tokens_per_s` includes padding. It is None before anything has been measured.
     """
     within = 0 if tokens_per_s is None else int(tokens_per_s * max_batch_s)
     return min(max(within, _LEAST_BULK_TOKENS), max_batch_tokens)
@@ -51,25 +52,25 @@ def bulk_batch_tokens(tokens_per_s: float | None, max_batch_s: float, max_batch_
 
 @dataclass(slots=True)
 class Rate:
-    """Tokens a second over the last batches, each counting by its size: one short text tells little of a load."""
+    """Tokens a second over the last batches. A batch counts by its size, because a short text says little of a load."""
 
     tokens: float = 0.0
     seconds: float = 0.0
 
     def learn(self, tokens: int, seconds: float) -> None:
-        """Take a batch into account; what is ten batches old counts for a tenth."""
+        """Take a batch into account. A batch that is ten batches old counts for a tenth."""
         self.tokens = 0.8 * self.tokens + tokens
         self.seconds = 0.8 * self.seconds + seconds
 
     def per_s(self, *, telling_tokens: int = 1) -> float | None:
-        """The rate; None if fewer than `telling_tokens` have been seen."""
+        """The rate, or None if fewer than `telling_tokens` have been seen."""
         return self.tokens / self.seconds if self.tokens >= telling_tokens else None
 
 
 def best_batch_tokens(seconds: Callable[[int], float | None], sizes: Sequence[int]) -> int:
-    """The size of batch from which on larger ones gain less than a tenth; `sizes` grow.
+    """The size of a batch at which larger ones would gain less than a tenth. `sizes` are in ascending order.
 
-    `seconds` tells how long a batch of so many tokens takes; None: there is no room for it. The first must fit.
+    `seconds` tells how long a batch of so many tokens takes, or None if memory has no room for it. The first must fit.
     """
     best, best_rate = sizes[0], 0.0
     for size in sizes:
@@ -81,15 +82,16 @@ def best_batch_tokens(seconds: Callable[[int], float | None], sizes: Sequence[in
 
 
 def padded(length: int, bucket_tokens: int) -> int:
-    """To how many tokens a text is padded on its own account; 0: to none."""
+    """The length of a text after padding to the next multiple of `bucket_tokens`. With 0 there is no padding."""
     return length if bucket_tokens == 0 else -(-length // bucket_tokens) * bucket_tokens
 
 
 def choose_batch(lengths: Sequence[int], max_tokens: int, bucket_tokens: int = 0) -> tuple[int, ...]:
-    """The positions of the texts to compute together; `lengths` are their tokens, oldest first, at least one.
+    """The positions of the texts to compute together. `lengths` are their tokens, oldest first, at least one.
 
-    The oldest text and the nearest ones in length, as many as fit into `max_tokens` with padding; with `bucket_tokens`
-    the oldest of those that are padded to the same length. A text that is longer than `max_tokens` goes alone.
+    The batch holds the oldest text and the texts that are nearest in length, as many as fit into `max_tokens` with
+    padding. With `bucket_tokens` it holds the oldest texts that are padded to the same length. A text that is longer
+    than `max_tokens` goes alone.
     """
     if bucket_tokens:
         size = padded(lengths[0], bucket_tokens)
@@ -106,7 +108,7 @@ def choose_batch(lengths: Sequence[int], max_tokens: int, bucket_tokens: int = 0
             longer = None
         if shorter is not None and longest * size > max_tokens:
             shorter = None
-        if longer is not None and (shorter is None or longer * (size - 1) <= shorter):  # the less padding of the two
+        if longer is not None and (shorter is None or longer * (size - 1) <= shorter):  # it needs less padding
             high += 1
         elif shorter is not None:
             low -= 1
@@ -115,5 +117,5 @@ def choose_batch(lengths: Sequence[int], max_tokens: int, bucket_tokens: int = 0
 
 
 def padding_tokens(lengths: Sequence[int], bucket_tokens: int = 0) -> int:
-    """Tokens that a batch of texts of these lengths computes for nothing."""
+    """The padding tokens in a batch of texts of these lengths."""
     return padded(max(lengths), bucket_tokens) * len(lengths) - sum(lengths)

@@ -13,7 +13,7 @@ from sidecar.errors import EmbedderOverloaded
 
 ID_HEADER: Final = "x-request-id"  # of HTTP, and as metadata of gRPC: proxies such as Envoy send it for both
 
-_MOST_CHARACTERS: Final = 128  # of an id in the log, in a header or in gRPC's trailers, whose size is limited
+_MOST_CHARACTERS: Final = 128  # of an id in the log, in a header or in gRPC's trailers: their size is limited
 _SENDABLE: Final = re.compile(f"[!-~]{{1,{_MOST_CHARACTERS}}}")  # in a header: printable ASCII without spaces
 _RETRY_AFTER_S: Final = 1.0
 
@@ -30,7 +30,7 @@ def shortened(request_id: str) -> str:
 
 
 class Inflight:
-    """A bound on the bytes of all requests in work. A request that is alone is always let in: others bound its size."""
+    """A bound on the bytes of all requests in work. A request that is alone is let in, whatever its size."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

@@ -1,4 +1,4 @@
-"""What is known of each text of a request: from the cache, from the disk, else tokenised and ready to be computed."""
+"""Looks each text of a request up in memory and on disk, and tokenises the texts that are not there."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -19,11 +19,11 @@ from sidecar.embedding.text.tokenizer import EncodedText
 from sidecar.ports import Lane
 from sidecar.telemetry import EMBEDDER_CACHE, series
 
-# Between two slices of a load a query gets its turn: some 3 ms of one core, unless one text is longer than that.
+# A query gets its turn between two slices of a load. A slice takes some 3 ms of one core, or one long text.
 _SLICE_TEXTS: Final = 32
 _SLICE_CHARACTERS: Final = 16_384
 _QUERY_CHARACTERS: Final = 512  # tokenised in a tenth of a millisecond
-_SLICE_PARTS: Final = 4  # each is looked at about twice
+_SLICE_PARTS: Final = 4  # each part is tokenised about twice
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Lookup:
     async def parts(
         self, loaded: LoadedModel, unique: Distinct, checked: CheckedRequest, limit: ReplyLimit
     ) -> CutTexts:
-        """What is embedded for each text; they are cut a few parts at a time, so that others have their turn.
+        """Cut long texts into parts, a few parts at a time, so that other requests get their turn.
 
         Raises InvalidRequest if the reply would have too many rows.
         """
@@ -59,7 +59,7 @@ class Lookup:
     async def known(
         self, loaded: LoadedModel, texts: Sequence[str], checked: CheckedRequest, policy: int
     ) -> list[Answer | Text]:
-        """What the cache knows of each text; what it does not know, ready to be computed."""
+        """The answer of the cache for each text. A text that it does not know is tokenised and ready to be computed."""
         keys: list[bytes | None] = [None] * len(texts)
         if policy != pb.CACHE_POLICY_BYPASS:
             key_of = keys_of(loaded.space, loaded.computed_by)
@@ -92,7 +92,7 @@ class Lookup:
     async def tokenized(
         self, loaded: LoadedModel, prompt: str, texts: Sequence[str], *, offsets: bool
     ) -> AsyncGenerator[pb.TokenizeReply, None]:
-        """How many tokens the texts have and where those stand, some texts at a time, in order."""
+        """The number of tokens of the texts, and their places, for some texts at a time, in order."""
 
         def look(some: Sequence[str]) -> pb.TokenizeReply:
             return tokenize_reply(loaded.tokenizer.spans(prompt, some), offsets=offsets)
@@ -103,7 +103,7 @@ class Lookup:
             yield found
 
     async def in_tokenizer(self, work: Callable[[], T]) -> T:
-        """Do something in the tokenizer's thread."""
+        """Run a function in the tokenizer's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._tokenize_worker, work)
 
     async def _entries_or_ids(
@@ -111,14 +111,14 @@ class Lookup:
     ) -> list[Entry | EncodedText]:
         work = partial(self._read_or_tokenize, loaded, texts, keys, checked)
         if checked.lane is Lane.INTERACTIVE and sum(map(len, texts)) <= _QUERY_CHARACTERS:
-            return work()  # the way to the thread and back takes longer
+            return work()  # the thread would take longer: the hand-over costs more than the work
         async with self._turn(checked.lane):
             return await self.in_tokenizer(work)
 
     def _read_or_tokenize(
         self, loaded: LoadedModel, texts: Sequence[str], keys: Sequence[bytes | None], checked: CheckedRequest
     ) -> list[Entry | EncodedText]:
-        """The disk is asked first: blocking, but quicker than the tokenizer."""
+        """Read from the disk first. It blocks, but it is quicker than the tokenizer."""
         entries = self._cache.read_file([key for key in keys if key is not None], loaded.version.dimension)
         missing = [number for number, key in enumerate(keys) if key is None or key not in entries]
         tokenized = iter(loaded.tokenizer.encode([checked.prompt + texts[number] for number in missing]))

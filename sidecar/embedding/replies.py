@@ -16,7 +16,7 @@ from sidecar.errors import ErrorKind
 
 DTYPES: Final[dict[int, str]] = {pb.ENCODING_FLOAT32: "<f4", pb.ENCODING_FLOAT16: "<f2"}
 
-ITEM_KINDS: Final = {  # what the codes of an ItemError mean, as metrics tell it
+ITEM_KINDS: Final = {  # the code of an ItemError -> its name in the metrics
     code_pb2.INVALID_ARGUMENT: ErrorKind.BAD_INPUT,
     code_pb2.OUT_OF_RANGE: ErrorKind.TOO_LARGE,
     code_pb2.INTERNAL: ErrorKind.INTERNAL,
@@ -35,7 +35,7 @@ EMPTY: Final = TextFailure(code_pb2.INVALID_ARGUMENT, "the text is empty")
 
 
 def too_long(limit: int, dropped: int) -> TextFailure:
-    """The failure of a text that must not be cut."""
+    """The failure of a long text in a request that forbids cutting."""
     return TextFailure(
         code_pb2.OUT_OF_RANGE, f"the text has at least {limit + dropped} tokens; the model takes {limit}"
     )
@@ -51,21 +51,21 @@ _NOT_A_VECTOR: Final = TextFailure(code_pb2.INTERNAL, "the model gave no usable 
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """The distinct texts of a request, and which one each of its texts is."""
+    """The distinct texts of a request, and for each text of the request the number of its distinct text."""
 
     texts: tuple[str, ...]
     index: tuple[int, ...]
 
 
 def distinct(texts: Iterable[str]) -> Distinct:
-    """Each text once, in order of first appearance."""
+    """Each text once, in the order of first appearance."""
     numbers: dict[str, int] = {}
-    index = tuple([numbers.setdefault(text, len(numbers)) for text in texts])  # one pass: protobuf decodes at each
+    index = tuple([numbers.setdefault(text, len(numbers)) for text in texts])  # one pass: each decodes the texts
     return Distinct(tuple(numbers), index)
 
 
 class Answer(NamedTuple):
-    """What became of one distinct text, or part of one: a pooled vector or a failure."""
+    """The pooled vector, or the failure, of one distinct text or of a part of it."""
 
     pooled: NDArray[np.float32] | None = None
     failure: TextFailure | None = None
@@ -76,18 +76,19 @@ class Answer(NamedTuple):
 
 
 def matrix(answers: Sequence[Answer], dimension: int) -> NDArray[np.float32]:
-    """The pooled vectors of those that have one, in order; not to be written to."""
-    rows = b"".join([answer.pooled.data for answer in answers if answer.pooled is not None])  # a tenth of np.stack
+    """The pooled vectors of the answers that have one, in order. The matrix is read-only."""
+    # This takes a tenth of the time of np.stack.
+    rows = b"".join([answer.pooled.data for answer in answers if answer.pooled is not None])
     return np.frombuffer(rows, np.float32).reshape(-1, dimension)
 
 
 def finish(
     pooled: NDArray[np.float32], *, dimension: int, normalize: bool, encoding: int
 ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    """Cut, scale to length 1 and encode pooled vectors; and say which rows are vectors at all.
+    """Cut, scale to length 1 and encode pooled vectors. The second value says which rows are usable vectors.
 
-    A row that holds NaN or infinity, or nothing but zeros, is none. The test is made on what leaves the server: a
-    component may be too large for float16.
+    A row with NaN or infinity, or with zeros only, is not usable. The encoded row is tested, because a component may be
+    too large for float16.
     """
     vectors = pooled[:, :dimension]
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -99,10 +100,9 @@ def finish(
 
 
 def items(answers: Sequence[Answer], usable: NDArray[np.bool_], index: Sequence[int]) -> list[pb.Item]:
-    """One item per text of the request, in order; `usable` tells the rows of `matrix` that are vectors, and leave.
+    """One item per text of the request, in order. `usable` says which rows of `matrix` go into the reply.
 
-    The others hold NaN or zeros. Repeats of a text are marked as deduplicated, as is a text that was computed for
-    another call.
+    Repeats of a text are marked as deduplicated. So is a text that was computed for another call.
     """
     rows = count()
     made = [
@@ -115,9 +115,9 @@ def items(answers: Sequence[Answer], usable: NDArray[np.bool_], index: Sequence[
 def items_of_parts(
     answers: Sequence[Answer], usable: NDArray[np.bool_], of: Sequence[Sequence[TextPart]], index: Sequence[int]
 ) -> tuple[list[pb.Item], NDArray[np.bool_]]:
-    """As `items`, for texts that are several parts; and which rows of `matrix` leave the server.
+    """As `items`, for texts that were cut. The second value says which rows of `matrix` go into the reply.
 
-    `of` tells which answers belong to a distinct text. The rows of a text leave only if each of its parts has one.
+    `of` holds the parts of each distinct text. The rows of a text go into the reply only if all its parts have one.
     """
     judged = _judged(answers, usable)
     failed = [_first_failure(judged, parts) for parts in of]
@@ -132,7 +132,7 @@ def items_of_parts(
 
 
 def _judged(answers: Sequence[Answer], usable: NDArray[np.bool_]) -> list[TextFailure | None]:
-    """Why each answer has no vector that can leave, if it has none."""
+    """The failure of each answer, or None if its vector can go into the reply."""
     judged = iter(usable.tolist())
     return [answer.failure if answer.pooled is None else None if next(judged) else _NOT_A_VECTOR for answer in answers]
 
@@ -173,7 +173,7 @@ def _item(answer: Answer, row: int, failure: TextFailure | None) -> pb.Item:
 
 
 def _repeated(made: list[pb.Item], index: Sequence[int]) -> list[pb.Item]:
-    if len(made) == len(index):  # no text came twice
+    if len(made) == len(index):  # no text is there twice
         return made
     seen: set[int] = set()
     ordered = []
@@ -189,7 +189,7 @@ def _repeated(made: list[pb.Item], index: Sequence[int]) -> list[pb.Item]:
 
 
 def tokenize_reply(found: Sequence[TokenSpans], *, offsets: bool) -> pb.TokenizeReply:
-    """What Tokenize tells of some texts."""
+    """The items of a TokenizeReply for some texts."""
     reply = pb.TokenizeReply()
     for one in found:
         spans = one.spans if offsets else ()

@@ -26,7 +26,7 @@ _LANES: Final[dict[int, Lane]] = {
     pb.LANE_BULK: Lane.BULK,
 }
 
-# What stands beside the vectors in a reply, at most.
+# The most bytes in a reply beside the vectors.
 _HEADING_BYTES: Final = 1_024
 _ITEM_BYTES: Final = 256  # with the sentence of an error
 _CHUNK_BYTES: Final = 24
@@ -36,10 +36,10 @@ _CHUNK_BYTES: Final = 24
 class CheckedRequest:
     """An EmbedRequest with every default filled in."""
 
-    space: str  # of the vectors that will leave: as the version's, unless the request changes dimension or length
+    space: str  # of the vectors in the reply: the version's own, unless the request changes dimension or length
     prompt: str
-    refuse_long: bool  # rather than cut its end off
-    chunk: bool  # make parts of a long text
+    refuse_long: bool  # refuse a long text instead of cutting its end off
+    chunk: bool  # cut a long text into parts
     normalize: bool
     dimension: int
     encoding: pb.Encoding
@@ -47,7 +47,7 @@ class CheckedRequest:
 
 
 def check_embed(request: pb.EmbedRequest, version: ModelVersion, own_space: str, max_texts: int) -> CheckedRequest:
-    """Check a request against the model version that it names, and that version's own space.
+    """Check a request against the model version that it names, whose space is `own_space`.
 
     Raises InvalidRequest with every bad field, SpaceMismatch.
     """
@@ -60,7 +60,7 @@ def check_embed(request: pb.EmbedRequest, version: ModelVersion, own_space: str,
         raise InvalidRequest(violations)
     dimension = request.dimension or version.dimension
     normalize = request.normalize if request.HasField("normalize") else version.normalized
-    space = own_space  # a hash over the whole version: not made anew for each request
+    space = own_space  # a hash over the whole version, so it is not computed for each request
     if (dimension, normalize) != (version.dimension, version.normalized):
         space = version.model_copy(update={"dimension": dimension, "normalized": normalize}).space
     if request.expect_space not in {"", space}:
@@ -79,7 +79,7 @@ def check_embed(request: pb.EmbedRequest, version: ModelVersion, own_space: str,
 
 @dataclass(frozen=True, slots=True)
 class ReplyLimit:
-    """How many rows a reply may have: what does not fit into a message is refused before it is computed."""
+    """The most rows of a reply. A request with more is refused before anything is computed."""
 
     rows: int
     message_bytes: int
@@ -95,14 +95,14 @@ class ReplyLimit:
 
 
 def reply_limit(request: pb.EmbedRequest, checked: CheckedRequest, max_message_bytes: int) -> ReplyLimit:
-    """How many vectors of this request fit into one message, with all that is said of its texts."""
+    """How many vectors fit into one reply to this request, beside the items of its texts."""
     row_bytes = checked.dimension * np.dtype(DTYPES[checked.encoding]).itemsize + _CHUNK_BYTES
     around = _HEADING_BYTES + len(request.request_id.encode()) + _ITEM_BYTES * len(request.texts)
     return ReplyLimit(max(max_message_bytes - around, 0) // row_bytes, max_message_bytes)
 
 
 def check_tokenize(request: pb.TokenizeRequest, version: ModelVersion, max_texts: int) -> None:
-    """Check a request to count tokens; nothing is cut off there, so a text may be too long. Raises InvalidRequest."""
+    """Check a request to count tokens. No text is cut there, so a text may be too long. Raises InvalidRequest."""
     violations = (
         *_texts(len(request.texts), max_texts),
         *_role(request.role, version),
@@ -113,7 +113,7 @@ def check_tokenize(request: pb.TokenizeRequest, version: ModelVersion, max_texts
 
 
 def check_reply_bytes(reply_bytes: int, max_message_bytes: int) -> None:
-    """Stop counting tokens when a message has no room for what is to be told of them. Raises InvalidRequest."""
+    """Refuse a count of tokens that does not fit into a message. Raises InvalidRequest."""
     if reply_bytes > max_message_bytes:
         problem = (
             f"have more tokens than can be told in a reply of at most {max_message_bytes} bytes"
@@ -124,7 +124,7 @@ def check_reply_bytes(reply_bytes: int, max_message_bytes: int) -> None:
 
 def prompt_of(role: int, version: ModelVersion) -> str:
     """The prompt for a role that has been checked."""
-    return version.prompts.of(_ROLES[role] or Role.PASSAGE)  # unspecified: only where both prompts are equal
+    return version.prompts.of(_ROLES[role] or Role.PASSAGE)  # unspecified is allowed only if both prompts are equal
 
 
 def _texts(texts: int, limit: int) -> Iterator[InvalidInput]:

@@ -1,4 +1,4 @@
-"""The process: listeners, life cycle."""
+"""The embedding server: its parts, its listeners and its life cycle."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -26,7 +26,7 @@ from sidecar.errors import ConfigurationError
 from sidecar.telemetry import logger
 from sidecar.tracing import OFF, Tracing
 
-_CLOSE_TIMEOUT_S: Final = 1.0  # for health watchers and idle streams, once every request has been answered
+_CLOSE_TIMEOUT_S: Final = 1.0  # for health watchers and idle streams, when every request has been answered
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -34,13 +34,13 @@ _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 _log = logger("embedding.server")
 
 
-# Gives the models when they are loaded; calls what it is given whenever they can be used no longer, or again.
+# Gives the models when they are loaded. From then on it calls its argument when they become unusable or usable.
 Load = Callable[[Callable[[bool], None]], Awaitable[Sequence[LoadedModel]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that is ready: where it listens (real ports) and what it has loaded."""
+    """A server that is ready: the addresses with their real ports, and the loaded models."""
 
     address: str
     http_address: str
@@ -49,11 +49,11 @@ class Running:
 
 @asynccontextmanager
 async def serving(settings: EmbedderSettings, load: Load, tracing: Tracing = OFF) -> AsyncIterator[Running]:
-    """Listen, wait for the models, serve; when the context ends, refuse what comes, answer what is in work, close.
+    """Listen, wait for the models, and serve until the context ends.
 
-    Ports are bound before that: a taken one is told at once, and who calls meanwhile gets UNAVAILABLE.
-    Raises ConfigurationError if a port cannot be bound or a file of tokens or certificates cannot be used, and whatever
-    `load` raises.
+    At the end, new requests are refused, and those in work are answered. The ports are bound before the models are
+    loaded, so that a taken port is reported at once. A call in the meantime gets UNAVAILABLE. Raises ConfigurationError
+    if a port cannot be bound or a file of tokens or certificates cannot be used, and the errors of `load`.
     """
     async with AsyncExitStack() as stack:
         tokenize_worker = _worker(stack, "tokenize")
@@ -99,7 +99,7 @@ async def serving(settings: EmbedderSettings, load: Load, tracing: Tracing = OFF
 
 
 def _worker(stack: AsyncExitStack, name: str) -> ThreadPoolExecutor:
-    """One thread that is not waited for: a library that computes cannot be interrupted."""
+    """One thread. The end of the server does not wait for it, because a library that computes cannot be interrupted."""
     worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
     stack.callback(worker.shutdown, wait=False, cancel_futures=True)
     return worker
@@ -147,7 +147,7 @@ async def _drain(service: EmbeddingService, timeout_s: float) -> None:
         async with asyncio.timeout(timeout_s):
             await service.drain()
     except TimeoutError:
-        _log.warning("requests in work are given up", action="drain_timeout", timeout_s=timeout_s)
+        _log.warning("requests in work are cancelled", action="drain_timeout", timeout_s=timeout_s)
 
 
 @asynccontextmanager
@@ -161,7 +161,7 @@ async def _grpc(
     server = grpc.aio.server(
         interceptors=[GateInterceptor(gate)] if gate else [],
         options=[
-            ("grpc.so_reuseport", 0),  # else a second server on the same port would take half of the calls
+            ("grpc.so_reuseport", 0),  # otherwise a second server on the same port would take half of the calls
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
         ],

@@ -1,4 +1,4 @@
-"""One request from end to end: check, tokenise, queue, finish, reply. What speaks gRPC is `front/servicer.py`."""
+"""One request from end to end: check, tokenise, queue, finish, reply. The doors in `front/` call it."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ from sidecar.tracing import OFF, Tracing
 
 
 class ServerState(StrEnum):
-    """What the server is doing."""
+    """The state of the server, in the words of its answers."""
 
     LOADING = "loading its models"
     SERVING = "serving"
@@ -50,7 +50,7 @@ class Served:
 
 
 class EmbeddingService:
-    """Answers requests; refuses them with `SidecarError`s."""
+    """Answers requests, or refuses them with a `SidecarError`."""
 
     def __init__(
         self,
@@ -74,17 +74,17 @@ class EmbeddingService:
         self.state = ServerState.LOADING
 
     def serve(self, served: Sequence[Served]) -> None:
-        """Begin to answer for these models."""
+        """Begin to answer requests for these models."""
         self._served = {one.loaded.version.id: one for one in served}
         self.state = ServerState.SERVING
 
     def computing_is(self, *, usable: bool) -> None:
-        """Refuse requests while nothing can be computed; those in work wait for it to come back."""
+        """Refuse new requests while nothing can be computed. Requests in work wait until it can."""
         if self.state in {ServerState.SERVING, ServerState.RESTARTING}:
             self.state = ServerState.SERVING if usable else ServerState.RESTARTING
 
     async def drain(self) -> None:
-        """Refuse what comes from now on, and wait until what is in work has been answered."""
+        """Refuse new requests from now on, and wait until those in work have been answered."""
         self.state = ServerState.DRAINING
         await self._idle.wait()
 
@@ -97,7 +97,7 @@ class EmbeddingService:
         return self._info(self._find(name))
 
     async def tokenize(self, request: pb.TokenizeRequest) -> pb.TokenizeReply:
-        """Count tokens and tell where they stand. Raises ModelNotFound, NotServing, InvalidRequest."""
+        """Count the tokens of texts and give their places. Raises ModelNotFound, NotServing, InvalidRequest."""
         with self._working():
             loaded = self._find(request.model).loaded
             check_tokenize(request, loaded.version, self._max_texts)
@@ -113,13 +113,13 @@ class EmbeddingService:
             return reply
 
     async def texts_of(self, model: str, ids: Sequence[Sequence[int]]) -> list[str | None]:
-        """The text of each list of token ids; None for ids that are no text's. Raises ModelNotFound, NotServing."""
+        """The text of each list of token ids, or None if no text has them. Raises ModelNotFound, NotServing."""
         with self._working():
             tokenizer = self._find(model).loaded.tokenizer
             return [await self._lookup.in_tokenizer(partial(tokenizer.text_of, one)) for one in ids]
 
     async def embed(self, request: pb.EmbedRequest, remaining_s: float | None = None) -> pb.EmbedReply:
-        """Embed a batch of texts; `remaining_s`: how long the caller still waits.
+        """Embed a batch of texts. The caller still waits for `remaining_s`.
 
         Raises ModelNotFound, NotServing, InvalidRequest, SpaceMismatch, EmbedderOverloaded.
         """

@@ -30,7 +30,7 @@ _DOMAIN: Final = "sidecar.embedding.v1"
 
 @dataclass(eq=False)
 class InvalidRequest(SidecarError):
-    """A request that must be changed: everything that is wrong with it."""
+    """A request that must be changed, with all its bad fields."""
 
     violations: tuple[InvalidInput, ...]
     kind = ErrorKind.BAD_INPUT
@@ -53,7 +53,7 @@ class NotServing(SidecarError):
 
 @dataclass(eq=False)
 class Fault(SidecarError):
-    """What the caller is told of an exception that nobody expected; the log has the rest."""
+    """The caller's view of an exception that nobody expected. The log has the details."""
 
     kind = ErrorKind.INTERNAL
 
@@ -62,14 +62,14 @@ class Fault(SidecarError):
 
 
 def status_of(error: SidecarError, request_id: str = "") -> status_pb2.Status:
-    """The status that a caller gets for an error of ours, with the id that the log knows the call by."""
+    """The status that a caller gets for an error of ours, with the id of the call in the log."""
     details = [*_details(error), *([error_details_pb2.RequestInfo(request_id=request_id)] if request_id else [])]
     code = _CODES.get(error.kind, code_pb2.INTERNAL)
     return status_pb2.Status(code=code, message=str(error), details=[_packed(detail) for detail in details])
 
 
 def retry_after_s(error: SidecarError) -> float:
-    """When a caller may try again; 0: the error does not say."""
+    """After how many seconds a caller may try again. 0 if the error does not say."""
     return error.retry_after_s if isinstance(error, EmbedderOverloaded | NotServing) else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Retrieval quality on files in the layout of BEIR: what they hold, and how good a ranking is.
+"""Files in the layout of BEIR, and the measures of a ranking on them.
 
 A data set is a folder with `corpus.jsonl`, `queries.jsonl` (each also as `.gz`) and `qrels.tsv` (also as
 `qrels/test.tsv`). The measures are trec_eval's, through `ir_measures`, which the extra `eval` brings.
@@ -29,7 +29,7 @@ class CorpusDocument:
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """Queries with their judgements; the corpus stays in its file, to be read as it is indexed."""
+    """Queries with their judgements. The corpus stays in its file until it is indexed."""
 
     name: str
     corpus: Path
@@ -60,7 +60,7 @@ def read_corpus(file: Path) -> Iterator[CorpusDocument]:
 def measure(judgements: Mapping[str, Mapping[str, int]], rankings: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Each of `MEASURES`, as the mean over all judged queries, for the document ids found per query, best first.
 
-    The order of the ids is what counts, so that ties are judged as a user has seen them. A query without a ranking
+    Only the order of the ids counts, so that ties are judged as a user sees them. A query without a ranking
     counts as 0. Raises ConfigurationError if the extra `eval` is not installed.
     """
     try:

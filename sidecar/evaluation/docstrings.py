@@ -1,7 +1,7 @@
 """A corpus that is on every machine: the docstrings of the Python packages installed beside us.
 
-Source files are parsed, never imported: reading thousands of modules that way is quick and runs nobody's code. The
-choice and its order depend only on the installed packages, so that two runs index the same passages.
+Source files are parsed, never imported. That is quick for thousands of modules, and runs nobody's code. The choice and
+its order depend only on the installed packages, so that two runs index the same passages.
 """
 
 import ast
@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 PACKAGES: Final = ("numpy", "scipy", "sklearn", "networkx", "pandas", "aiohttp", "torch.nn", "torch.optim")
 
-_SHORTEST_ABSTRACT: Final = 30  # characters; what is shorter ("Return self.") says nothing to search for
+_SHORTEST_ABSTRACT: Final = 30  # characters: a shorter one ("Return self.") says nothing to search for
 _NOT_DOCUMENTED_THERE: Final = frozenset({"tests", "test", "testing", "externals", "conftest.py"})
 
 _Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -27,7 +27,7 @@ _Exports: TypeAlias = dict[tuple[str, str], str]  # (module, name or "*") -> pub
 class Passage:
     """One docstring: the name it belongs to, its first paragraph and the rest."""
 
-    title: str  # dotted name under which the package offers it; unique, so it is the document's id too
+    title: str  # dotted name under which the package offers it: unique, so that it is the document's id
     abstract: str
     content: str
 
@@ -36,16 +36,16 @@ class Passage:
         return self.title
 
     def to_source(self) -> dict[str, str]:
-        """As it stands in a document."""
+        """The members of a document."""
         return {"title": self.title, "abstract": self.abstract, "content": self.content}
 
 
 def read_passages(limit: int, packages: Sequence[str] = PACKAGES) -> list[Passage]:
     """At most `limit` passages, from the packages in turn: of each the shortest names first, then the longest texts.
 
-    So a package's own functions come before those of its modules and before methods, and what it explains at length
-    before what it explains in passing. Packages that are not installed are skipped; if the others give too little, the
-    standard library follows.
+    So a package's own functions come before those of its modules and before methods, and long explanations before
+    short ones. Packages that are not installed are skipped. If the others give too little, the standard library
+    follows.
     """
     passages = _distinct(_in_turn(packages))
     if len(passages) < limit:
@@ -57,8 +57,8 @@ def read_passages(limit: int, packages: Sequence[str] = PACKAGES) -> list[Passag
 def parse_passages(module: str, source: bytes, exports: _Exports) -> Iterator[Passage]:
     """The passages of one module's source: its public functions, classes and their methods.
 
-    Titles are the names under which `exports` (see `parse_exports`) offers them; what is offered under no public name
-    is left out. Nothing comes of a source that does not parse.
+    Titles are the names under which `exports` (see `parse_exports`) offers them. A definition without a public name is
+    left out. A source that does not parse has no passages.
     """
     for node in _parse(source).body:
         if isinstance(node, _Definition):
@@ -68,7 +68,7 @@ def parse_passages(module: str, source: bytes, exports: _Exports) -> Iterator[Pa
 
 
 def parse_exports(package: str, source: bytes) -> _Exports:
-    """What the `__init__.py` of a package offers as its own: `from ._impl import unique` makes `package.unique`."""
+    """The names that the `__init__.py` of a package offers: `from ._impl import unique` makes `package.unique`."""
     exports: _Exports = {}
     for node in _top_level(_parse(source).body):
         if isinstance(node, ast.ImportFrom):
@@ -108,15 +108,15 @@ def _package(name: str) -> Iterator[Passage]:
                 exports.setdefault(origin, public)
     offering = {module for module, _ in exports}
     for module, file in modules.items():
-        if _is_public(module) or module in offering:  # parsing is what costs time: private modules only when offered
+        if _is_public(module) or module in offering:  # private modules only if they are offered: parsing is slow
             yield from parse_passages(module, file.read_bytes(), exports)
 
 
 def _modules(name: str) -> Iterator[tuple[str, Path]]:
     top, *inner = name.split(".")
     try:
-        spec = importlib.util.find_spec(top)  # of a top-level name: looks for the file and runs nothing
-    except ValueError:  # a module of the interpreter that has been set up without a spec
+        spec = importlib.util.find_spec(top)  # a top-level name is only looked for, and nothing runs
+    except ValueError:  # a module of the interpreter without a spec
         return
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return
@@ -132,7 +132,7 @@ def _modules(name: str) -> Iterator[tuple[str, Path]]:
 
 
 def _parse(source: bytes) -> ast.Module:
-    with warnings.catch_warnings(action="ignore"):  # of the authors' string escapes, not ours to report
+    with warnings.catch_warnings(action="ignore"):  # about the authors' string escapes, which are not ours to report
         try:
             return ast.parse(source)
         except (SyntaxError, ValueError, RecursionError):  # a template, or code for another version of Python

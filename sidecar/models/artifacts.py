@@ -1,8 +1,8 @@
-"""What was built from a model version for one back end: found, verified, installed. `loading/building.py` builds.
+"""Artifacts, which are built from a model version for one back end: finds, verifies and installs them.
 
-An artifact is a folder `MODELS/backends/VERSION/BACKEND`: beside the folders of the versions, whose files may lie in an
-installed package and belong to it. It is a link to `builds/BACKEND-RANDOM` beside it: a link can be replaced at one
-stroke, so that a build that is killed at any moment leaves the old artifact or the new one.
+`loading/building.py` builds them. An artifact is a folder `MODELS/backends/VERSION/BACKEND`. It is not in the folder of
+its version, because that may belong to an installed package. The folder is a link to `builds/BACKEND-RANDOM` beside it.
+A link can be replaced in one step, so a build that is killed at any moment leaves the old artifact or the new one.
 """
 
 import secrets
@@ -20,13 +20,13 @@ from sidecar.files import file_digest, locked
 from sidecar.model import ModelVersion
 
 MANIFEST: Final = "manifest.json"
-_FOLDER: Final = "backends"  # no version can be called so: an id has an @
-_BUILDS: Final = "builds"  # nor a back end
+_FOLDER: Final = "backends"  # no version can have this name, as an id has an @
+_BUILDS: Final = "builds"  # no back end has this name
 _LOCK: Final = "lock"
 
 
 class Distance(BaseModel):
-    """How far the vectors of a back end are from those of the weights in float32, measured when it was built."""
+    """The distance between the vectors of a back end and those of the weights in float32, measured by the build."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,12 +36,12 @@ class Distance(BaseModel):
 
 
 class ArtifactFacts(BaseModel):
-    """What a build found out, and what a back end must know to load what it made."""
+    """The facts from a build. A back end needs some of them to load the artifact."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pad_id: int
-    tools: dict[str, str]  # name and version of what built it
+    tools: dict[str, str]  # name -> version of each tool of the build
     distance: Distance
 
 
@@ -50,7 +50,7 @@ class ArtifactManifest(ArtifactFacts):
 
     schema_version: Literal[1] = 1
     model: str
-    space: str  # of the version that it was built from
+    space: str  # of the version that was built
     backend: str
     files: dict[str, str]  # name -> SHA-256
 
@@ -79,7 +79,7 @@ class ArtifactStore:
         self._directory = models / _FOLDER
 
     def built(self, version: ModelVersion) -> tuple[str, ...]:
-        """The back ends that this version has been built for. Raises ConfigurationError for a broken manifest."""
+        """The back ends that this version is built for. Raises ConfigurationError for a broken manifest."""
         manifests = sorted((self._directory / version.id).glob(f"*/{MANIFEST}"))
         return tuple(path.parent.name for path in manifests if read_manifest(path.parent).space == version.space)
 
@@ -88,7 +88,7 @@ class ArtifactStore:
 
         Raises ConfigurationError if there is none, or it was built from other files or has been damaged.
         """
-        # Resolved: a build that ends meanwhile must not give us one file of the old artifact and one of the new.
+        # Resolved, so that a build that ends meanwhile cannot give us one file of the old artifact and one of the new.
         folder = (self._directory / version.id / backend).resolve()
         if not (folder / MANIFEST).is_file():
             raise ConfigurationError(
@@ -110,19 +110,19 @@ class ArtifactStore:
         return Artifact(manifest, folder)
 
     def shared_file(self, version: ModelVersion, name: str) -> Path | None:
-        """A file that a version's artifacts for all back ends have alike, from the first in which it is intact."""
+        """A file that is the same in all artifacts of a version, from the first artifact in which it is intact."""
         for path in sorted((self._directory / version.id).glob(f"*/{name}")):
-            with suppress(ConfigurationError):  # of another back end than the one that is wanted: not its trouble
+            with suppress(ConfigurationError):  # a broken artifact of another back end does not matter here
                 manifest = read_manifest(path.parent)
                 if manifest.space == version.space and manifest.files.get(name) == file_digest(path):
                     return path
         return None
 
     def install(self, version: ModelVersion, backend: str, make: Callable[[Path], ArtifactFacts]) -> Artifact:
-        """Let `make` write the files into an empty folder, and put it in its place when it is complete.
+        """Let `make` write the files into an empty folder, and install it when it is complete.
 
-        What was there before is replaced: two builds of one version are as good as each other, and wait for each other.
-        Raises ConfigurationError, and whatever `make` raises.
+        An earlier artifact is replaced. Two builds of one version wait for each other, and the later one wins. Raises
+        ConfigurationError, and the errors of `make`.
         """
         place = self._directory / version.id
         try:
@@ -150,15 +150,15 @@ class ArtifactStore:
 
 
 def _point(link: Path, folder: Path) -> None:
-    if link.is_dir() and not link.is_symlink():  # a copy of an artifact, made by hand: no link replaces a folder
+    if link.is_dir() and not link.is_symlink():  # a copy of an artifact, made by hand. No link can replace a folder
         link.rename(folder.with_suffix(".replaced"))
     new = folder.with_suffix(".link")
-    new.symlink_to(Path(_BUILDS, folder.name))  # relative to where it will be: the models may be moved
+    new.symlink_to(Path(_BUILDS, folder.name))  # relative, as the models may be moved
     new.replace(link)
 
 
 def _sweep(place: Path) -> None:
-    """Remove what no link points to: what has been replaced, and what killed and failed builds have left."""
+    """Remove the folders that no link points to: replaced artifacts, and the rest of killed and failed builds."""
     linked = {path.readlink().name for path in place.iterdir() if path.is_symlink()}
     for path in (place / _BUILDS).iterdir():
         if path.is_symlink():

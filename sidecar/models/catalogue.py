@@ -1,4 +1,4 @@
-"""Models known by name, and the model versions that are shipped pinned. Data: `catalogue.toml` and `pinned/*.json`."""
+"""Models that are known by name (`catalogue.toml`), and the pinned versions of this release (`pinned/*.json`)."""
 
 import tomllib
 from functools import cache
@@ -11,7 +11,7 @@ from sidecar.model import ModelVersion, Prompts, SpaceType
 
 
 class CatalogueEntry(BaseModel):
-    """What is known of a model before its files are pinned."""
+    """The facts about a model before its files are pinned."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +36,7 @@ def catalogue() -> dict[str, CatalogueEntry]:
 
 @cache
 def shipped_versions() -> dict[str, ModelVersion]:
-    """The model versions whose hashes this release vouches for, by id."""
+    """The model versions whose hashes are part of this release, by id."""
     folder = resources.files(__package__).joinpath("pinned")
     versions = [
         ModelVersion.model_validate_json(file.read_bytes()) for file in folder.iterdir() if file.name.endswith(".json")

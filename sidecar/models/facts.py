@@ -13,10 +13,10 @@ _PROMPTS_FILE: Final = "config_sentence_transformers.json"
 _TRANSFORMER_FILE: Final = "sentence_bert_config.json"
 _TOKENIZER_FILE: Final = "tokenizer_config.json"
 
-# Names of the files that facts are read from.
+# The names of the files with facts.
 DESCRIPTIONS: Final = frozenset({MODULES_FILE, _PROMPTS_FILE, _TRANSFORMER_FILE, _TOKENIZER_FILE, "config.json"})
 
-# Modules that our back ends can reproduce; another one would change the vectors unnoticed.
+# The modules that our back ends can reproduce. Another one would change the vectors unnoticed.
 _KNOWN_MODULES: Final = frozenset({"Transformer", "Pooling", "Dense", "Normalize"})
 
 _OLD_POOLING: Final = {
@@ -31,14 +31,14 @@ _OLD_POOLING: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """How a model makes a vector of a text."""
+    """How a model computes the vector of a text."""
 
     pooling: str
     normalized: bool
     dimension: int
-    max_tokens: int | None  # None: the folder does not say
+    max_tokens: int | None  # None if the folder does not say
     prompts: Prompts
-    dot_product: bool  # made for the inner product
+    dot_product: bool  # the vectors are meant for the inner product
 
 
 def module_folders(modules: Json) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def facts_of(documents: Mapping[str, Json]) -> Facts:
     """
     modules = _modules(documents.get(MODULES_FILE))
     _check_order([kind for kind, _ in modules])
-    folders = dict(modules)  # of several Dense layers the last decides on the dimension
+    folders = dict(modules)  # the last of several Dense layers decides on the dimension
     transformer = _document(documents, _inside(folders["Transformer"], _TRANSFORMER_FILE))
     if transformer.get("do_lower_case"):
         raise InvalidInput("do_lower_case", "is not supported; the tokenizer itself must lower the case")
@@ -89,7 +89,7 @@ def _modules(modules: Json) -> list[tuple[str, str]]:
 
 
 def _check_order(kinds: list[str]) -> None:
-    """Our back ends pool what the transformer gives, then project, and leave the normalising to the server."""
+    """Our back ends pool the output of the transformer, then project it. The server normalises."""
     if (
         kinds[:2] != ["Transformer", "Pooling"]
         or set(kinds[2:-1]) - {"Dense"}

@@ -11,9 +11,9 @@ _DESCRIPTIONS: Final = frozenset({".json", ".txt", ".model"})  # configuration, 
 
 
 def weight_files(files: Sequence[str], module_folders: Sequence[str]) -> tuple[str, ...]:
-    """The fp32 weight files among these paths: of each module's folder its safetensors, else its pickles.
+    """The fp32 weight files among these paths: the safetensors in each module's folder, or the pickles if it has none.
 
-    Models carry the same weights several times (`pytorch_model.bin`, `onnx/`, `openvino/`, TensorFlow); only the ones
+    A model often has the same weights several times (`pytorch_model.bin`, `onnx/`, `openvino/`, TensorFlow). Only those
     that sentence-transformers would load count. Paths are relative to the model's folder.
     """
     chosen: list[str] = []
@@ -25,7 +25,7 @@ def weight_files(files: Sequence[str], module_folders: Sequence[str]) -> tuple[s
 
 
 def needed_files(files: Sequence[str], module_folders: Sequence[str]) -> tuple[str, ...]:
-    """Everything that a version's own folder must hold: the weights and the descriptions beside them."""
+    """The files that a version's own folder must hold: the weights and the descriptions beside them."""
     folders = {PurePosixPath(folder) for folder in ("", *module_folders)}
     descriptions = [
         file for file in files if PurePosixPath(file).parent in folders and PurePosixPath(file).suffix in _DESCRIPTIONS
@@ -34,10 +34,10 @@ def needed_files(files: Sequence[str], module_folders: Sequence[str]) -> tuple[s
 
 
 def tokenizer_hash(tokenizer_json: bytes) -> str:
-    """SHA-256 (hex) of tokenizer.json in canonical JSON, without what the model version itself decides.
+    """SHA-256 (hex) of tokenizer.json in canonical JSON, without truncation and padding. Raises InvalidInput.
 
-    Truncation and padding are left out: MiniLM's file says 128 tokens, always padded; the model takes 256.
-    Raises InvalidInput.
+    The model version itself decides on these two: MiniLM's file says 128 tokens, always padded, but the model takes
+    256.
     """
     return value_digest(tokenizer_document(tokenizer_json))
 

@@ -1,4 +1,4 @@
-"""Where a model's files may come from: a folder, an installed package, or a hub (the only download in this program)."""
+"""The sources of a model's files: a folder, an installed package, or a hub (the only download in this program)."""
 
 import importlib.util
 from pathlib import Path
@@ -12,7 +12,7 @@ _HUB_IGNORED: Final = ("onnx/*", "openvino/*")
 
 
 def locate(source: str, download: Path) -> Path:
-    """The folder that a source names; `download` is where a hub's files go. Raises ConfigurationError."""
+    """The folder that a source names. The files of a hub go into `download`. Raises ConfigurationError."""
     kind, colon, name = source.partition(":")
     if colon and kind == "hub":
         return _download(name, download)
@@ -30,7 +30,7 @@ def locate(source: str, download: Path) -> Path:
 
 
 def package_folder(distribution: str) -> Path | None:
-    """The model folder inside an installed package, which is found but not imported. None if there is none."""
+    """The model folder inside an installed package, which is not imported. None if there is none."""
     module = distribution.replace("-", "_")
     spec = importlib.util.find_spec(module) if module.isidentifier() else None
     for root in (spec.submodule_search_locations or ()) if spec is not None else ():

@@ -1,4 +1,4 @@
-"""Where the files of model versions are: found, verified, pinned."""
+"""The files of model versions: finds, verifies and pins them."""
 
 import shutil
 import tempfile
@@ -24,7 +24,7 @@ _TOKENIZER: Final = "tokenizer.json"
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A model version that is known here, and where its files are (None: not on this machine)."""
+    """A model version that is known here, and the folder of its files (None if they are not on this machine)."""
 
     version: ModelVersion
     folder: Path | None
@@ -38,9 +38,9 @@ class ModelStore:
         self.artifacts = ArtifactStore(directory)
 
     def known(self) -> tuple[KnownModel, ...]:
-        """Every version, by id; the files are looked for but not verified.
+        """Every version, by id. The files are found but not verified.
 
-        Raises ConfigurationError for a manifest that cannot be read or contradicts its place.
+        Raises ConfigurationError for a manifest that cannot be read or contradicts the name of its folder.
         """
         versions = dict(shipped_versions())
         for manifest in sorted(self._directory.glob(f"*/{MANIFEST}")):
@@ -66,7 +66,7 @@ class ModelStore:
     def open(self, name: str) -> tuple[ModelVersion, Path]:
         """The version and the folder of its files, after their hashes have been compared with the manifest.
 
-        Raises as `find`, and ConfigurationError if files are not here or are not the ones of the version.
+        Raises as `find`, and ConfigurationError if files are missing or have other hashes.
         """
         model = self.find(name)
         if model.folder is None:
@@ -101,7 +101,7 @@ class ModelStore:
         return self.find(wanted)
 
     def _install(self, version: ModelVersion, folder: Path, target: Path) -> None:
-        """Copy into a folder beside the target first, so that a half-written version is never found."""
+        """Copy into a folder beside the target, then rename it, so that a half-written version is never found."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".adding-", dir=self._directory) as temporary:
@@ -144,7 +144,7 @@ def verify(version: ModelVersion, folder: Path) -> None:
 
 
 def describe(version_id: str, folder: Path, entry: CatalogueEntry | None) -> ModelVersion:
-    """The model version that a folder holds; the catalogue's facts, if it knows the model, must agree.
+    """The model version in a folder. If the catalogue knows the model, its facts must agree.
 
     Raises InvalidInput.
     """
@@ -218,7 +218,7 @@ def _module_folders(folder: Path) -> tuple[str, ...]:
 
 
 def _documents(folder: Path) -> dict[str, Json]:
-    """The JSON files that describe the model; not those of its vocabulary, which may be large."""
+    """The JSON files that describe the model, without those of its vocabulary, which may be large."""
     paths = (path for pattern in ("*.json", "*/*.json") for path in folder.glob(pattern))
     return {path.relative_to(folder).as_posix(): _json(path) for path in paths if path.name in DESCRIPTIONS}
 

@@ -1,8 +1,8 @@
-"""The home of a local OpenSearch node: its jars from Maven, its module descriptors from here.
+"""The home of a local OpenSearch node: its jars come from Maven, its module descriptors from this module.
 
-The modules' jars come from the repository without the two text files that the node reads beside them; `MODULES` holds
-what those files say. A home is read-only once it is there and shared by every instance; its name carries a hash of all
-that it is made of, so that a change of this file or of `node-pom.xml` assembles another one beside it.
+The repository has the modules' jars without the two text files that the node reads beside them. `MODULES` holds the
+contents of these files. A home is read-only once it is made, and every instance shares it. Its name carries a hash of
+its parts, so that a change of this file or of `node-pom.xml` makes another home beside it.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ OPENSEARCH_VERSION: Final = "2.19.1"
 KNN: Final = "opensearch-knn"
 NEURAL_SEARCH: Final = "neural-search"
 SECURITY: Final = "opensearch-security"
-PLUGINS: Final = frozenset({KNN, NEURAL_SEARCH})  # of a node that is not said to have others
+PLUGINS: Final = frozenset({KNN, NEURAL_SEARCH})  # of a node, unless it is given others
 
-# Zips that the repository serves without a checksum, so that Maven cannot check them -> SHA-256.
+# Zips that the repository serves without a checksum, so that Maven cannot check them, and their SHA-256.
 PINNED: Final = {
     NEURAL_SEARCH: "b17ca1d774692902c58cbae102bf463970740c31d81446866e8eabd336e285aa",
     SECURITY: "94a04f12ac6033902209fac1e4e512618d45beee604bbf0e42c3ed79c55220cf",
@@ -38,7 +38,7 @@ PINNED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """What the node must be told of a module; `name` is its folder in `node-pom.xml` too."""
+    """The descriptor of a module. `name` is its folder in `node-pom.xml` too."""
 
     name: str
     classname: str
@@ -63,7 +63,7 @@ MODULES: Final = (
 
 _DOWNLOADED: Final = re.compile(r"\] Downloaded from \S+ \S*/(\S+\.(?:jar|zip)) ")
 
-# What the modules' own policies grant between them; one text for all, as the node is for development and tests.
+# The sum of the grants of the modules' own policies. One text serves all, in a node for development and tests.
 POLICY: Final = """\
 grant {
   permission java.lang.RuntimePermission "createClassLoader";
@@ -94,7 +94,7 @@ def descriptor(module: Module) -> str:
 
 
 def home_name(pom: bytes, plugins: Collection[str]) -> str:
-    """The folder of a home: its version, and a hash over whatever decides its contents."""
+    """The name of the folder of a home: its version, and a hash over everything that decides its contents."""
     parts = (
         pom,
         POLICY.encode(),
@@ -111,7 +111,7 @@ def home_of(directory: Path, *, plugins: Collection[str] = PLUGINS) -> Path:
 
 
 def downloaded_file(line: str) -> str | None:
-    """The name of the file that a line of Maven's log says is downloaded."""
+    """The file that is downloaded by a line of Maven's log; None for another line."""
     match = _DOWNLOADED.search(line)
     return match[1] if match else None
 
@@ -125,8 +125,8 @@ def failure(lines: Iterable[str]) -> str:
 def assemble(directory: Path, *, plugins: Collection[str] = PLUGINS, report: Callable[[str], None]) -> Path:
     """Make the home of the node under `directory`, unless it is there already, and return it.
 
-    It is built beside and renamed, under a lock, so that it is there as a whole or not at all, whoever else assembles.
-    `report` gets a sentence per step. Blocks; raises ConfigurationError if Java or Maven is missing, or Maven fails.
+    It is built beside its place and renamed under a lock, so that it is complete whenever it is there. `report` gets a
+    sentence for each step. Blocks. Raises ConfigurationError if Java or Maven is missing, or if Maven fails.
     """
     home = home_of(directory, plugins=plugins)
     if home.is_dir():
@@ -210,12 +210,12 @@ def _describe_modules(home: Path) -> None:
         folder = home / "modules" / module.name
         (folder / "plugin-descriptor.properties").write_text(descriptor(module))
         (folder / "plugin-security.policy").write_text(POLICY)
-    for name in ("bin", "plugins"):  # the node makes what is missing of these, and may not write here
+    for name in ("bin", "plugins"):  # the node would make those that are missing, and may not write here
         (home / name).mkdir(exist_ok=True)
 
 
 def make_reachable(directory: Path) -> None:
-    """Make the folder, open to the node's user even under a strict umask."""
+    """Make a folder that the node's user can enter, also under a strict umask."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(exist_ok=True)

@@ -27,7 +27,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class OpenSearchCluster:
-    """`ports.Cluster` at one address; to be closed, or used as an async context manager."""
+    """`ports.Cluster` at one address. Close it, or use it as an async context manager."""
 
     def __init__(
         self, url: str, *, user: str = "", password: str = "", tls_ca: str = "", timeout_s: float = _TIMEOUT_S
@@ -67,9 +67,9 @@ class OpenSearchCluster:
         body: "Json | bytes" = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send one request, never twice; the caller's headers win over ours. `bytes` go out as they are, as NDJSON.
+        """Send one request, never twice. The caller's headers win over ours. `bytes` are sent unchanged, as NDJSON.
 
-        An error status is a reply; raises ClusterUnreachable if there is no answer.
+        An error status is a reply. Raises ClusterUnreachable if there is no answer.
         """
         try:
             status, answered, text = await self._connection.perform_request(
@@ -108,10 +108,10 @@ def _merge_headers(body: "Json | bytes", given: Mapping[str, str] | None) -> dic
 
 
 class _Connection(AIOHttpConnection):
-    """Quiet: an error is told once, by whoever handles our exception; what the server warns of is logged."""
+    """A quiet connection: our exception reports an error, once. The server's warnings are logged."""
 
     def log_request_fail(self, *_args: Any, **_kwargs: Any) -> None:
-        """Not logged here; opensearch-py would write a traceback."""
+        """Log nothing, where opensearch-py would log a traceback."""
 
     def _raise_warnings(self, warning_headers: Any) -> None:
         for header in warning_headers:
@@ -119,7 +119,7 @@ class _Connection(AIOHttpConnection):
 
 
 def connect(access: ClusterSettings, url: str = "", *, timeout_s: float = _TIMEOUT_S) -> OpenSearchCluster:
-    """The cluster of the settings, or what answers at another address for the same user."""
+    """A client of the cluster in the settings, or of another address with the same user."""
     return OpenSearchCluster(
         url or access.url,
         user=access.user,

@@ -1,6 +1,6 @@
 """The one node that outlives the command that started it: `sidecar node start`, `stop` and `status`.
 
-What is known of it lies under `run` in the node's folder. Two commands at once wait for each other.
+Its record is the file `run/node.json` in the node's folder. Of two commands at once, one waits for the other.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _ANSWER_TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """What can be seen of the detached node."""
+    """The state of the detached node."""
 
     state: Literal["running", "unresponsive", "stopped"]  # unresponsive: the process lives, but does not answer
     url: str | None = None
@@ -31,7 +31,7 @@ class NodeStatus:
 
 
 def running_node(settings: NodeSettings) -> LocalNode | None:
-    """The detached node if its process lives; another process that has got its old id is told apart."""
+    """The detached node if its process lives. A process that has its old id by chance is recognised."""
     run = _run(settings)
     try:
         record = json.loads((run / "node.json").read_bytes())
@@ -43,7 +43,7 @@ def running_node(settings: NodeSettings) -> LocalNode | None:
 
 
 def start_detached(settings: NodeSettings, *, port: int, report: Callable[[str], None]) -> tuple[LocalNode, bool]:
-    """The detached node, and whether it was started just now. Blocks; raises as `start_node` does."""
+    """The detached node, and whether it was started just now. Blocks. Raises as `start_node` does."""
     run = _run(settings)
     make_reachable(run)
     with locked(run / "lock"):

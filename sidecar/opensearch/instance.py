@@ -1,4 +1,4 @@
-"""One node's own folder: where what lies, what its configuration says, and why it failed by its log."""
+"""The folder of one node: its files, its configuration, and the reason in its log for a failed start."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ rootLogger.appenderRef.console.ref = console
 
 MAIN_CLASS: Final = "org.opensearch.bootstrap.OpenSearch"
 
-# From the most to the least telling.
+# From the most to the least precise.
 _REASONS: Final = (
     re.compile(r"(?:StartupException|BootstrapException|Exception in thread \S+): (.+)"),
     re.compile(r"\[ERROR\]\[[^]]*\] (.+)"),
@@ -49,9 +49,9 @@ _CERTIFIED: Final = {"pemcert_filepath": "node.pem", "pemkey_filepath": "node.ke
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """What makes a node with the security plugin a secured one: its certificate, and how its administrator is known.
+    """The certificate and the administrator of a node with the security plugin.
 
-    The plugin brings the users of its demonstration along, of whom `user` is one.
+    The plugin has the users of its demonstration, and `user` is one of them.
     """
 
     authority: Path
@@ -62,12 +62,12 @@ class Security:
 
     @property
     def files(self) -> Mapping[str, Path]:
-        """What lies in `conf`, and where it comes from."""
+        """The files in `conf`, and the files that they are copies of."""
         return {"ca.pem": self.authority, "node.pem": self.certificate, "node.key": self.key}
 
     @property
     def settings(self) -> Mapping[str, Json]:
-        """What the node's configuration says of it; names of files are those in `conf`."""
+        """The part of the node's configuration about it, with the names of the files in `conf`."""
         return {
             **{f"plugins.security.ssl.{layer}.{key}": name for layer in _LAYERS for key, name in _CERTIFIED.items()},
             "plugins.security.ssl.transport.enforce_hostname_verification": False,
@@ -79,7 +79,7 @@ class Security:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """The files of one node; the home with the jars is shared and read-only."""
+    """The files of one node. The home with the jars is shared and read-only."""
 
     directory: Path
     security: Security | None = None
@@ -94,7 +94,7 @@ class Instance:
 
     @property
     def ports_file(self) -> Path:
-        """Where the node writes its HTTP address, one line for each that it listens on."""
+        """The file in which the node writes the HTTP addresses that it listens on, one a line."""
         return self.directory / "logs" / "http.ports"
 
     def bound_address(self) -> str | None:
@@ -125,7 +125,7 @@ class Instance:
         return {"opensearch.yml": dumps(settings).decode("ascii") + "\n", "log4j2.properties": _LOG4J}
 
     def arguments(self, home: Path, settings: NodeSettings) -> Sequence[str]:
-        """What Java is called with."""
+        """The arguments of Java."""
         return (
             f"-Xms{settings.heap}",
             f"-Xmx{settings.heap}",
@@ -134,7 +134,7 @@ class Instance:
             f"-XX:ErrorFile={self.directory / 'logs' / 'hs_err.log'}",
             "-Djava.security.manager=allow",
             "-Dlog4j2.disable.jmx=true",
-            "-Dlog4j.shutdownHookEnabled=false",  # OpenSearch ends the log itself; else its own stop hangs for 30 s
+            "-Dlog4j.shutdownHookEnabled=false",  # OpenSearch ends the log. If log4j did, the stop would hang for 30 s.
             "-Dopensearch.distribution.type=tar",
             f"-Dopensearch.path.home={home}",
             self.conf_argument,
@@ -143,7 +143,7 @@ class Instance:
 
     @property
     def conf_argument(self) -> str:
-        """The argument that no other instance has: it tells this node from another process with its old id."""
+        """The argument that no other instance has. It distinguishes the node from a process with its old id."""
         return f"-Dopensearch.path.conf={self.conf}"
 
 

@@ -1,4 +1,4 @@
-"""Find a Java that can run the local node."""
+"""The Java that runs the local node."""
 
 import os
 import re
@@ -28,7 +28,7 @@ class Java:
 
     @property
     def home(self) -> Path:
-        """What JAVA_HOME is called."""
+        """The folder for JAVA_HOME."""
         return self.executable.parent.parent
 
 
@@ -39,7 +39,7 @@ def parse_major(answer: str) -> int | None:
 
 
 def choose(found: Sequence[Java]) -> Java:
-    """The first fit one. Raises ConfigurationError that names those that are not."""
+    """The first Java that fits. Raises ConfigurationError, which names those that do not."""
     for java in found:
         if java.major in FIT:
             return java
@@ -51,7 +51,7 @@ def choose(found: Sequence[Java]) -> Java:
 
 
 def find_java() -> Java:
-    """The first fit Java of JAVA_HOME, PATH and the usual folder, in this order. Raises ConfigurationError."""
+    """The first Java that fits, of JAVA_HOME, PATH and the usual folder, in this order. Raises ConfigurationError."""
     found: list[Java] = []
     for executable in dict.fromkeys(_candidates()):
         major = _ask(executable)

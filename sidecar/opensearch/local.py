@@ -1,4 +1,7 @@
-"""A local OpenSearch node for development and tests: one process, its own folder, ended with its parent or detached."""
+"""A local OpenSearch node for development and tests: one process with a folder of its own.
+
+It ends with its parent, or is detached.
+"""
 
 import asyncio
 import os
@@ -30,7 +33,7 @@ _UNPRIVILEGED_USER: Final = "nobody"
 
 @dataclass(slots=True)
 class LocalNode:
-    """A running node; also one that another process has started."""
+    """A running node, which another process may have started."""
 
     url: str
     pid: int
@@ -52,7 +55,7 @@ class LocalNode:
             return
 
     async def exited(self) -> int:
-        """Wait until the process ends. Its exit code, or minus the signal; 0 where only its parent can know."""
+        """Wait until the process ends. Its exit code, or minus the signal; 0 if only its parent can know it."""
         if self._exit_status is None:
             await process_ended(self.pid)
         if self._exit_status is None:  # another waiter may have been first
@@ -90,10 +93,10 @@ async def start_node(
     detached: bool = False,
     report: Callable[[str], None],
 ) -> LocalNode:
-    """Start a node with its files under `data` and wait until it answers; `security` needs its plugin.
+    """Start a node with its files under `data` and wait until it answers. `security` needs its plugin.
 
-    It listens on `port`, or on a free one if that is taken or 0. It ends when the process that started it does, unless
-    `detached`. Raises ConfigurationError if the machine cannot run it, NodeFailed if it does not come up.
+    It listens on `port`, or on a free port if that is taken or 0. It ends when the process that started it does, unless
+    it is `detached`. Raises ConfigurationError if the machine cannot run it, NodeFailed if it does not come up.
     """
     home = await asyncio.to_thread(assemble, settings.dir, plugins=plugins, report=report)
     java = await asyncio.to_thread(find_java)
@@ -105,7 +108,7 @@ async def start_node(
     node = LocalNode("", _spawn(command, instance.log))
     try:
         await _become_ready(node, instance)
-    except BaseException:  # also when cancelled: never leave a node that nobody knows of
+    except BaseException:  # also when cancelled: no node is left that nobody knows
         await node.stop()
         raise
     report(f"the local OpenSearch node answers at {node.url} after {time.monotonic() - started:.1f} s")
@@ -137,7 +140,7 @@ def _prepare(instance: Instance, home: Path, port: int) -> None:
 
 
 def _free_or_any(port: int) -> int:
-    """The port if nobody listens there, else 0: the node then takes a free one itself and writes down which."""
+    """The port if nobody listens there, else 0. The node then takes a free one itself and writes it down."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -148,7 +151,7 @@ def _free_or_any(port: int) -> int:
 
 
 def _as_whom(*, detached: bool) -> list[str]:
-    """The command in front of Java's: another user than root, and an end with the parent."""
+    """The command in front of Java's. It chooses another user than root, and ends the node with its parent."""
     setpriv = shutil.which("setpriv")
     options = [] if detached else ["--pdeathsig", "TERM"]
     if os.geteuid() == 0:
@@ -165,8 +168,8 @@ def _as_whom(*, detached: bool) -> list[str]:
 def _spawn(command: list[str], log: Path) -> int:
     """Start a process in a session of its own, so that Ctrl-C reaches only its parent, who stops it in order.
 
-    Not with asyncio: its subprocesses are killed with the event loop, and a detached node must outlive that. The node
-    gets no environment of ours, since its user could read our secrets there.
+    It is not started with asyncio, which kills its subprocesses with the event loop, and a detached node must outlive
+    that. The node gets no environment of ours, because its user could read our secrets there.
     """
     output = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     actions = (
@@ -179,7 +182,7 @@ def _spawn(command: list[str], log: Path) -> int:
 
 
 async def _become_ready(node: LocalNode, instance: Instance) -> None:
-    """Wait until the node answers and its cluster has formed; `node.url` is known from then on."""
+    """Wait until the node answers and its cluster has formed. `node.url` is known from then on."""
     try:
         async with asyncio.timeout(_READY_TIMEOUT_S):
             while (address := instance.bound_address()) is None:
@@ -199,7 +202,7 @@ async def _become_ready(node: LocalNode, instance: Instance) -> None:
 
 
 def _administrator(address: str, security: Security | None) -> OpenSearchCluster:
-    """The node as its administrator reaches it."""
+    """A client of the node, as its administrator."""
     if security is None:
         return OpenSearchCluster(f"http://{address}")
     return OpenSearchCluster(
@@ -208,5 +211,5 @@ def _administrator(address: str, security: Security | None) -> OpenSearchCluster
 
 
 def _is_over(child: int) -> bool:
-    """Whether the process has ended; its status is left for `LocalNode.exited`."""
+    """Whether the process has ended. Its status is left for `LocalNode.exited`."""
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

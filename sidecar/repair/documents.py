@@ -1,4 +1,4 @@
-"""What is wrong with the vectors of a stored document. Pure. Documents of the cluster in, findings out."""
+"""The faults of a stored document: the bound fields whose vector is not that of their text. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from sidecar.provenance import provenance_hash, source_text
 
 
 class Kind(StrEnum):
-    """What a bound field of a document is found to be."""
+    """The state of a bound field of a document, as it is found."""
 
     RIGHT = "right"
     PENDING = "pending"
-    NO_PROVENANCE = "no_provenance"  # a text, and nothing that can be read about its vector
-    OTHER_MODEL = "other_model"  # of a model version that the index is not bound to (any more)
-    HASH_DIFFERS = "hash_differs"  # the vector stands for another text, or for the same text in another space
-    VECTOR_MISSING = "vector_missing"  # proven, but not there
+    NO_PROVENANCE = "no_provenance"  # a text without a provenance that can be read
+    OTHER_MODEL = "other_model"  # of a model version that the index is not, or no longer, bound to
+    HASH_DIFFERS = "hash_differs"  # the vector of another text, or of the same text in another space
+    VECTOR_MISSING = "vector_missing"  # a provenance that is right, and no vector
     NO_TEXT = "no_text"  # a vector or a provenance, and no text
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """A document as far as it matters here; the vectors themselves stay in the cluster."""
+    """The parts of a document that are judged. The vectors themselves stay in the cluster."""
 
     index: str  # concrete
     id: str
@@ -36,7 +36,7 @@ class StoredDocument:
 
     @classmethod
     def read(cls, found: Mapping[str, Json], vectors: frozenset[str]) -> Self:
-        """From a search hit, or from a document that `_mget` has found."""
+        """Read a search hit, or a document that `_mget` has found."""
         source, routing = found["_source"], found.get("_routing")
         return cls(
             index=str(found["_index"]),
@@ -50,7 +50,7 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FieldFault:
     """A bound field of a document that is not right."""
 
     document: StoredDocument
@@ -64,7 +64,7 @@ class Finding:
 
     @property
     def is_marked(self) -> bool:
-        """Whether the document itself says that there is no vector of just this text yet."""
+        """Whether the document says itself that this very text has no vector yet."""
         meta = self.document.source.get(self.binding.meta_field)
         return (
             self.kind is Kind.PENDING
@@ -74,10 +74,10 @@ class Finding:
         )
 
 
-def findings(document: StoredDocument, bound: IndexBinding) -> tuple[Finding, ...]:
+def faults(document: StoredDocument, bound: IndexBinding) -> tuple[FieldFault, ...]:
     """Every bound field of the document that is not right."""
     return tuple(
-        Finding(document, binding, kind, text)
+        FieldFault(document, binding, kind, text)
         for binding in bound.fields.values()
         for text in (source_text(dict(document.source), binding),)
         if (kind := judge(document, binding, text)) is not Kind.RIGHT
@@ -85,9 +85,12 @@ def findings(document: StoredDocument, bound: IndexBinding) -> tuple[Finding, ..
 
 
 def judge(document: StoredDocument, binding: Binding, text: str) -> Kind:
-    """What one bound field is; stricter than the guard only in that a vector must be of the bound model version."""
+    """Judge one bound field.
+
+    The rules are the guard's, and one more: the vector must be of the bound model version.
+    """
     meta, has_vector = document.source.get(binding.meta_field), binding.field in document.vectors
-    # `F_meta.state` as a literal key is indexed as a second provenance, which nothing else checks.
+    # A literal key `F_meta.state` is indexed as a second provenance, which nothing else checks.
     is_dotted = any(key.startswith(f"{binding.meta_field}.") for key in document.source)
     if not text:
         return Kind.NO_TEXT if has_vector or meta is not None or is_dotted else Kind.RIGHT

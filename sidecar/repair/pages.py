@@ -1,8 +1,8 @@
-"""How the documents of an index are read, a page at a time. Pure. The requests, and what their answers mean.
+"""The requests that read the documents of an index, a page at a time, and their answers. Pure.
 
-A shard is read in the order of `_seq_no`, up to the last one at the start: that order is total within a shard, needs
-no context in the cluster that could expire, and what is written meanwhile (by us, too) moves behind the end. (The sort
-key of points in time, `_shard_doc`, is not known to OpenSearch 2.x.)
+A shard is read in the order of `_seq_no`, up to the last one at the start. That order is total within a shard and needs
+no context in the cluster that could expire. A document that is written meanwhile, by us or by others, moves behind the
+end. (OpenSearch 2.x does not know `_shard_doc`, the sort key of points in time.)
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ _DOCUMENT_BYTES: Final = 500  # of a hit, whatever its texts
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What there is to read in a shard."""
+    """The documents to read in a shard."""
 
     documents: int
     last_seq_no: int
 
 
 def is_pending(bound: IndexBinding) -> Json:
-    """The query for documents of which a text waits for its vector."""
+    """The query for documents with a text that waits for its vector."""
     return {
         "bool": {
             "should": [{"term": {f"{b.meta_field}.state": State.PENDING.value}} for b in bound.fields.values()],
@@ -39,18 +39,18 @@ def is_pending(bound: IndexBinding) -> Json:
 
 
 def extent_request(query: Json) -> Json:
-    """How many documents of a shard match, and where the last of them stands."""
+    """Ask how many documents of a shard match, and for the number of the last one."""
     return {"size": 0, "track_total_hits": True, "query": query, "aggs": {"last": {"max": {"field": "_seq_no"}}}}
 
 
 def read_extent(answer: Any) -> Extent:
-    """The answer to `extent_request`."""
+    """Read the answer to `extent_request`."""
     documents = answer["hits"]["total"]["value"]
     return Extent(documents, int(answer["aggregations"]["last"]["value"]) if documents else -1)
 
 
 def page_request(bound: IndexBinding, query: Json, *, after: int, last: int, size: int) -> Json:
-    """The next documents of a shard. Whether there is a vector is a named query: the vector itself does not travel."""
+    """Ask for the next documents of a shard. Named queries say whether there is a vector, and no vector travels."""
     return {
         "size": size,
         "track_total_hits": False,
@@ -67,19 +67,19 @@ def page_request(bound: IndexBinding, query: Json, *, after: int, last: int, siz
 
 
 def read_page(answer: Any) -> tuple[StoredDocument, ...]:
-    """The answer to `page_request`."""
+    """Read the answer to `page_request`."""
     return tuple(StoredDocument.read(hit, frozenset(hit.get("matched_queries", ()))) for hit in answer["hits"]["hits"])
 
 
 def next_size(size: int, page: Sequence[StoredDocument], bound: IndexBinding) -> int:
-    """How many documents to ask for after this page: as many as fit, but never many more than the last time."""
+    """How many documents to ask for after this page: as many as fit, and at most twice as many as the last time."""
     texts = sum(len(source_text(dict(d.source), b)) for d in page for b in bound.fields.values())
     mean = _DOCUMENT_BYTES + texts // max(len(page), 1)
     return max(1, min(2 * size, _PAGE_BYTES // mean, _MAX_PAGE_DOCUMENTS))
 
 
 def again_request(bound: IndexBinding, documents: Sequence[StoredDocument]) -> Json:
-    """The same documents as they are now, in real time; here the vectors must come along (these are few)."""
+    """Ask for the same documents as they are now. These are few, so that their vectors may travel."""
     wanted: list[Json] = [*_wanted(bound), *bound.fields]
     return {
         "docs": [
@@ -90,7 +90,7 @@ def again_request(bound: IndexBinding, documents: Sequence[StoredDocument]) -> J
 
 
 def read_again(answer: Any, bound: IndexBinding) -> tuple[StoredDocument, ...]:
-    """The answer to `again_request`: those that are still there."""
+    """Read the answer to `again_request`: the documents that are still there."""
     return tuple(
         StoredDocument.read(found, frozenset(f for f in bound.fields if found["_source"].get(f) is not None))
         for found in answer["docs"]
@@ -99,7 +99,7 @@ def read_again(answer: Any, bound: IndexBinding) -> tuple[StoredDocument, ...]:
 
 
 def _wanted(bound: IndexBinding) -> list[Json]:
-    """The paths of `_source` that are read; literal dotted keys match them as well as nested ones."""
+    """The paths of `_source` that are read. They match literal dotted keys as well as nested ones."""
 
     def paths(binding: Binding) -> tuple[str, ...]:
         return (*binding.source, binding.meta_field)

@@ -1,4 +1,4 @@
-"""Passes over bound indices: what is pending first, then everything."""
+"""Passes over bound indices: over the pending documents first, then over all."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -12,43 +12,43 @@ from sidecar.jsontext import Json
 from sidecar.ports import Embedder
 from sidecar.repair.pages import is_pending
 from sidecar.repair.patience import Patience, problem_of
-from sidecar.repair.repairer import Key, Mending
+from sidecar.repair.repairer import Repairer, TextKey
 from sidecar.repair.report import IndexReport, Report
 from sidecar.repair.scan import EVERYTHING, Scan
-from sidecar.repair.targets import Refused, Target
+from sidecar.repair.targets import Target, UnfitTarget
 
 _MAX_REMEMBERED: Final = 100_000
 
 T = TypeVar("T")
 
 
-class Repair:
-    """Mends documents, and remembers those that cannot be, so that no pass tries them for ever."""
+class Passes:
+    """Goes over indices, and remembers the texts that cannot be embedded, so that no pass tries them for ever."""
 
     def __init__(self, scan: Scan, embedder: Embedder, patience: Patience) -> None:
         self._scan = scan
         self._embedder = embedder
         self._patience = patience
-        self._failed: LRUCache[Key, str] = LRUCache(_MAX_REMEMBERED)
+        self._failed: LRUCache[TextKey, str] = LRUCache(_MAX_REMEMBERED)
 
-    async def mend(self, targets: Sequence[Target | Refused]) -> Report:
-        """Mend what is pending, which is what searches miss; then judge every document, and mend what is wrong.
+    async def repair_all(self, targets: Sequence[Target | UnfitTarget]) -> Report:
+        """Repair the pending documents, which searches by meaning miss. Then judge and repair every document.
 
-        What could not be mended in an earlier call is tried again. Raises ClusterRefused, ClusterUnreachable,
+        Texts that failed in an earlier call are tried again. Raises ClusterRefused, ClusterUnreachable,
         EmbedderUnavailable, EmbedderOverloaded and DeadlineExceeded when patience ends.
         """
         self._failed.clear()
-        return Report(tuple([await self._mend(target) for target in targets]))
+        return Report(tuple([await self._repair(target) for target in targets]))
 
-    async def mend_pending(self, targets: Sequence[Target | Refused]) -> Report:
-        """Mend what is pending, but for what is known to fail. Raises as `mend`."""
+    async def repair_pending(self, targets: Sequence[Target | UnfitTarget]) -> Report:
+        """Repair the pending documents, except those that are known to fail. Raises as `repair_all`."""
         reports = [
             await self._pass(target, is_pending(target.bound)) for target in targets if isinstance(target, Target)
         ]
         return Report(tuple(reports))
 
-    async def _mend(self, target: Target | Refused) -> IndexReport:
-        if isinstance(target, Refused):
+    async def _repair(self, target: Target | UnfitTarget) -> IndexReport:
+        if isinstance(target, UnfitTarget):
             return IndexReport(target.index, problem=target.reason)
         try:
             await self._scan.refresh(target.index)
@@ -63,7 +63,7 @@ class Repair:
 
     async def _pass(self, target: Target, query: Json, *, is_audit: bool = False) -> IndexReport:
         report = IndexReport(target.index)
-        mending = Mending(self._scan, self._embedder, self._patience, target, report, self._failed)
+        repairer = Repairer(self._scan, self._embedder, self._patience, target, report, self._failed)
         try:
             # The next page is read while this one is embedded and written.
             async with aclosing(self._scan.pages(target, query)) as pages, asyncio.TaskGroup() as tasks:
@@ -71,8 +71,8 @@ class Repair:
                 while (page := await following) is not None:
                     following = tasks.create_task(_next(pages), name="read the next page")
                     report.documents += len(page)
-                    await mending.mend(page, tells_known=is_audit)
-            if report.counts:  # else the next pass would find again what it has mended
+                    await repairer.repair(page, counts_known=is_audit)
+            if report.counts:  # else the next pass would find the same faults again
                 await self._scan.refresh(target.index)
         except* SidecarError as group:
             report.problem = problem_of(_first(group))

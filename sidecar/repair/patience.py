@@ -1,4 +1,4 @@
-"""Waiting for a cluster or an embedder that is away or busy, and saying so once."""
+"""Patience with a cluster or an embedder that is away or busy. It is logged once."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 _log = logger("repair")
 
-_FIRST_PAUSE_S: Final = 0.5  # at most; each pause is random, so that several repairs do not come back together
+_FIRST_PAUSE_S: Final = 0.5  # at most: each pause is random, so that several repairs do not come back together
 _LONGEST_PAUSE_S: Final = 30.0
 _TEMPORARY: Final = (ErrorKind.OVERLOADED, ErrorKind.UNAVAILABLE, ErrorKind.DEADLINE)
 _TEMPORARY_STATUSES: Final = (429, 502, 503, 504)
@@ -27,17 +27,17 @@ _NOT_FOUND: Final = 404
 
 
 class Patience:
-    """Tries again what may succeed later, with growing pauses; logs when a part goes away and when it is back."""
+    """Makes a call again if it may succeed later, with growing pauses. Logs when a part is away and when it is back."""
 
     def __init__(self, limit_s: float | None) -> None:
-        """`limit_s` is for each call; None: for ever."""
+        """`limit_s` is the limit of each call. None means for ever."""
         self._stop = stop_never if limit_s is None else stop_after_delay(limit_s)
         self._away: set[str] = set()
 
     async def call(self, part: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """The result of the first attempt that succeeds.
 
-        Raises what an attempt raises, if that is not temporary or patience ends.
+        Raises the error of an attempt if it is not temporary, or when patience ends.
         """
 
         def before_sleep(state: RetryCallState) -> None:
@@ -68,9 +68,9 @@ def is_temporary(error: BaseException) -> bool:
 
 
 def problem_of(error: SidecarError) -> str | None:
-    """Why an index cannot be gone on with; None if it has been deleted meanwhile.
+    """Why the rest of an index is not read; None if it has been deleted meanwhile.
 
-    Raises the error again if it is temporary: patience has come to its end, and the next index would fare no better.
+    Raises a temporary error again: patience has ended, and the next index would fare no better.
     """
     if is_temporary(error):
         raise error

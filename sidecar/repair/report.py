@@ -1,4 +1,4 @@
-"""What a repair has found and done. Pure."""
+"""The faults that a repair has found, counted by kind and outcome. Pure."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,24 +6,24 @@ from enum import StrEnum
 from typing import Final
 
 from sidecar.jsontext import Json
-from sidecar.repair.documents import Finding, Kind
+from sidecar.repair.documents import FieldFault, Kind
 
-_MAX_LISTED: Final = 1_000  # failures of one index that are named; the rest is counted
+_MAX_LISTED: Final = 1_000  # failures of one index that are named. The rest is only counted.
 
 
 class Outcome(StrEnum):
-    """What became of a finding."""
+    """The end that a fault has come to."""
 
-    MENDED = "mended"
-    GONE = "gone"  # deleted, or put right by somebody else meanwhile
-    BUSY = "busy"  # changes as fast as we read: left to whoever writes it
+    REPAIRED = "repaired"
+    GONE = "gone"  # deleted, or repaired by somebody else meanwhile
+    BUSY = "busy"  # the document changes as fast as we read it, and is left to its writer
     FAILED = "failed"
     LEFT = "left"  # only looked at
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A field of a document that could not be mended; the text is never told."""
+    """A field of a document that could not be repaired. Its text is never shown."""
 
     index: str
     id: str
@@ -33,24 +33,24 @@ class Failure:
 
 @dataclass(slots=True)
 class IndexReport:
-    """What was found in one index."""
+    """The faults of one index."""
 
     index: str
     documents: int = 0
     counts: Counter[tuple[Kind, Outcome]] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
-    problem: str | None = None  # why this index was not read, or not to its end
+    problem: str | None = None  # why the index was not read to its end
 
-    def add(self, finding: Finding, outcome: Outcome, reason: str = "") -> None:
-        """Count one finding."""
-        self.counts[finding.kind, outcome] += 1
+    def add(self, fault: FieldFault, outcome: Outcome, reason: str = "") -> None:
+        """Count one fault."""
+        self.counts[fault.kind, outcome] += 1
         if outcome is Outcome.FAILED and len(self.failures) < _MAX_LISTED:
-            self.failures.append(Failure(self.index, finding.document.id, finding.binding.field, reason))
+            self.failures.append(Failure(self.index, fault.document.id, fault.binding.field, reason))
 
     def take_over(self, earlier: "IndexReport") -> None:
-        """Add what an earlier pass has mended; what it could not, this pass has seen again."""
+        """Add the faults that an earlier pass has repaired. This pass has seen the others again."""
         for (kind, outcome), number in earlier.counts.items():
-            if outcome in (Outcome.MENDED, Outcome.GONE):
+            if outcome in (Outcome.REPAIRED, Outcome.GONE):
                 self.counts[kind, outcome] += number
 
     def found(self, kind: Kind) -> int:
@@ -78,7 +78,7 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found in every index."""
+    """The faults of every index."""
 
     indices: tuple[IndexReport, ...]
 

@@ -1,4 +1,4 @@
-"""Reads the documents of bound indices, and judges them."""
+"""Reads and judges the documents of bound indices."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
@@ -8,7 +8,7 @@ from sidecar.errors import ClusterRefused
 from sidecar.jsontext import Json
 from sidecar.model import IndexBinding
 from sidecar.ports import Cluster
-from sidecar.repair.documents import StoredDocument, findings
+from sidecar.repair.documents import StoredDocument, faults
 from sidecar.repair.pages import (
     FIRST_PAGE_DOCUMENTS,
     Extent,
@@ -22,9 +22,9 @@ from sidecar.repair.pages import (
 )
 from sidecar.repair.patience import Patience, problem_of
 from sidecar.repair.report import IndexReport, Outcome, Report
-from sidecar.repair.targets import Refused, Target, read_targets
+from sidecar.repair.targets import Target, UnfitTarget, read_targets
 
-Progress: TypeAlias = Callable[[int, int], None]  # so many more documents to read; so many more are done
+ScanProgress: TypeAlias = Callable[[int, int], None]  # documents more to read, documents more that are done
 
 EVERYTHING: Final[Json] = {"match_all": {}}
 
@@ -34,15 +34,15 @@ _WANTED: Final = "*.mappings._meta,*.mappings._source,*.mappings.properties,*.se
 class Scan:
     """Reads from the cluster, patiently."""
 
-    def __init__(self, cluster: Cluster, patience: Patience, progress: Progress) -> None:
+    def __init__(self, cluster: Cluster, patience: Patience, progress: ScanProgress) -> None:
         self._cluster = cluster
         self._patience = patience
         self._progress = progress
 
-    async def targets(self, names: Sequence[str], *, may_be_absent: bool = False) -> tuple[Target | Refused, ...]:
-        """The bound indices that the names stand for (indices, aliases, data streams, wildcards); without names, all.
+    async def targets(self, names: Sequence[str], *, may_be_absent: bool = False) -> tuple[Target | UnfitTarget, ...]:
+        """The bound indices behind some names: of indices, aliases or data streams, or wildcards. Without names: all.
 
-        Raises ClusterRefused, also for a name that there is not, ClusterUnreachable.
+        Raises ClusterRefused, also for a name that does not exist, and ClusterUnreachable.
         """
         path = "/" + quote(",".join(names) or "_all", safe=",*")
         options = {"expand_wildcards": "open,hidden", "filter_path": _WANTED}
@@ -73,7 +73,7 @@ class Scan:
         return read_again(await self.ask("POST", path, body=again_request(bound, documents)), bound)
 
     async def refresh(self, index: str) -> None:
-        """Let searches see what has been written. Raises as `ask`."""
+        """Let searches see all writes so far. Raises as `ask`."""
         await self.ask("POST", f"/{quote(index, safe='')}/_refresh")
 
     async def ask(
@@ -91,18 +91,18 @@ class Scan:
         return read_extent(await self._search(index, shard, extent_request(query)))
 
     async def _search(self, index: str, shard: int, request: Json) -> Any:
-        # The primary: a copy may be behind, and what it does not show would be passed over.
+        # The primary: a copy may lag behind, and the documents that it lacks would be passed over.
         options = {"preference": f"_shards:{shard}|_primary"}
         return await self.ask("POST", f"/{quote(index, safe='')}/_search", options, request)
 
 
-async def check(scan: Scan, targets: Sequence[Target | Refused]) -> Report:
-    """Judge every document, and write nothing. Raises as `Scan.ask`."""
+async def check(scan: Scan, targets: Sequence[Target | UnfitTarget]) -> Report:
+    """Judge every document and write nothing. Raises as `Scan.ask`."""
     return Report(tuple([await _check_index(scan, target) for target in targets]))
 
 
-async def _check_index(scan: Scan, target: Target | Refused) -> IndexReport:
-    if isinstance(target, Refused):
+async def _check_index(scan: Scan, target: Target | UnfitTarget) -> IndexReport:
+    if isinstance(target, UnfitTarget):
         return IndexReport(target.index, problem=target.reason)
     report = IndexReport(target.index)
     try:
@@ -110,8 +110,8 @@ async def _check_index(scan: Scan, target: Target | Refused) -> IndexReport:
         async for page in scan.pages(target, EVERYTHING):
             report.documents += len(page)
             for document in page:
-                for finding in findings(document, target.bound):
-                    report.add(finding, Outcome.LEFT)
+                for fault in faults(document, target.bound):
+                    report.add(fault, Outcome.LEFT)
     except ClusterRefused as error:
         report.problem = problem_of(error)
     return report

@@ -1,4 +1,4 @@
-"""Which indices are bound, and which of them can be repaired. Pure. The answer to GET /{index} in, targets out."""
+"""The indices that are bound, and whether they can be repaired. Pure."""
 
 from dataclasses import dataclass
 
@@ -17,27 +17,27 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A bound index that nothing is written to, and why."""
+class UnfitTarget:
+    """A bound index that cannot be repaired, so that nothing is written to it."""
 
     index: str
     reason: str
 
 
-def read_targets(body: Json) -> tuple[Target | Refused, ...]:
+def read_targets(body: Json) -> tuple[Target | UnfitTarget, ...]:
     """The bound indices among those that the cluster describes, by name."""
     described = sorted(read_indices(body), key=lambda index: index.name)
     return tuple(target for index in described if (target := _read(index)) is not None)
 
 
-def _read(index: IndexDescription) -> Target | Refused | None:
+def _read(index: IndexDescription) -> Target | UnfitTarget | None:
     if index.invalid is not None:
-        return Refused(index.name, str(index.invalid))
+        return UnfitTarget(index.name, str(index.invalid))
     bound = index.binding
     if bound is None or _is_companion(index.name, bound):
         return None
     problem = _problem(index, bound)
-    return Target(index.name, index.shards, bound) if problem is None else Refused(index.name, problem)
+    return Target(index.name, index.shards, bound) if problem is None else UnfitTarget(index.name, problem)
 
 
 def _is_companion(index: str, bound: IndexBinding) -> bool:

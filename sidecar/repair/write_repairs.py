@@ -1,23 +1,19 @@
-"""What mends a finding. Pure. Findings and vectors in, lines of a `_bulk` out; its answer in, outcomes out."""
+"""The writes that repair faults, as lines of a `_bulk`, and the cluster's answers to them. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
-from sidecar.model import Provenance, State
-from sidecar.ports import Embeddings, Space
-from sidecar.provenance import well_formed
-from sidecar.repair.documents import Finding, Kind, StoredDocument
+from sidecar.embedded_texts import EmbeddedTexts
+from sidecar.repair.documents import FieldFault, Kind, StoredDocument
 
 MAX_BULK_BYTES: Final = 8 * 1024 * 1024
 
-# A script rather than a `doc`, which would be merged into an old provenance and could take nothing out. No pipeline
-# runs on a bulk update of 2.x; where one does, the guard finds the hash right.
+# A script, because a `doc` would be merged into an old provenance and could remove nothing. On a bulk update of 2.x no
+# pipeline runs. Where one does, the guard finds the right hash.
 _SCRIPT: Final = (
     "ctx._source.keySet().removeIf(key -> params.gone.contains(key)"
     " || params.dotted.stream().anyMatch(prefix -> key.startsWith(prefix)));"
@@ -26,33 +22,20 @@ _SCRIPT: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Vector:
-    """The vector of a text, and what its provenance says of it."""
-
-    values: NDArray[np.float32]
-    model: str
-    backend: str
-    truncated: bool
-
-
-Embedded: TypeAlias = Mapping[tuple[Space, str], Vector | str]  # by text; a string: why there is no vector
-
-
-@dataclass(frozen=True, slots=True)
-class Mend:
+class Write:
     """One write to one document."""
 
-    findings: tuple[Finding, ...]
-    refused: Mapping[str, str]  # field -> why its text has no vector: it is marked as pending
-    lines: bytes  # of `_bulk`; empty if the document says already what there is to say
+    faults: tuple[FieldFault, ...]
+    refused: Mapping[str, str]  # field -> why its text has no vector. The field is marked as pending.
+    lines: bytes  # of `_bulk`; empty if the document is marked already
 
     @property
     def document(self) -> StoredDocument:
-        return self.findings[0].document
+        return self.faults[0].document
 
 
-class Result(Enum):
-    """What became of a write."""
+class WriteResult(Enum):
+    """The cluster's answer to a write."""
 
     WRITTEN = auto()
     CONFLICT = auto()  # the document has changed since it was read
@@ -61,59 +44,29 @@ class Result(Enum):
     FAILED = auto()
 
 
-def texts_by_space(found: Iterable[Finding]) -> dict[Space, tuple[str, ...]]:
-    """The distinct texts to embed, each well-formed Unicode."""
-    texts: dict[Space, dict[str, None]] = {}
-    for finding in found:
-        if finding.text:
-            texts.setdefault(_space(finding), {})[well_formed(finding.text)] = None
-    return {space: tuple(distinct) for space, distinct in texts.items()}
-
-
-def read_vectors(space: Space, texts: Sequence[str], answer: Embeddings) -> dict[tuple[Space, str], Vector | str]:
-    """The embedder's answer by text."""
-    read: dict[tuple[Space, str], Vector | str] = {}
-    for position, (text, item) in enumerate(zip(texts, answer.items, strict=True)):
-        values = answer.vector(position)
-        read[space, text] = (
-            item.error or "the embedder gives no vector"
-            if values is None
-            else Vector(values, answer.model, answer.backend, item.truncated)
-        )
-    return read
-
-
-def mend(found: tuple[Finding, ...], embedded: Embedded) -> Mend:
-    """The write that puts the findings of one document right, as far as there are vectors."""
+def plan_write(found: tuple[FieldFault, ...], embedded: EmbeddedTexts) -> Write:
+    """The write that repairs the faults of one document, as far as there are vectors."""
     refused: dict[str, str] = {}
     new: dict[str, object] = {}
-    for finding in found:
-        binding = finding.binding
-        if finding.kind is Kind.NO_TEXT:
+    for fault in found:
+        if fault.kind is Kind.NO_TEXT:
             continue
-        match embedded[_space(finding), well_formed(finding.text)]:
-            case Vector() as vector:
-                new[binding.field] = vector.values
-                new[binding.meta_field] = Provenance(
-                    hash=finding.hash,
-                    state=State.OK,
-                    model=vector.model,
-                    backend=vector.backend,
-                    truncated=vector.truncated,
-                ).to_source()
-            case reason:
-                refused[binding.field] = reason
-                new[binding.meta_field] = Provenance(hash=finding.hash, state=State.PENDING).to_source()
-    # What could be said is said already if every text was refused and stands there as pending.
-    says_so = all(finding.binding.field in refused and finding.is_marked for finding in found)
-    return Mend(found, refused, b"" if says_so else _lines(found, new))
+        binding, stored = fault.binding, embedded.find(fault)
+        new[binding.meta_field] = stored.provenance.to_source()
+        if stored.vector is None:
+            refused[binding.field] = embedded.refusal(fault) or "the embedder gives no vector"
+        else:
+            new[binding.field] = orjson.Fragment(stored.vector)
+    # There is nothing to write if every text was refused and is marked as pending already.
+    is_marked = all(fault.binding.field in refused and fault.is_marked for fault in found)
+    return Write(found, refused, b"" if is_marked else _lines(found, new))
 
 
-def bulks(mends: Iterable[Mend]) -> Iterator[tuple[Mend, ...]]:
-    """The writes of each `_bulk`: none larger than the cluster likes, unless by a single document."""
-    part: list[Mend] = []
+def bulks(writes: Iterable[Write]) -> Iterator[tuple[Write, ...]]:
+    """The writes of each `_bulk`. None is larger than the cluster likes, unless a single document is."""
+    part: list[Write] = []
     size = 0
-    for one in mends:
+    for one in writes:
         if part and size + len(one.lines) > MAX_BULK_BYTES:
             yield tuple(part)
             part, size = [], 0
@@ -123,28 +76,24 @@ def bulks(mends: Iterable[Mend]) -> Iterator[tuple[Mend, ...]]:
         yield tuple(part)
 
 
-def read_result(item: Any) -> tuple[Result, str]:
-    """What the cluster says of one write, and why.
+def read_result(item: Any) -> tuple[WriteResult, str]:
+    """The result of one write, and its reason.
 
-    Only the types of an error are told: its reason may quote from the document.
+    The reason names only the types of an error, because the cluster's own words may quote the document.
     """
     status, error = item["update"]["status"], item["update"].get("error", {})
     types = [error.get("type", ""), error.get("caused_by", {}).get("type", "")]
     reason = ", ".join(name for name in types if name)
     if "cluster_block_exception" in types or status in (429, 503):
-        return Result.NOT_NOW, reason
+        return WriteResult.NOT_NOW, reason
     if status < 300:
-        return Result.WRITTEN, reason
-    return {404: Result.GONE, 409: Result.CONFLICT}.get(status, Result.FAILED), reason
+        return WriteResult.WRITTEN, reason
+    return {404: WriteResult.GONE, 409: WriteResult.CONFLICT}.get(status, WriteResult.FAILED), reason
 
 
-def _space(finding: Finding) -> Space:
-    return Space(finding.binding.model, finding.binding.space)
-
-
-def _lines(found: tuple[Finding, ...], new: Mapping[str, object]) -> bytes:
+def _lines(found: tuple[FieldFault, ...], new: Mapping[str, object]) -> bytes:
     document = found[0].document
-    bindings = [finding.binding for finding in found]
+    bindings = [fault.binding for fault in found]
     action = {"_id": document.id, "if_seq_no": document.seq_no, "if_primary_term": document.primary_term}
     if document.routing is not None:
         action["routing"] = document.routing
@@ -154,7 +103,4 @@ def _lines(found: tuple[Finding, ...], new: Mapping[str, object]) -> bytes:
         "set": new,
     }
     body = {"script": {"lang": "painless", "source": _SCRIPT, "params": params}}
-    # Shortest decimals that give the same float32, as the bridge writes them.
-    return b"".join(
-        orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n" for line in ({"update": action}, body)
-    )
+    return b"".join(orjson.dumps(line) + b"\n" for line in ({"update": action}, body))

@@ -26,7 +26,7 @@ _MODULES = {"EmbedderClient": "sidecar.rpc.client", "SyncEmbedderClient": "sidec
 
 
 def __getattr__(name: str) -> object:
-    """Import a client when it is asked for: the server imports this package too, and needs neither."""
+    """Import a client when it is used. The server imports this package, too, and needs neither client."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

@@ -1,4 +1,4 @@
-"""Where the replicas are: addresses as they are written, and the names among them that stand for several."""
+"""The addresses of the replicas, as the operator writes them. A DNS name may have several replicas."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ class Endpoint:
     """One server to connect to."""
 
     address: str
-    name: str = ""  # whose certificate it must show, if that is not in the address
+    name: str = ""  # the name in its certificate, if the address holds an IP address instead
 
 
 def parse(addresses: str | Sequence[str]) -> tuple[str, ...]:
@@ -35,17 +35,17 @@ def parse(addresses: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def is_name(address: str) -> bool:
-    """Whether it may stand for several servers."""
+    """Whether the address is a DNS name, which may have several servers."""
     return address.startswith(_DNS)
 
 
 async def resolve(address: str) -> tuple[Endpoint, ...]:
-    """The servers behind an address, one for each IP address of a DNS name. Raises OSError."""
+    """The servers at an address: one for each IP address of a DNS name. Raises OSError."""
     if not is_name(address):
         return (Endpoint(address),)
     host, port = split_address(address.removeprefix(_DNS))
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    # One family only, the one that this machine prefers: a server with two addresses is still one.
+    # Only the family that this machine prefers: a server with an IPv4 and an IPv6 address is still one server.
     own = [place for family, _, _, _, place in found if family == found[0][0]]
     return tuple(dict.fromkeys(Endpoint(_written(place[0], place[1]), host) for place in own))
 

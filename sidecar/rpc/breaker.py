@@ -8,46 +8,46 @@ is back by risking a caller's own call after a pause.
 from enum import Enum, auto
 from typing import Final
 
-PROBE_TIMEOUT_S: Final = 1.0  # a server answers within milliseconds, also while it computes
-_PATIENCE_S: Final = 1.0  # how long a call may wait before somebody looks
+PROBE_TIMEOUT_S: Final = 1.0  # a server answers within milliseconds, even while it computes
+_PATIENCE_S: Final = 1.0  # how long a call may wait before a probe
 _PROBE_EVERY_S: Final = 0.5  # while open
-_SILENT_PROBES: Final = 2  # one may be lost to a busy moment of either machine
+_SILENT_PROBES: Final = 2  # one probe may be lost in a busy moment of either machine
 
 
 class Health(Enum):
-    """What a probe found."""
+    """The result of a probe."""
 
     SERVING = auto()
-    REFUSES = auto()  # nobody listens, or the server says that it does not serve
+    REFUSES = auto()  # no server listens, or it says that it does not serve
     SILENT = auto()  # no answer in time
 
 
 class Breaker:
-    """Whether one replica may be given calls. Closed at first: nothing bad is known of it."""
+    """Whether one replica may get calls. It is closed at first, because nothing bad is known of the replica."""
 
     def __init__(self) -> None:
         self.is_open = False
         self._doubted = False
         self._silent_probes = 0
-        self._heard_at = float("-inf")  # or last looked after, while nothing was heard
+        self._heard_at = float("-inf")  # of the last answer, loss or probe
 
     @property
     def hangs(self) -> bool:
-        """Whether what waits there should not wait any longer."""
+        """Whether the calls that wait there should stop waiting."""
         return self._silent_probes >= _SILENT_PROBES
 
     def answered(self, now: float) -> None:
-        """A call was answered, whatever the answer."""
+        """A call was answered, even with an error."""
         self._heard_at = now
         self._silent_probes = 0
 
     def unanswered(self, since: float) -> None:
-        """A call that began at `since` was given up; if nothing else was heard since then, somebody should look."""
+        """A call that began at `since` was cancelled. If there was no other answer since then, a probe is due."""
         if self._heard_at < since:
             self._doubted = True
 
     def refused(self) -> None:
-        """The server itself has said that it cannot: a probe will tell whether that holds for every call."""
+        """The server itself refused a call. A probe will tell whether it refuses every call."""
         self._doubted = True
 
     def lost(self, now: float) -> None:
@@ -66,7 +66,7 @@ class Breaker:
             self.is_open = True
 
     def next_probe(self, waits_since: float | None) -> float | None:
-        """When to probe, if the oldest call waits since then; None: not at all, as long as nothing happens."""
+        """When to probe, if the oldest call has waited since then. None if no probe is due until something happens."""
         if self.is_open:
             return self._heard_at + _PROBE_EVERY_S
         if self._doubted or self._silent_probes:

@@ -1,4 +1,4 @@
-"""The embedding server, with its replicas, as an `Embedder`, over gRPC."""
+"""The client of the embedding server and its replicas, over gRPC. It is an `Embedder`."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
@@ -25,9 +25,9 @@ from sidecar.rpc.streaming import BulkStream, async_batches
 
 _MAX_PART_TEXTS: Final = 256
 _MAX_PART_BYTES: Final = 4 * 1024 * 1024
-_MESSAGE_OVERHEAD_BYTES: Final = 64 * 1024  # the other fields of a request, and the tags and lengths of its texts
-_MAX_PARTS_IN_FLIGHT: Final = 4  # enough that the server never waits for us, few enough that others get their turn
-_STREAM_BATCH_TEXTS: Final = 64  # with 256 tokens each, four such batches are within the credits of one reply
+_MESSAGE_OVERHEAD_BYTES: Final = 64 * 1024  # for the other fields of a request, and the tags and lengths of its texts
+_MAX_PARTS_IN_FLIGHT: Final = 4  # so many that the server never waits for us, and so few that others get their turn
+_STREAM_BATCH_TEXTS: Final = 64  # with 256 tokens each, the credits of one reply are enough for four batches
 _LOOKUP_TIMEOUT_S: Final = 5.0
 _TIMEOUT_S: Final = 60.0
 
@@ -36,7 +36,10 @@ _LANES: Final = {Lane.INTERACTIVE: pb.LANE_INTERACTIVE, Lane.BULK: pb.LANE_BULK}
 
 
 class EmbedderClient:
-    """Talks to the embedding server, which may have replicas. An async context manager; implements `ports.Embedder`."""
+    """Calls the embedding server, which may have replicas. It implements `ports.Embedder`.
+
+    An async context manager.
+    """
 
     def __init__(
         self,
@@ -48,20 +51,20 @@ class EmbedderClient:
         tls_key: Path | None = None,
         max_message_bytes: int = 32 * 1024 * 1024,
     ) -> None:
-        """`address` may be several, also as one comma-separated string; `dns:///HOST:PORT` stands for all of a name.
+        """`address` may be a sequence or one comma-separated string. `dns:///HOST:PORT` means all servers of that name.
 
-        `token` may be a function: it is asked before each call, for tokens that are rotated.
+        `token` may be a function, which is called before each call, so that tokens can be rotated.
 
-        `tls_ca` holds the authorities that the server's certificate is checked by; without it nothing is encrypted.
-        Certificate and key are our own, for a server that asks for one; the files are read again when they change.
-        Raises ConfigurationError for an address that is none.
+        `tls_ca` holds the authorities for the server's certificate. Without it nothing is encrypted. `tls_certificate`
+        and `tls_key` are our own, for a server that asks for them. The files are read again when they change. Raises
+        ConfigurationError for an address that is not valid.
         """
         self._addresses = parse(address)
         self._token = token if callable(token) else lambda: token
         self._tls = (tls_ca, tls_certificate, tls_key)
         self._max_message_bytes = max_message_bytes
         self._limits = Limits(_MAX_PART_TEXTS, _MAX_PART_BYTES, max_message_bytes - _MESSAGE_OVERHEAD_BYTES)
-        self._limits_of: dict[str, Limits] = {}  # by model, of servers that take less than that
+        self._limits_of: dict[str, Limits] = {}  # by model, for servers that take less than `_limits`
 
     async def __aenter__(self) -> Self:
         """Get ready to connect. Raises ConfigurationError for a certificate or key that cannot be read."""
@@ -77,7 +80,7 @@ class EmbedderClient:
     async def embed(
         self, texts: Sequence[str], role: Role, *, model: str, expect_space: str = "", lane: Lane, timeout_s: float
     ) -> Embeddings:
-        """One vector or one error per text, in order; `timeout_s` is for the whole call, whatever number of messages.
+        """One vector or one error per text, in order. `timeout_s` is for the whole call with all its messages.
 
         Raises ModelNotFound, SpaceMismatch, InvalidInput, EmbedderOverloaded, EmbedderUnavailable, DeadlineExceeded,
         EmbedderMisbehaved.
@@ -119,9 +122,9 @@ class EmbedderClient:
         expect_space: str = "",
         timeout_s: float = _TIMEOUT_S,
     ) -> AsyncGenerator[Embeddings, None]:
-        """Embed texts of any number, in order, a batch at a time; only a few batches are in memory at once.
+        """Embed any number of texts, in order, a batch at a time. Only a few batches are in memory at once.
 
-        `timeout_s` is for each batch, and a busy server is waited for that long. To stop early, close the iterator
+        `timeout_s` is for each batch, including the wait for a busy server. To stop early, close the iterator
         (`contextlib.aclosing`). Raises as `embed`.
         """
         stream = await self.open_stream(role, model=model, expect_space=expect_space, timeout_s=timeout_s)
@@ -140,7 +143,7 @@ class EmbedderClient:
     async def open_stream(
         self, role: Role, *, model: str, expect_space: str = "", timeout_s: float = _TIMEOUT_S
     ) -> BulkStream:
-        """What `embed_many` sends its batches through. Raises as `embed`."""
+        """The stream through which `embed_many` sends its batches. Raises as `embed`."""
         info = await self._info(model, _LOOKUP_TIMEOUT_S)
         options = pb.EmbedRequest(
             model=model,
@@ -165,7 +168,7 @@ class EmbedderClient:
         )
 
     async def models(self, timeout_s: float = _LOOKUP_TIMEOUT_S) -> tuple[ServedModel, ...]:
-        """The model versions that a replica has loaded: all have the same. Raises as `embed`."""
+        """The model versions that a replica has loaded. All replicas have the same. Raises as `embed`."""
 
         async def call(at: Connection, left_s: float) -> pb.ListModelsReply:
             reply: pb.ListModelsReply = await at.models.List(
@@ -181,7 +184,7 @@ class EmbedderClient:
         return _served(await self._info(model, timeout_s))
 
     async def healthy(self, *, timeout_s: float = 1.0) -> bool:
-        """Whether a replica answers and says that it serves; it is used again at once if it was not."""
+        """Whether a replica answers that it serves. If so, it is used again at once."""
         return await self._rotation.are_healthy(timeout_s)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
@@ -198,7 +201,7 @@ class EmbedderClient:
         return await self._rotation.ask(call, timeout_s=timeout_s, model=model)
 
     async def _limits_there(self, model: str, deadline: float) -> Limits:
-        """What the server takes, which is asked for only when it has refused what we take for granted."""
+        """The limits of the server. We ask for them only after it has refused a message within our own limits."""
         left_s = max(deadline - asyncio.get_running_loop().time(), 0.0)
         info = await self._info(model, min(left_s, _LOOKUP_TIMEOUT_S))
         self._limits_of[model] = within(self._limits, info, self._max_message_bytes)
@@ -207,7 +210,7 @@ class EmbedderClient:
     async def _send(
         self, parts: Sequence[Part], options: pb.EmbedRequest, timeout_s: float, deadline: float
     ) -> list[tuple[Part, pb.EmbedReply]]:
-        if len(parts) == 1:  # a query: spare it the task
+        if len(parts) == 1:  # a query, which does not need a task
             return [(parts[0], await self._call(parts[0], options, timeout_s, deadline))]
         turn = asyncio.Semaphore(_MAX_PARTS_IN_FLIGHT)
 

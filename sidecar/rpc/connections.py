@@ -1,4 +1,4 @@
-"""Connections to one server, and the certificates that they are made with."""
+"""Connections to one server, and their certificates."""
 
 import ssl
 from collections.abc import Callable
@@ -15,23 +15,23 @@ from sidecar.errors import ConfigurationError
 from sidecar.rpc.addresses import Endpoint
 from sidecar.watched import Watched, read_bytes
 
-ChannelCredentials: TypeAlias = grpc.ChannelCredentials | None  # None: plain text
+ChannelCredentials: TypeAlias = grpc.ChannelCredentials | None  # None means plain text
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """How connections are made: `credentials` gives those of the moment."""
+    """Makes connections, with the credentials of the moment."""
 
     credentials: Callable[[], ChannelCredentials]
     max_message_bytes: int
 
     def connect(self, target: Endpoint) -> "Connection":
-        """A connection that is opened by its first call."""
+        """A connection, which its first call opens."""
         return Connection(target, self.credentials(), self.max_message_bytes)
 
 
 class Connection:
-    """A channel with its stubs, and how many use it."""
+    """A channel with its stubs, and the number of its users."""
 
     def __init__(self, target: Endpoint, credentials: ChannelCredentials, max_message_bytes: int) -> None:
         options = _options(target, max_message_bytes)
@@ -50,7 +50,7 @@ class Connection:
 def watched_credentials(
     ca: Path | None, certificate: Path | None, key: Path | None
 ) -> Callable[[], ChannelCredentials]:
-    """What gives the credentials that these files hold now: the same object as long as they do not change.
+    """A function that returns the credentials in these files. It returns the same object until they change.
 
     Raises ConfigurationError if files are missing or do not belong together.
     """
@@ -67,10 +67,10 @@ def watched_credentials(
 def _credentials(ca: Path, certificate: Path | None, key: Path | None) -> grpc.ChannelCredentials:
     read = [read_bytes(file) if file else None for file in (ca, key, certificate)]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:  # gRPC itself would tell only when it connects
+    try:  # gRPC itself would complain only when it connects
         context.load_verify_locations(ca)
         if certificate is not None:
-            # An empty password, since without one OpenSSL would ask for it on the terminal.
+            # Without a password OpenSSL would ask for one on the terminal, so it gets an empty one.
             context.load_cert_chain(certificate, key, password="")
     except (OSError, ValueError) as error:
         files = ", ".join(str(file) for file in (ca, certificate, key) if file is not None)
@@ -82,12 +82,12 @@ def _options(target: Endpoint, max_message_bytes: int) -> list[tuple[str, int | 
     options: list[tuple[str, int | str]] = [
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
-        # A call on a broken channel fails at once; these say how soon a server that is back is found again.
+        # A call on a broken channel fails at once. These say how soon the channel finds a server that is back.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 500),
-        ("grpc.min_reconnect_backoff_ms", 2_000),  # in fact the time that one attempt to connect may take
-        ("grpc.enable_http_proxy", 0),  # the embedder is a neighbour; a proxy for the outer world must not see texts
+        ("grpc.min_reconnect_backoff_ms", 2_000),  # actually the time that one attempt to connect may take
+        ("grpc.enable_http_proxy", 0),  # a proxy for the outer world must not see the texts
     ]
-    if target.name:  # we have resolved it ourselves, but the certificate is for the name
+    if target.name:  # we have resolved the name ourselves, but the certificate is for the name
         options.append(("grpc.ssl_target_name_override", target.name))
     return options

@@ -23,12 +23,12 @@ from sidecar.errors import (
 
 
 def is_lost(code: grpc.StatusCode) -> bool:
-    """Whether a call that ended like this was not answered, so that another server may be asked."""
+    """Whether a call with this status got no answer, so that another server may be asked."""
     return code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
 def is_of_the_server(error: grpc.aio.AioRpcError) -> bool:
-    """Whether our server has said this itself, rather than gRPC on its behalf: it gives details."""
+    """Whether the status is from our server and not from gRPC. Our server gives details."""
     return bool(_rich(error).code)
 
 
@@ -86,7 +86,7 @@ def _translate(
             retry = error_details_pb2.RetryInfo()
             if _unpack(rich, retry):
                 return EmbedderOverloaded(retry.retry_delay.ToTimedelta().total_seconds())
-            return InvalidInput("texts", message)  # gRPC's own limit on message size: it would never pass
+            return InvalidInput("texts", message)  # gRPC's own limit on messages: another try would fail as well
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded(address, timeout_s)
         case grpc.StatusCode.INTERNAL | grpc.StatusCode.UNIMPLEMENTED | grpc.StatusCode.DATA_LOSS:
@@ -111,10 +111,10 @@ def _reason(rich: status_pb2.Status) -> Mapping[str, str]:
 def _rich(error: grpc.aio.AioRpcError) -> status_pb2.Status:
     try:
         return rpc_status.from_call(cast(grpc.Call, error)) or status_pb2.Status()
-    except ValueError:  # details of another status than the call's: not ours
+    except ValueError:  # the details are of another status than the call's, so they are not ours
         return status_pb2.Status()
 
 
 def _unpack(rich: status_pb2.Status, wanted: Message) -> bool:
-    """Fill `wanted` from the first detail of its type; False, and it stays empty, if there is none."""
+    """Fill `wanted` from the first detail of its type. False if there is none, and `wanted` stays empty."""
     return any(packed.Unpack(wanted) for packed in rich.details)

@@ -1,4 +1,4 @@
-"""One replica: its connection, what waits for it, and the probes that say whether it is to be used."""
+"""One replica: its connection, the calls that wait for it, and the probes that say whether it may be used."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,23 +20,23 @@ _log = logger("rpc.replica")
 
 
 class ReplicaHangs(Exception):
-    """What waited here was given up: probes were not answered either."""
+    """The replica answered neither the call nor the probes."""
 
 
 class Replica:
-    """A server that calls may be sent to. `tasks` owns the probes and the closing of old connections."""
+    """A server that gets calls. `tasks` owns the probes and the closing of old connections."""
 
     def __init__(self, target: Endpoint, connector: Connector, tasks: asyncio.TaskGroup) -> None:
         self.address = target.address
-        self.cause = "it does not serve"  # or what its last failure said
+        self.cause = "it does not serve"  # or the message of its last failure
         self._target = target
         self._connector = connector
         self._tasks = tasks
         self._connection = connector.connect(target)
-        self._connections = {self._connection}  # those that old calls still use as well
+        self._connections = {self._connection}  # with those that old calls still use
         self._breaker = Breaker()
         self._was_used = False
-        self._waiting: dict[asyncio.Timeout, float] = {}  # since when; the oldest first
+        self._waiting: dict[asyncio.Timeout, float] = {}  # since when, the oldest first
         self._timer: asyncio.TimerHandle | None = None
         self._is_probing = False
         self._is_retired = False
@@ -45,12 +45,12 @@ class Replica:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it may be given a call."""
+        """Whether it may get a call."""
         return not self._breaker.is_open
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is something to close."""
+        """Whether it has a connection that is not closed."""
         return bool(self._connections)
 
     async def ask(self, call: Callable[[Connection, float], Awaitable[T]], left_s: float) -> T:
@@ -69,7 +69,7 @@ class Replica:
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:
-        """Wait for the server in this context, so that it is looked after. Raises as `ask`."""
+        """Wait for the server inside this context, so that a server that hangs is noticed. Raises as `ask`."""
         since, scope = self._now(), asyncio.timeout(None)
         try:
             async with scope:
@@ -91,25 +91,25 @@ class Replica:
             self._plan()
 
     def answered(self) -> None:
-        """Take note of a sign of life."""
+        """Note a sign of life."""
         self._was_used = True
         self._breaker.answered(self._now())
 
     def refused(self, cause: str) -> None:
-        """Take note that the server said it cannot serve; a probe follows."""
+        """Note that the server said it cannot serve. A probe follows."""
         self.cause = cause
         self._breaker.refused()
         self._plan()
 
     async def is_healthy(self, timeout_s: float) -> bool:
-        """Whether the server says that it serves; if so, it is used again at once."""
+        """Whether the server says that it serves. If so, it is used again at once."""
         serves = await self._health(timeout_s) is Health.SERVING
         if serves:
             self._probed(Health.SERVING)
         return serves
 
     def lease(self) -> Connection:
-        """The connection for a new call, to be given back by `release`; a new one if the certificates have changed."""
+        """The connection for a new call, until `release`. It is a new connection if the certificates have changed."""
         if self._connector.credentials() is not self._connection.credentials:
             old, self._connection = self._connection, self._connector.connect(self._target)
             self._connections.add(self._connection)
@@ -118,18 +118,18 @@ class Replica:
         return self._connection
 
     def release(self, connection: Connection) -> None:
-        """The end of a lease."""
+        """End a lease."""
         connection.users -= 1
         self._close_if_unused(connection)
 
     def retire(self) -> None:
-        """Stop probing, and close when the calls in flight have ended: nobody will send others."""
+        """Stop probing, and close when the calls in flight have ended. No new calls will follow."""
         self._is_retired = True
         self._close_if_unused(self._connection)
         EMBEDDER_REPLICA_OPEN.remove(self.address)
 
     async def close(self) -> None:
-        """Give up what is in flight."""
+        """Close all connections, which ends the calls in flight."""
         self._is_retired = True
         if self._timer is not None:
             self._timer.cancel()
@@ -160,7 +160,7 @@ class Replica:
         self._changed(was_open)
 
     def _plan(self) -> None:
-        """Set the timer for the next probe, if there is to be one; called after whatever may change that."""
+        """Set the timer for the next probe, if one is due. Called after everything that may change that."""
         if self._is_probing or not self.is_connected or (self._is_retired and not self._waiting):
             return
         due = self._breaker.next_probe(next(iter(self._waiting.values()), None))
@@ -176,7 +176,7 @@ class Replica:
         if due is not None and due <= self._now():
             self._is_probing = True
             self._tasks.create_task(self._probe(), name=f"probe {self.address}")
-        else:  # something has happened since the timer was set
+        else:  # the plan has changed since the timer was set
             self._plan()
 
     async def _probe(self) -> None:
@@ -184,7 +184,7 @@ class Replica:
             found = await self._health(PROBE_TIMEOUT_S)
         finally:
             self._is_probing = False
-        if self.is_connected:  # else it was closed meanwhile
+        if self.is_connected:  # it may have been closed meanwhile
             self._probed(found)
 
     async def _health(self, timeout_s: float) -> Health:
@@ -217,7 +217,7 @@ class Replica:
             return
         if not self._is_retired:
             EMBEDDER_REPLICA_OPEN.labels(self.address).set(int(is_open))
-        if not self._was_used:  # a command that finds nobody says so itself
+        if not self._was_used:  # a command that finds no server says so itself
             return
         if is_open:
             _log.warning("not used any more", action="replica_lost", replica=self.address, cause=self.cause)

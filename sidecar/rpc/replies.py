@@ -14,17 +14,17 @@ from sidecar.contract import embedding_pb2 as pb
 from sidecar.errors import EmbedderMisbehaved, InvalidInput, SpaceMismatch
 from sidecar.ports import EmbeddedText, Embeddings
 
-_SPECIAL_TOKENS: Final = 8  # more than any model puts around a text
+_SPECIAL_TOKENS: Final = 8  # more than any model adds to a text
 
-# What stands beside texts and vectors in a message, at most.
+# The most bytes in a message beside texts and vectors.
 _HEADING_BYTES: Final = 2_048
 _TEXT_BYTES: Final = 8  # tag and length
-_ITEM_BYTES: Final = 280  # as the server reckons
+_ITEM_BYTES: Final = 280  # the same number as in the server
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The texts of one message: `positions[i]` is where `texts[i]` stands in the caller's list."""
+    """The texts of one message. `positions[i]` is the place of `texts[i]` in the caller's list."""
 
     positions: tuple[int, ...]
     texts: tuple[str, ...]
@@ -32,7 +32,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a message may become. A text beyond `max_text_bytes` is never sent."""
+    """How large a message may be. A text with more than `max_text_bytes` is never sent."""
 
     max_texts: int
     max_part_bytes: int
@@ -40,7 +40,7 @@ class Limits:
 
 
 def within(limits: Limits, info: pb.ModelInfo, max_message_bytes: int) -> Limits:
-    """The same limits, but no more than the server takes and no more vectors than a message to us holds."""
+    """The limits, reduced to what the server takes, and to as many vectors as a message to us holds."""
     answer_bytes = min(info.max_message_bytes, max_message_bytes) - _HEADING_BYTES
     rows = max(answer_bytes // (4 * info.dimension + _ITEM_BYTES), 1)
     max_texts = min(limits.max_texts, info.max_texts, rows)
@@ -49,7 +49,7 @@ def within(limits: Limits, info: pb.ModelInfo, max_message_bytes: int) -> Limits
 
 
 def split(texts: Sequence[str], limits: Limits) -> Iterator[Part]:
-    """Cut texts into parts within the limits, in order. A long text gets its own part; an oversized one is left out."""
+    """Cut texts into parts within the limits, in order. A long text gets its own part. An oversized one is left out."""
     positions: list[int] = []
     size = 0
     for position, text in enumerate(texts):
@@ -66,7 +66,7 @@ def split(texts: Sequence[str], limits: Limits) -> Iterator[Part]:
 
 
 class Batches:
-    """Cuts a source of texts, whose length nobody knows, into lists of which each fits into one message."""
+    """Cuts a source of texts of unknown length into lists that fit into one message each."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -74,9 +74,9 @@ class Batches:
         self._size = 0
 
     def add(self, text: str) -> list[str] | None:
-        """Take one more text; the value is a list that it completes, if it does."""
+        """Take one more text. The value is the list that is complete now, or None."""
         weight = _utf8_length(text)
-        weight = 0 if weight > self._limits.max_text_bytes else weight  # it will not be sent
+        weight = 0 if weight > self._limits.max_text_bytes else weight  # such a text will not be sent
         full = len(self._texts) == self._limits.max_texts or self._size + weight > self._limits.max_part_bytes
         done = self.rest() if full and self._texts else None
         self._texts.append(text)
@@ -90,7 +90,7 @@ class Batches:
 
 
 def most_tokens(texts: Sequence[str], *, max_tokens: int, prompt: str) -> int:
-    """How many tokens these texts have at most: no tokenizer makes more of them than there are bytes."""
+    """The most tokens that these texts may have: no tokenizer makes more tokens than bytes."""
     around = _utf8_length(prompt) + _SPECIAL_TOKENS
     return sum(min(_utf8_length(text) + around, max_tokens) for text in texts)
 
@@ -107,9 +107,9 @@ def join(
     expect_space: str,
     max_text_bytes: int,
 ) -> Embeddings:
-    """Put the replies together, in the order of the texts; a text that no part holds was too large to be sent.
+    """Put the replies together, in the order of the texts. A text that no part holds was too large to be sent.
 
-    Raises EmbedderMisbehaved if a reply breaks the contract, SpaceMismatch if it is of another space than expected.
+    Raises EmbedderMisbehaved if a reply breaks the contract, SpaceMismatch if it is of an unexpected space.
     """
     matrices: list[NDArray[np.float32]] = []
     items: list[EmbeddedText | None] = [None] * len(texts)

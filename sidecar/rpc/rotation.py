@@ -1,4 +1,4 @@
-"""All replicas of the embedding server: whose turn it is, and what may be asked again of another."""
+"""All replicas of the embedding server, in rotation: whose turn it is, and when another one is asked again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -21,22 +21,22 @@ T = TypeVar("T")
 
 
 class Rotation:
-    """Spreads calls over the servers behind some addresses, round robin. An async context manager."""
+    """Spreads calls over the servers at some addresses, round robin. An async context manager."""
 
     def __init__(self, addresses: Sequence[str], connector: Connector) -> None:
         self.address = ", ".join(addresses)  # for messages
         self._addresses = addresses
         self._connector = connector
         self._replicas: dict[Endpoint, Replica] = {}
-        self._retired: list[Replica] = []  # no name stands for them any more, but calls are in flight there
-        self._turn = -1  # of the replica that was given the last call
+        self._retired: list[Replica] = []  # no name has them any more, but calls are in flight there
+        self._turn = -1  # of the replica that got the last call
         self._found: dict[str, tuple[Endpoint, ...]] = {}
-        self._not_found: dict[str, str] = {}  # why a name stands for nothing
+        self._not_found: dict[str, str] = {}  # address -> why it has no servers
         self._has_names = any(is_name(address) for address in addresses)
         self._lookup: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Look the names up; one that cannot be found is looked up again later."""
+        """Look the names up. A name that cannot be found is looked up again later."""
         self._now = asyncio.get_running_loop().time
         self._tasks = asyncio.TaskGroup()
         await self._tasks.__aenter__()
@@ -50,7 +50,7 @@ class Rotation:
             self._lookup.cancel()
         for replica in (*self._replicas.values(), *self._retired):
             await replica.close()
-        # Not told of the error: it is the caller's, and would come back in a group.
+        # The group does not get the error: it is the caller's, and the group would raise it again, wrapped.
         await self._tasks.__aexit__(None, None, None)
 
     async def ask(
@@ -62,10 +62,10 @@ class Rotation:
         model: str = "",
         expect_space: str = "",
     ) -> T:
-        """Make a call, given a connection and the seconds that are left, of one replica after the other.
+        """Make a call to one replica after the other, until one answers. It gets a connection and the seconds left.
 
-        To embed changes nothing, so what is lost on the way may be asked again; any other refusal is an answer. Raises
-        as `EmbedderClient.embed`.
+        Embedding changes nothing, so a call that got no answer may be made again elsewhere. Any other refusal is an
+        answer. Raises as `EmbedderClient.embed`.
         """
         deadline = self._now() + timeout_s if deadline is None else deadline
         tried: set[Replica] = set()
@@ -84,7 +84,7 @@ class Rotation:
                 )
                 if busy is not None or not isinstance(refusal, EmbedderOverloaded):
                     raise refusal from error
-                busy = refusal  # one other may have room; more would only spread the load of an overloaded system
+                busy = refusal  # one other may have room, but to ask all would only spread an overload
         raise busy or self.nobody()
 
     def next(self, tried: Collection[Replica] = ()) -> Replica | None:
@@ -99,7 +99,7 @@ class Rotation:
         return None
 
     def nobody(self) -> EmbedderUnavailable:
-        """The error that no replica can be used, with what is wrong with each."""
+        """The error that no replica can be used, with the cause for each."""
         causes = [*self._not_found.values(), *(replica.cause for replica in self._replicas.values())]
         return EmbedderUnavailable(self.address, "; ".join(dict.fromkeys(causes)))
 
@@ -109,7 +109,7 @@ class Rotation:
         return any(await asyncio.gather(*checks))
 
     def _look_up_if_due(self) -> None:
-        """Look the names up again, beside the calls, now and then and when a server may have moved."""
+        """Look the names up again from time to time, and when a server may have moved. Calls do not wait for it."""
         if not self._has_names or (self._lookup is not None and not self._lookup.done()):
             return
         all_well = not self._not_found and all(replica.is_usable for replica in self._replicas.values())
@@ -122,7 +122,7 @@ class Rotation:
                 async with asyncio.timeout(_LOOKUP_TIMEOUT_S):
                     self._found[address] = await resolve(address)
                 self._not_found.pop(address, None)
-            except OSError as error:  # also that it takes too long; what was found before stays
+            except OSError as error:  # including a timeout. The servers that were found before stay
                 self._not_found[address] = f"{address} cannot be looked up: {error}"
         self._looked_up_at = self._now()
         self._replace(tuple(target for found in self._found.values() for target in found))

@@ -1,4 +1,4 @@
-"""EmbedStream calls, for work of any size: what is on its way is bounded, and the server's credits are kept."""
+"""EmbedStream calls, for any number of texts. The batches on their way are bounded, also by the server's credits."""
 
 import asyncio
 from collections import deque
@@ -18,7 +18,7 @@ from sidecar.rpc.replica import Replica, ReplicaHangs
 from sidecar.rpc.replies import Batches, Limits, Part, join, most_tokens, split
 from sidecar.rpc.rotation import Rotation
 
-_MAX_IN_FLIGHT: Final = 4  # batches: the server takes as many of one stream before it stops reading
+_MAX_IN_FLIGHT: Final = 4  # batches. The server takes as many of one stream before it stops reading
 _SHORTEST_WAIT_S: Final = 0.05
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A batch that waits for its reply. `part`: None if none of its texts could be sent; `line`: where it went."""
+    """A batch that waits for its reply. `part` is None if no text could be sent. `line` is the call that has it."""
 
     texts: Sequence[str]
     part: Part | None
@@ -48,10 +48,10 @@ class _Sent:
 
 
 class BulkStream:
-    """Batches in, their embeddings out, in order: `send` while there `has_room`, else `receive`.
+    """Batches in, their embeddings out, in order: `send` while it `has_room`, otherwise `receive`.
 
-    When the replica dies, what it has not answered is asked of the others in calls of their own, and what is sent
-    later goes through another one's stream.
+    When the replica dies, each batch that it has not answered is sent to another one in a call of its own. Later
+    batches go through a new stream to another replica.
     """
 
     def __init__(
@@ -80,18 +80,18 @@ class BulkStream:
 
     @property
     def in_work(self) -> bool:
-        """Whether something was sent that has not been received."""
+        """Whether a batch was sent and not yet received."""
         return bool(self._sent)
 
     def has_room(self, texts: Sequence[str]) -> bool:
-        """Whether these texts may be sent now. With nothing on its way they always may: only replies bring credits."""
+        """Whether these texts may be sent now. They may if no batch is on its way, as only replies bring credits."""
         if not self._sent:
             return True
         credit_tokens = self._line.credit_tokens if self._line else 0
         return len(self._sent) < _MAX_IN_FLIGHT and self._most_tokens(texts) <= credit_tokens
 
     async def send(self, texts: Sequence[str]) -> None:
-        """Send one batch, as `batches` makes them. Raises as `EmbedderClient.embed`."""
+        """Send one batch from `batches`. Raises as `EmbedderClient.embed`."""
         part = next(split(texts, self.limits), None)
         line = None if part is None else await self._within_time(self._write(part))
         self._sent.append(_Sent(texts, part, line))
@@ -111,7 +111,7 @@ class BulkStream:
         )
 
     def close(self) -> None:
-        """End the call; what is on its way is given up."""
+        """End the call, and with it the batches on their way."""
         line, self._line = self._line, None
         if line is not None:
             line.close()
@@ -133,7 +133,7 @@ class BulkStream:
             raise DeadlineExceeded(self._rotation.address, self._timeout_s) from error
 
     async def _write(self, part: Part) -> _Line:
-        """Write to the stream, whose value is where that was. If it has ended, `_answer` will find out."""
+        """Write to the stream. The value is the call that took the part. If it has ended, `_answer` will notice."""
         if self._line is None:
             self._line = self._open()
         line = self._line
@@ -145,16 +145,16 @@ class BulkStream:
                 await line.call.write(request)
         except ReplicaHangs:
             self.close()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the latter: it had ended before
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):  # InvalidStateError: it had ended before
             pass
         return line
 
     async def _answer(self, part: Part, line: _Line | None) -> pb.EmbedReply:
-        if line is None or line is not self._line:  # that stream broke
+        if line is None or line is not self._line:  # the stream broke
             return await self._ask_until_there_is_room(part)
         try:
             reply = await self._read(line)
-        except (ReplicaHangs, grpc.aio.AioRpcError):  # a call of its own gives the answer, or says what is wrong
+        except (ReplicaHangs, grpc.aio.AioRpcError):  # a separate call gives the answer or the error
             return await self._ask_elsewhere(part)
         if reply.WhichOneof("outcome") == "reply":
             return reply.reply
@@ -165,7 +165,7 @@ class BulkStream:
             expect_space=self._options.expect_space,
             timeout_s=self._timeout_s,
         )
-        if reply.error.code == grpc.StatusCode.UNAVAILABLE.value[0]:  # it drains
+        if reply.error.code == grpc.StatusCode.UNAVAILABLE.value[0]:  # the server drains
             line.replica.refused(reply.error.message)
             return await self._ask_elsewhere(part)
         if not isinstance(refusal, EmbedderOverloaded):
@@ -181,7 +181,7 @@ class BulkStream:
                 raise EmbedderMisbehaved("the stream ended before every request was answered")
             line.replica.answered()
             line.credit_tokens += reply.credit_tokens
-            if reply.WhichOneof("outcome") is not None:  # else it grants credits and no more
+            if reply.WhichOneof("outcome") is not None:  # otherwise it only grants credits
                 return reply
 
     async def _ask_elsewhere(self, part: Part) -> pb.EmbedReply:
@@ -189,7 +189,7 @@ class BulkStream:
         return await self._ask_until_there_is_room(part)
 
     async def _ask_until_there_is_room(self, part: Part) -> pb.EmbedReply:
-        """Ask by a call of its own, and come back when a busy server said to. Raises any other refusal."""
+        """Ask in a separate call, and again when a busy server said to. Raises any other refusal."""
         while True:
             try:
                 return await self._ask_alone(part)
@@ -198,7 +198,7 @@ class BulkStream:
 
 
 def batches(texts: Iterable[str], limits: Limits) -> Iterator[list[str]]:
-    """Cut a source of texts into lists of which each fits into one message."""
+    """Cut a source of texts into lists that fit into one message each."""
     cutter = Batches(limits)
     for text in texts:
         if (full := cutter.add(well_formed(text))) is not None:
@@ -208,7 +208,7 @@ def batches(texts: Iterable[str], limits: Limits) -> Iterator[list[str]]:
 
 
 async def async_batches(texts: Iterable[str] | AsyncIterable[str], limits: Limits) -> AsyncGenerator[list[str], None]:
-    """The same, also for a source that is waited for."""
+    """As `batches`, also for an async source."""
     if isinstance(texts, Iterable):
         for batch in batches(texts, limits):
             yield batch

@@ -1,4 +1,4 @@
-"""The client for programs without an event loop: the same calls, on a loop in a thread of its own."""
+"""The client for programs without an event loop. It makes the same calls on a loop in its own thread."""
 
 import asyncio
 import threading
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class SyncEmbedderClient:
-    """Talks to the embedding server from ordinary code. A context manager; may be used by several threads."""
+    """Calls the embedding server from ordinary code. A context manager, which several threads may use."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class SyncEmbedderClient:
     def embed_many(
         self, texts: Iterable[str], role: Role, *, model: str, expect_space: str = "", timeout_s: float = _TIMEOUT_S
     ) -> Iterator[Embeddings]:
-        """As `EmbedderClient.embed_many`; the texts are taken from their source in the caller's own thread."""
+        """As `EmbedderClient.embed_many`. The texts are read from their source in the caller's own thread."""
         stream = self._wait(self._client.open_stream(role, model=model, expect_space=expect_space, timeout_s=timeout_s))
         try:
             source = batches(texts, stream.limits)
@@ -108,7 +108,7 @@ class SyncEmbedderClient:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
-        except BaseException:  # an interrupt ends the wait, and so the call
+        except BaseException:  # an interrupt ends the wait and the call
             future.cancel()
             raise
 

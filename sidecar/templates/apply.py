@@ -1,4 +1,4 @@
-"""Puts compiled templates into a cluster, takes them out, and says what is there."""
+"""The shell of templates: it puts them into a cluster, removes them, and lists them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from sidecar.templates.installed import (
 
 _NOT_FOUND: Final = 404
 
-# Pipelines go last: an index that is made meanwhile must not name one that has gone.
+# Pipelines go last: an index that is made meanwhile must not name a pipeline that is gone.
 _DELETION_ORDER: Final = (
     naming.INDEX_TEMPLATE,
     naming.COMPONENT_TEMPLATE,
@@ -37,7 +37,7 @@ _DELETION_ORDER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What `apply` did; nothing, if everything was there already."""
+    """The changes that `apply` made. There are none if everything was there already."""
 
     changes: tuple[Change, ...]
     created_index: str | None
@@ -58,17 +58,18 @@ async def read_installed(cluster: Cluster) -> Installed:
 
 
 async def diff(cluster: Cluster, compiled: CompiledTemplate) -> tuple[Change, ...]:
-    """What `apply` would change. Raises Conflict where it would refuse, ClusterRefused, ClusterUnreachable."""
+    """The changes that `apply` would make. Raises Conflict if it would refuse, ClusterRefused, ClusterUnreachable."""
     installed = await read_installed(cluster)
     refuse_conflicts(compiled, installed)
     return plan(compiled, installed)
 
 
 async def apply(cluster: Cluster, compiled: CompiledTemplate, *, create: bool = False) -> Applied:
-    """Install the template; `create` also makes its first index, with the template's name as write alias.
+    """Install the template. `create` also makes its first index, with the template's name as write alias.
 
-    What is there already is left alone. Raises Conflict if the cluster's contents forbid it or another template would
-    win over ours, InvalidInput, ClusterRefused and ClusterUnreachable; a refused template leaves nothing behind.
+    Documents that are there already are left alone. Raises Conflict if the cluster's contents forbid the template or
+    another template would win over it, InvalidInput, ClusterRefused and ClusterUnreachable. A refused template leaves
+    nothing behind.
     """
     missing_index = await _missing_first_index(cluster, compiled) if create else None
     changes = await diff(cluster, compiled)
@@ -85,10 +86,10 @@ async def apply(cluster: Cluster, compiled: CompiledTemplate, *, create: bool = 
 
 
 async def delete(cluster: Cluster, template: str) -> tuple[str, ...]:
-    """Take a template out, with what is left of its earlier bindings; the paths of what was deleted.
+    """Delete a template and the rest of its earlier bindings. The answer is the paths of the deleted documents.
 
-    Raises InvalidInput if it is not installed, Conflict while an index names one of its pipelines: writes to that
-    index would fail. Raises ClusterRefused, ClusterUnreachable.
+    Raises InvalidInput if it is not installed, ClusterRefused, ClusterUnreachable. Raises Conflict while an index names
+    one of its pipelines, because writes to that index would fail.
     """
     installed = await read_installed(cluster)
     known = sorted({name for body in installed.documents.values() if (name := template_of(body))})
@@ -110,7 +111,7 @@ async def list_templates(cluster: Cluster) -> tuple[Summary, ...]:
 
 
 async def _missing_first_index(cluster: Cluster, compiled: CompiledTemplate) -> str | None:
-    """The index that `create` has to make; None if the alias has one already."""
+    """The index that `create` has to make; None if the alias has an index already."""
     alias, index = compiled.names.template, compiled.names.first_index
     if not any(naming.overlap(pattern, index) for pattern in compiled.index_patterns):
         raise InvalidInput("index_patterns", f"none matches the first index, [{index}]")
@@ -145,7 +146,7 @@ async def _put_companion(cluster: Cluster, changes: Sequence[Change], documents:
 
 
 async def _take_back(cluster: Cluster, changes: Sequence[Change]) -> str:
-    """Restore what was there before the changes; what could not be restored, to be said at the end of an error."""
+    """Restore the documents from before the changes. The answer ends an error: the paths that could not be restored."""
     left = []
     for change in reversed(changes):
         method = "DELETE" if change.before is None else "PUT"
@@ -155,7 +156,7 @@ async def _take_back(cluster: Cluster, changes: Sequence[Change]) -> str:
 
 
 async def _overruled(cluster: Cluster, compiled: CompiledTemplate) -> str | None:
-    """Ask the cluster which template wins for names that our patterns stand for; a sentence if it is not ours."""
+    """Ask the cluster which template wins for names that our patterns match. A sentence if it is not ours."""
     for index in await _probes(cluster, compiled):
         path = f"/_index_template/_simulate_index/{quote(index, safe='')}"
         simulated = (await cluster.call("POST", path)).require(f"POST {path}")
@@ -168,7 +169,7 @@ async def _overruled(cluster: Cluster, compiled: CompiledTemplate) -> str | None
 
 
 async def _probes(cluster: Cluster, compiled: CompiledTemplate) -> tuple[str, ...]:
-    """A name for each index pattern that can be simulated: the name of an alias cannot."""
+    """A name for each index pattern, except the names of aliases, which cannot be simulated."""
     candidates = [*map(naming.example, compiled.index_patterns), compiled.names.first_index]
     path = f"/{','.join(quote(name, safe='') for name in candidates)}/_alias"
     there = aliases_of_indices(await _get(cluster, path, ignore_unavailable="true"))

@@ -20,8 +20,8 @@ class BaseMapping:
     """A base, parsed."""
 
     mappings: Mapping[str, Json]
-    settings: Mapping[str, Json]  # flat, each key with its "index."; without the final pipeline
-    final_pipeline: str | None  # the base's own: our guard calls it
+    settings: Mapping[str, Json]  # flat, each key with its "index.", without the final pipeline
+    final_pipeline: str | None  # the base's own, which our guard calls
 
     @classmethod
     def parse(cls, raw: Json) -> Self:
@@ -77,7 +77,7 @@ def _flatten(node: Mapping[str, Json], prefix: str) -> list[tuple[str, Json]]:
 
 
 def _find(mapping: Mapping[str, Json], path: str) -> Mapping[str, Json] | None:
-    """The mapping of a field; the name of an object may be written with dots, as OpenSearch allows."""
+    """The mapping of a field. The name of an object may be written with dots, as OpenSearch allows."""
     properties = mapping.get("properties")
     if not isinstance(properties, dict):
         return None

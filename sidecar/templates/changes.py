@@ -1,4 +1,4 @@
-"""What a compiled template would change in a cluster, and whether it may. Pure."""
+"""The changes that a compiled template makes in a cluster, and the conflicts that forbid it. Pure."""
 
 import difflib
 import json
@@ -15,7 +15,7 @@ from sidecar.templates.installed import Installed, template_of
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One document that would be put."""
+    """One document to put."""
 
     path: str
     before: Json  # None: not installed
@@ -35,9 +35,9 @@ class Change:
 
 
 def plan(compiled: CompiledTemplate, installed: Installed) -> tuple[Change, ...]:
-    """What must be put so that the cluster has the compiled template, in a safe order; nothing if it has it already.
+    """The documents to put so that the cluster has the compiled template, in a safe order.
 
-    A cluster that cannot fuse gets no search pipeline and no companion: there the bridge fuses.
+    A cluster that cannot fuse gets no search pipeline and no companion, because the bridge fuses there.
     """
     return tuple(
         Change(path, installed.documents.get(path), document)
@@ -84,9 +84,9 @@ def _refuse_changed_model(compiled: CompiledTemplate, installed: Installed) -> N
 
 
 def comparable(path: str, document: Json) -> Json:
-    """A document in a form that does not depend on who spelled it.
+    """A document in one spelling, whoever wrote it.
 
-    OpenSearch nests the settings of a component template and writes their values as strings; of a companion only its
+    OpenSearch nests the settings of a component template and writes their values as strings. Of a companion, only the
     identity is compared.
     """
     if naming.is_companion(path):

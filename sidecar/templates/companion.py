@@ -1,7 +1,7 @@
 """The companion of a template: an empty index of one shard, searched beside an index of one shard. Pure.
 
 A search of exactly one shard is answered in one phase, and then `hybrid` loads the stored fields of all its candidates.
-With a second shard, even an empty one, only those of the page are loaded: the same hits in a fifth of the time.
+With a second shard, even an empty one, it loads only those of the page: the same hits in a fifth of the time.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from sidecar.templates.base import FINAL_PIPELINE, NUMBER_OF_SHARDS, BaseMapping
 
 META: Final = "sidecar_companion"
 
-# What decides how a query is read. Others (aliases of a life cycle, sorting, routing) could only make it fail.
+# Settings that decide how a query is read. Others (aliases of a life cycle, sorting, routing) could only make it fail.
 _KEPT_SETTINGS: Final = (
     "index.analysis.",
     "index.knn",
@@ -25,7 +25,7 @@ _OWN_SETTINGS: Final[Mapping[str, Json]] = {
     NUMBER_OF_SHARDS: 1,
     "index.auto_expand_replicas": "0-1",  # a copy where there is a second node, so that losing one fails no search
     "index.hidden": True,
-    # Against what the template's patterns bring along. A pipeline would keep the template from being deleted.
+    # The template's patterns would add a pipeline, which would keep the template from being deleted.
     FINAL_PIPELINE: "_none",
     "index.routing_partition_size": 1,
 }
@@ -34,7 +34,7 @@ _OWN_SETTINGS: Final[Mapping[str, Json]] = {
 def compile_companion(template: str, base: BaseMapping, vector_component: Json) -> Json:
     """The index to create: the template's own mapping and analysis, so that every query reads as on its indices.
 
-    The digest in `_meta` tells whether a companion that is there is this one: the cluster spells a mapping its own way.
+    The digest in `_meta` identifies the companion, because the cluster spells a mapping in its own way.
     """
     ours = _member(_member(vector_component, "template"), "mappings")
     settings = {name: value for name, value in base.settings.items() if name.startswith(_KEPT_SETTINGS)}
@@ -50,7 +50,7 @@ def compile_companion(template: str, base: BaseMapping, vector_component: Json) 
 
 
 def identity(document: Json) -> Json:
-    """What tells one companion from another; None for an index that is not a companion."""
+    """The mark of a companion, with its digest; None for an index that is not a companion."""
     return _member(_member(_member(document, "mappings"), "_meta"), META) or None
 
 

@@ -1,6 +1,6 @@
-"""From a model version and a base mapping to the documents that are installed in the cluster. Pure.
+"""The compiler: a model version and a base mapping in, the documents to install in the cluster out. Pure.
 
-The documents are the files of `ingest_pipelines/`, filled. What is installed decides nothing here: see `installed.py`.
+The documents are the files of `ingest_pipelines/`, filled. They do not depend on the cluster: see `installed.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ from sidecar.templates.companion import compile_companion
 from sidecar.templates.shipped import document
 
 DEFAULT_PRIORITY: Final = 100
-# A hybrid search that touches one shard only loads the stored fields of every candidate; with two it does not.
+# A hybrid search of a single shard loads the stored fields of every candidate. With two shards it does not.
 _DEFAULT_SHARDS: Final = 2
 
 _DATA_TYPES: Final = {"float32": "float", "byte": "byte", "binary": "binary"}
-# k-NN compares binary vectors by Hamming distance alone; faiss makes cosine of inner product by normalising the
-# vectors, which bytes do not survive.
+# k-NN compares binary vectors by Hamming distance alone. For cosine, faiss normalises the vectors, and bytes do not
+# survive that.
 _SPACE_TYPES: Final = {
     (Engine.LUCENE, "float32"): frozenset(SpaceType),
     (Engine.LUCENE, "byte"): frozenset(SpaceType),
@@ -35,13 +35,13 @@ _SPACE_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class CompiledTemplate:
-    """What one template consists of."""
+    """The parts of one template."""
 
-    names: naming.Names
+    names: naming.TemplateNames
     index_patterns: tuple[str, ...]
     priority: int
     binding: IndexBinding
-    final_pipeline: str | None  # the base's own, called by the guard; it must exist in the cluster
+    final_pipeline: str | None  # the base's own, which the guard calls. It must exist in the cluster.
     documents: Mapping[str, Json]  # by cluster path, in the order in which it is safe to install them
 
 
@@ -65,7 +65,7 @@ def compile_template(
 ) -> CompiledTemplate:
     """Compile the template `name`, which binds `field` to the texts of `source` under a model version.
 
-    `space_type` is the version's own unless given. Raises InvalidInput naming the field and the value.
+    `space_type` is the version's own if none is given. Raises InvalidInput naming the field and the value.
     """
     parsed = BaseMapping.parse(base)
     naming.check_patterns(index_patterns)
@@ -113,10 +113,10 @@ def compile_template(
 def compile_guard(template: str, bindings: Sequence[Binding], final_pipeline: str | None = None) -> Json:
     """The guard over the bound fields of a template: an ingest pipeline, to be set as the index's final one.
 
-    A final pipeline of the base's own goes first, so that the guard sees the text that is really indexed. A document
-    on which the script fails is indexed without vector, as pending with an empty hash: what is not checked is not
-    believed, and no document is refused for our sake. (The script processor of 2.19 fails on an integer beyond 64 bits
-    in any field, an `unsigned_long` for example; painless on a list of more than a million elements.)
+    A final pipeline of the base's own goes first, so that the guard sees the text that is really indexed. If the script
+    fails on a document, the document is indexed without a vector, as pending with an empty hash. So no unchecked vector
+    is kept, and no document is refused because of us. (The script processor of 2.19 fails on an integer beyond 64 bits
+    in any field, an `unsigned_long` for example. Painless fails on a list of more than a million elements.)
     """
     guards = [_guard_of_field(template, binding) for binding in bindings]
     own: list[Json] = [] if final_pipeline is None else [{"pipeline": {"name": final_pipeline}}]
@@ -209,7 +209,7 @@ def _vector_component(
     )
 
 
-def _index_template(names: naming.Names, index_patterns: Sequence[str], priority: int) -> Json:
+def _index_template(names: naming.TemplateNames, index_patterns: Sequence[str], priority: int) -> Json:
     return document(
         "index/template.json",
         {

@@ -19,10 +19,10 @@ _FUSION_PLUGIN: Final = "opensearch-neural-search"
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """The templates and pipelines of a cluster, ours and everybody's."""
+    """The templates and pipelines of a cluster, ours and those of others."""
 
     documents: Mapping[str, Json]  # by cluster path
-    fuses: bool  # whether the cluster has the normalization-processor; without it no search pipeline can be installed
+    fuses: bool  # the cluster has the normalization-processor. Without it no search pipeline can be installed.
 
     @classmethod
     def parse(
@@ -49,7 +49,7 @@ class Installed:
         return cls(documents, _every_node_has(_FUSION_PLUGIN, plugins))
 
     def binding(self, component: str) -> IndexBinding | None:
-        """The binding in a component template. Raises InvalidInput if there is one that is not valid."""
+        """The binding in a component template. Raises InvalidInput for a binding that is not valid."""
         return bound_by(self.documents.get(naming.COMPONENT_TEMPLATE + component))
 
     def index_templates(self) -> Iterable[tuple[str, tuple[str, ...], int]]:
@@ -75,7 +75,7 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One installed template, in short."""
+    """One installed template, in brief."""
 
     template: str
     model: str
@@ -83,17 +83,17 @@ class Summary:
     source: tuple[str, ...]
     index_patterns: tuple[str, ...]
     priority: int
-    indices: tuple[str, ...]  # that were made from it, under its present or an earlier binding
+    indices: tuple[str, ...]  # made from it, under its present or an earlier binding
     companion: str | None = None
 
 
 def bound_by(document: Json) -> IndexBinding | None:
-    """The binding in a component template or a simulated index. Raises InvalidInput if there is one, not valid."""
+    """The binding in a component template or a simulated index. Raises InvalidInput for one that is not valid."""
     return IndexBinding.from_meta(at(document, "template", "mappings", "_meta"))
 
 
 def template_of(index_template: Json) -> str | None:
-    """The template that an index template of ours belongs to; None if it is somebody else's."""
+    """The template that an index template of ours belongs to; None for one of others."""
     name = at(index_template, "_meta", "sidecar", "template")
     return name if isinstance(name, str) else None
 

@@ -1,4 +1,4 @@
-"""How the documents of a template are called, and which index names a pattern stands for. Pure.
+"""The names of the documents of a template, and the index names that a pattern matches. Pure.
 
 A template `papers` of binding B8 (8 hex digits of the binding's hash) is installed as
 
@@ -8,7 +8,7 @@ A template `papers` of binding B8 (8 hex digits of the binding's hash) is instal
     search pipeline      sidecar-papers-search-B8
     companion index      papers--companion
 
-so that another binding never changes the guard of indices that are there already.
+Another binding therefore never changes the guard of indices that exist already.
 """
 
 import re
@@ -29,17 +29,17 @@ SEARCH_PIPELINE: Final = "/_search/pipeline/"
 _PREFIX: Final = "sidecar-"
 _COMPANION: Final = "--companion"  # covered by roles for the template's own indices
 _DIGEST_LENGTH: Final = 8
-_LONGEST_INDEX_NAME: Final = 255  # bytes; OpenSearch's limit
+_LONGEST_INDEX_NAME: Final = 255  # bytes, OpenSearch's limit
 
 _TEMPLATE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-# What OpenSearch refuses in an index name; a pattern may hold "*" besides.
+# Without the characters that OpenSearch refuses in an index name. A pattern may also hold "*".
 _INDEX_PATTERN: Final = re.compile(r"[^-_+\s\\/?\"<>|,#:A-Z][^\s\\/?\"<>|,#:A-Z]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """What the documents of one template and binding are called."""
+class TemplateNames:
+    """The names of the documents of one template and binding."""
 
     template: str  # the operator's name for it; also the write alias
     index_template: str
@@ -51,7 +51,7 @@ class Names:
     companion: str
 
 
-def names_of(template: str, model: str, binding: IndexBinding) -> Names:
+def names_of(template: str, model: str, binding: IndexBinding) -> TemplateNames:
     """The names of a template under a binding. Raises InvalidInput if the template's own name cannot be used."""
     if not _TEMPLATE_NAME.fullmatch(template):
         raise InvalidInput("template", f"must match {_TEMPLATE_NAME.pattern}, as part of index names; got [{template}]")
@@ -62,7 +62,7 @@ def names_of(template: str, model: str, binding: IndexBinding) -> Names:
         raise InvalidInput(
             "template", f"the index name [{first_index}] has {len(first_index)} bytes; limit {_LONGEST_INDEX_NAME}"
         )
-    return Names(
+    return TemplateNames(
         template=template,
         index_template=prefix,
         base=f"{prefix}-base",
@@ -85,13 +85,13 @@ def is_companion(path: str) -> bool:
 
 
 def check_field_name(field: str) -> None:
-    """Raise InvalidInput unless `field` can be the name of a vector field: top level, so without dots."""
+    """Raise InvalidInput unless `field` can name a vector field, which is at the top level and has no dots."""
     if not _FIELD_NAME.fullmatch(field):
         raise InvalidInput("field", f"must match {_FIELD_NAME.pattern} (a top-level field); got [{field}]")
 
 
 def check_patterns(patterns: Iterable[str]) -> None:
-    """Raise InvalidInput unless every index pattern is one that OpenSearch accepts and that spares its own indices."""
+    """Raise InvalidInput unless OpenSearch accepts every index pattern, and none matches its own indices."""
     if not tuple(patterns):
         raise InvalidInput("index_patterns", "at least one is needed")
     for pattern in patterns:
@@ -117,7 +117,7 @@ def owns(template: str, path: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def overlap(one: str, other: str) -> bool:
-    """Whether some name matches both patterns; a name without "*" is a pattern too."""
+    """Whether a name matches both patterns. A name without "*" is a pattern too."""
     if not one or not other:
         return not (one + other).strip("*")
     if one[0] == "*":
@@ -128,6 +128,6 @@ def overlap(one: str, other: str) -> bool:
 
 
 def example(pattern: str) -> str:
-    """An index name that the pattern matches: the shortest one, or with "0" for "*" where that cannot be a name."""
+    """An index name that the pattern matches: the shortest, or one with "0" for "*" if that is no valid name."""
     shortest = pattern.replace("*", "")
     return shortest if _INDEX_PATTERN.fullmatch(shortest) and shortest.strip(".") else pattern.replace("*", "0")

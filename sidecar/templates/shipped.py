@@ -19,7 +19,7 @@ def document(name: str, values: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _folder() -> Traversable:
-    # The wheel holds the folder inside the package; in a checkout it stands beside it.
+    # The wheel has the folder inside the package, a checkout has it beside the package.
     packaged = files("sidecar").joinpath("ingest_pipelines")
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "ingest_pipelines"
 
@@ -27,8 +27,8 @@ def _folder() -> Traversable:
 def fill(node: Json, values: Mapping[str, Json]) -> Json:
     """The node with its placeholders replaced.
 
-    A string that is one placeholder becomes the value itself, of whatever type; inside a longer string, and in keys,
-    values are put as text. The values are not looked into. Raises KeyError for a placeholder without a value.
+    A string that is one placeholder becomes the value itself, of any type. Inside a longer string, and in keys, values
+    are put as text. Placeholders in values are left alone. Raises KeyError for a placeholder without a value.
     """
     match node:
         case str():
@@ -43,7 +43,7 @@ def fill(node: Json, values: Mapping[str, Json]) -> Json:
 
 def _fill_members(members: Mapping[str, Json], values: Mapping[str, Json]) -> dict[str, Json]:
     return {
-        # A script is kept as a list of lines, to be readable; OpenSearch wants one string.
+        # A script is a list of lines in the file, to be readable. OpenSearch wants one string.
         _fill_text(key, values): "\n".join(map(str, value))
         if key == "source" and isinstance(value, list)
         else fill(value, values)

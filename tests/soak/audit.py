@@ -7,7 +7,7 @@ from typing import Any
 
 from sidecar.model import Binding
 from sidecar.opensearch.client import OpenSearchCluster
-from sidecar.repair.passes import Repair
+from sidecar.repair.passes import Passes
 from sidecar.repair.patience import Patience
 from sidecar.repair.scan import Scan
 from tests.soak.clients import Ledger, text_of
@@ -55,7 +55,7 @@ async def left_by_repair(direct: Http, index: str, binding: Binding, hashes: Has
     """Run `sidecar repair` on the index; the documents that are pending or wrong even then."""
     async with OpenSearchCluster(direct.url) as cluster:
         scan = Scan(cluster, Patience(_REPAIR_PATIENCE_S), lambda _more, _done: None)
-        repair = Repair(scan, hashes, Patience(_REPAIR_PATIENCE_S))
-        await repair.mend(await scan.targets((index,)))
+        repair = Passes(scan, hashes, Patience(_REPAIR_PATIENCE_S))
+        await repair.repair_all(await scan.targets((index,)))
     found = await read(direct, index)
     return [*found.pending(binding), *broken_promises(found.documents, binding, hashes)]

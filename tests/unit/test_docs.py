@@ -3,20 +3,29 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from sidecar.cli.main import app
 from sidecar.config import load_configuration, variable
 from tests.support.folders import ROOT
 
-COMMANDS = (
-    "up", "demo", "template render", "template diff", "template apply", "template list", "template delete",
-    "model list", "model show", "model add", "model build", "embed", "repair", "doctor", "eval", "bridge", "embedder",
-    "node start", "node stop", "node status", "node path", "config show",
-)  # fmt: skip
+
+def leaves(command: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command that does something, with its names; the groups only hold others."""
+    if not isinstance(command, TyperGroup):
+        yield names, command
+        return
+    context = typer.Context(command)
+    for name in command.list_commands(context):
+        yield from leaves(command.get_command(context, name), *names, name)
 
 
 def check(request: pytest.FixtureRequest, path: Path, text: str) -> None:
@@ -48,11 +57,23 @@ def test_every_setting_is_documented(
 
 def test_every_command_has_help_and_is_documented(request: pytest.FixtureRequest) -> None:
     pages = ["# Commands\n\nWhat `sidecar COMMAND --help` prints.\n"]
-    for command in COMMANDS:
-        done = CliRunner().invoke(app, [*command.split(), "--help"], prog_name="sidecar", env={"COLUMNS": "100"})
+    for names, command in leaves(get_command(app)):
+        assert command.help, f"sidecar {' '.join(names)} says nothing of itself"
+        done = CliRunner().invoke(app, [*names, "--help"], prog_name="sidecar", env={"COLUMNS": "100"})
         assert done.exit_code == 0
-        pages.append(f"\n## {command}\n\n```text\n{done.stdout.rstrip()}\n```\n")
+        pages.append(f"\n## {' '.join(names)}\n\n```text\n{done.stdout.rstrip()}\n```\n")
     check(request, ROOT / "docs" / "commands.md", "".join(pages))
+
+
+def test_a_command_that_somebody_adds_is_found() -> None:
+    group = typer.Typer()
+    group.command("show")(lambda: None)
+    group.command("frobnicate")(lambda: None)
+    app = typer.Typer()
+    app.add_typer(group, name="config")
+    app.command("up")(lambda: None)
+
+    assert {names for names, _ in leaves(get_command(app))} == {("up",), ("config", "show"), ("config", "frobnicate")}
 
 
 def test_generated_code_is_up_to_date(tmp_path: Path) -> None:

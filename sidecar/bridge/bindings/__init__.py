@@ -1,5 +1,5 @@
-"""Which index is bound to which model version.
+"""Finds the bindings of indices.
 
-- `lookup.py` asks the cluster with the client's own credentials, and remembers the answer for seconds.
-- `indices.py` reads that answer: the indices behind an expression, and the index that a write goes to.
+- `lookup.py` asks the cluster with the client's own credentials, and remembers the answer for a few seconds.
+- `indices.py` reads that answer. It finds the indices of an expression, and the index that a write goes to.
 """

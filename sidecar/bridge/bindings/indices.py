@@ -1,7 +1,7 @@
-"""The indices behind an index expression: their bindings, and which text fields feed a vector. Pure.
+"""Reads the indices of an index expression: their bindings, and the text fields that feed a vector. Pure.
 
-The descriptions are asked for with the client's own credentials. A source field that field-level security hides is
-missing there, and then there is no semantic leg.
+The bridge asks for the descriptions of indices with the client's own credentials. If field-level security hides a
+source field, the description lacks that field. The client's searches then have no semantic leg.
 """
 
 from collections.abc import Mapping
@@ -15,54 +15,60 @@ from sidecar.model import Binding, IndexBinding
 
 @dataclass(frozen=True, slots=True)
 class BoundIndex:
-    """A concrete index, as far as the bridge cares."""
+    """The properties of a concrete index that the bridge needs."""
 
     name: str
     binding: IndexBinding | None
-    text_fields: Mapping[str, frozenset[str]]  # vector field -> every field that is fed by one of its sources
-    sees_all_sources: bool  # the client's mapping has the search field and every source of it
-    search_pipeline: str | None  # the index's own default, maybe "_none"
+    text_fields: Mapping[str, frozenset[str]]  # vector field -> every field with the text of its sources
+    sees_all_sources: bool  # the client sees the search field and all its sources
+    search_pipeline: str | None  # the default of the index, may be "_none"
     data_stream: str | None = None
     is_write_index_of: frozenset[str] = frozenset()  # aliases
-    routings: frozenset[tuple[str, str]] = frozenset()  # alias and the routing of what is written through it
-    unseen: frozenset[str] = frozenset()  # vector fields that the client's mapping lacks, or a source of which it lacks
-    shards: int = 0  # 0: not known
+    routings: frozenset[tuple[str, str]] = frozenset()  # alias, and the routing of writes through it
+    unseen: frozenset[str] = frozenset()  # vector fields that are hidden, or have a hidden source
+    shards: int = 0  # 0: unknown
     mapped: frozenset[tuple[str, str]] = frozenset()  # path and type of every field that the client sees
 
 
 @dataclass(frozen=True, slots=True)
 class WriteTarget:
-    """Where a write to a name goes."""
+    """The index that a write to a name goes to."""
 
     index: str  # the concrete index, or the name that it will have
     binding: IndexBinding | None = None
-    routing: str | None = None  # of the alias that was named: writes and reads of single documents go by it
-    unseen: frozenset[str] = frozenset()  # vector fields that the client does not see, or not all sources of
+    routing: str | None = None  # of the named alias, for writes and reads of single documents
+    unseen: frozenset[str] = frozenset()  # as in `BoundIndex`
 
 
 def read_indices(body: Json) -> tuple[BoundIndex, ...]:
-    """The answer to `GET /{expression}`. Raises InvalidInput for a binding that is not valid."""
+    """Read the answer to `GET /{expression}`. Raises InvalidInput for a binding that is not valid."""
     return tuple(map(_bound_index, index_description.read_indices(body)))
 
 
 def read_simulated(name: str, body: Json) -> BoundIndex | None:
-    """The answer to `_simulate_index`: the index as a template would create it; None if no template matches."""
+    """Read the answer to `_simulate_index`: the index that a template would create. None if no template matches.
+
+    Raises InvalidInput for a binding that is not valid.
+    """
     template = at(body, "template")
     return _bound_index(read_index(name, template)) if at(template, "mappings") else None
 
 
 def write_index(name: str, indices: tuple[BoundIndex, ...]) -> BoundIndex | None:
-    """The one index that a write to `name` goes to: itself, an alias's write index, a data stream's newest."""
+    """The index that a write to `name` goes to. None if there is no such index.
+
+    It is the index of this name, the write index of an alias, or the newest index of a data stream.
+    """
     marked = [index for index in indices if name in index.is_write_index_of]
     if marked:
         return marked[0]
     if all(index.data_stream is not None for index in indices):
-        return max(indices, key=lambda index: index.name, default=None)  # generations are zero-padded
+        return max(indices, key=lambda index: index.name, default=None)  # their names end in a zero-padded generation
     return indices[0] if len(indices) == 1 else None
 
 
 def write_target(name: str, index: BoundIndex | None) -> WriteTarget:
-    """Where a write to `name` goes, given the one index behind it, if there is or will be one."""
+    """The target of a write to `name`. `index` is the one that the write goes to. None: no index is known."""
     if index is None:
         return WriteTarget(name)
     return WriteTarget(index.name, index.binding, dict(index.routings).get(name), index.unseen)

@@ -1,4 +1,4 @@
-"""Which index is bound to what, asked of the cluster in the client's own name and remembered for seconds."""
+"""Asks the cluster for bindings with the client's own credentials, and remembers the answers for a few seconds."""
 
 import hashlib
 import secrets
@@ -36,7 +36,7 @@ _RESOLUTION: Final = ("allow_no_indices", "expand_wildcards", "ignore_unavailabl
 class Bindings:
     """Looks up bindings with the client's own credentials.
 
-    So nobody gets a vector computed, or learns of an index, whom the cluster itself would turn away.
+    So no vector is computed for a client that the cluster would turn away. Nor does such a client learn of an index.
     """
 
     def __init__(self, cluster: Cluster, ttl_s: float) -> None:
@@ -48,10 +48,10 @@ class Bindings:
         self._welcome: TTLCache[str, bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._pipelines: TTLCache[tuple[str, str], tuple[Json]] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._wrapped: TTLCache[tuple[str, str], bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
-        self._changes = 0  # an answer that was asked for before a change is not remembered
+        self._changes = 0  # an answer to a request from before a change is not remembered
 
     def forget(self) -> None:
-        """Drop what is remembered: mappings, templates, aliases or indices have changed."""
+        """Forget the bindings and pipelines, because mappings, templates, aliases or indices have changed."""
         self._changes += 1
         self._indices.clear()
         self._hidden.clear()
@@ -61,7 +61,7 @@ class Bindings:
     async def of_search(
         self, expression: str, parameters: Mapping[str, str], credentials: Credentials
     ) -> tuple[BoundIndex, ...]:
-        """The indices that an expression stands for; () if there are none or the client may not see them.
+        """The indices that match an expression. () if there are none, or if the client may not see them.
 
         Raises ClusterUnreachable.
         """
@@ -78,23 +78,23 @@ class Bindings:
         return found
 
     def hides(self, expression: str, parameters: Mapping[str, str], credentials: Credentials) -> bool:
-        """Whether the cluster has refused to tell these credentials what an expression stands for."""
+        """Whether the cluster has refused to show these credentials the indices of an expression."""
         return self._key(expression, parameters, credentials) in self._hidden
 
     def refuse(self, expression: str, credentials: Credentials) -> None:
-        """Take an expression for nothing, for a while: the cluster refused these credentials a search of it."""
+        """Treat an expression as empty for a while, because the cluster refused these credentials a search of it."""
         self._indices[self._key(expression, {}, credentials)] = ()
 
     def refuse_hybrid(self, expression: str, credentials: Credentials) -> None:
-        """Remember for a while that the cluster fuses no search of an expression for these credentials."""
+        """Remember for a while that the cluster refuses `hybrid` searches of an expression to these credentials."""
         self._wrapped[self._digest(credentials), expression] = True
 
     def refuses_hybrid(self, expression: str, credentials: Credentials) -> bool:
-        """Whether the cluster has refused these credentials to fuse a search of this expression."""
+        """Whether the cluster has refused these credentials a `hybrid` search of this expression."""
         return (self._digest(credentials), expression) in self._wrapped
 
     async def search_pipeline(self, name: str, credentials: Credentials) -> Json:
-        """The definition of a search pipeline; None if there is none or the client may not read it.
+        """The definition of a search pipeline. None if there is none, or if the client may not read it.
 
         Raises ClusterUnreachable.
         """
@@ -109,7 +109,7 @@ class Bindings:
         return found[0]
 
     async def of_write(self, name: str, credentials: Credentials) -> WriteTarget:
-        """The index that a write to `name` goes to, or that a template would create for it, and its binding.
+        """The index that a write to `name` goes to, or that a template would create for it, with its binding.
 
         Raises ClusterUnreachable.
         """
@@ -123,7 +123,10 @@ class Bindings:
         return found
 
     async def authorise(self, credentials: Credentials) -> Reply | None:
-        """None if the cluster lets these credentials in, else its refusal. Raises ClusterUnreachable."""
+        """Ask whether the cluster lets these credentials in. Gives None if it does, else its refusal.
+
+        Raises ClusterUnreachable.
+        """
         digest = self._digest(credentials)
         if not self._welcome.get(digest):
             reply = await self._cluster.call("GET", "/", headers=credentials)
@@ -149,7 +152,7 @@ class Bindings:
         return read_simulated(name, reply.body) if reply.ok else None
 
     async def _get(self, expression: str, resolution: Mapping[str, str], credentials: Credentials) -> Reply:
-        # A comma separates names; everything else that OpenSearch reads in an expression survives the encoding.
+        # A comma separates names. The encoding keeps everything else that OpenSearch reads in an expression.
         path = "/" + quote(expression, safe=",*")
         return await self._cluster.call("GET", path, params={**resolution, "filter_path": _WANTED}, headers=credentials)
 
@@ -158,7 +161,7 @@ class Bindings:
         return (self._digest(credentials), expression, *resolution)
 
     def _digest(self, credentials: Credentials) -> str:
-        """Tells credentials apart without keeping them."""
+        """A keyed hash of credentials. It distinguishes them, and the bridge does not have to store them."""
         joined = "\n".join(f"{name}:{value}" for name, value in sorted(credentials.items()))
         return hashlib.blake2b(joined.encode("utf-8", "surrogateescape"), key=self._salt).hexdigest()
 
@@ -176,7 +179,7 @@ def _read(expression: str, reply: Reply) -> tuple[BoundIndex, ...]:
 
 
 def _resolved(name: str, reply: Reply) -> str:
-    """The name that the cluster looked for: date math is resolved there."""
+    """The name that the cluster looked for. The cluster has resolved date math in it."""
     error = reply.body.get("error") if isinstance(reply.body, dict) else None
     resolved = error.get("index") if isinstance(error, dict) else None
     return resolved if isinstance(resolved, str) else name

@@ -1,8 +1,8 @@
-"""Bytes from the client and from the cluster. This room knows nothing of vectors or queries.
+"""Moves bytes between the client and the cluster. This room knows nothing of vectors or queries.
 
-- `incoming.py`: a request, taken apart once, with `headers.py` and `query_string.py` for its parts.
-- `body.py`: reads a body whole, decoded and within limits, into a `spool.py` (memory, and a file past 1 MiB).
-- `upstream.py`: the connections to the cluster. It forwards requests and relays answers.
-- `presentation.py`: writes an answer of our own as `filter_path` and `pretty` ask. `errors.py`: errors as OpenSearch
-  writes them.
+- `incoming.py` parses a request once. `headers.py` and `query_string.py` read its parts.
+- `body.py` reads a body whole, decoded and within limits, into a `spool.py` (memory, and a file past 1 MiB).
+- `upstream.py` has the connections to the cluster. It forwards requests and relays answers.
+- `presentation.py` applies `filter_path` and `pretty` to an answer of our own. `errors.py` writes errors as OpenSearch
+  does.
 """

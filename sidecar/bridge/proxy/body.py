@@ -13,8 +13,8 @@ from sidecar.errors import BodyTooLarge, ErrorKind, InvalidInput, SidecarError
 
 _LIMIT_SETTING: Final = "bridge.max_body_bytes"
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
-_MAX_RATIO: Final = 200  # of decoded to sent bytes, past the first megabytes: a bomb, not a document
-_RATIO_FLOOR: Final = 10 * 1024 * 1024
+_MAX_RATIO: Final = 200  # of decoded to sent bytes. More is a zip bomb, not a document
+_RATIO_FLOOR: Final = 10 * 1024 * 1024  # the first megabytes may have any ratio
 _PIECE_BYTES: Final = 256 * 1024
 
 _PLAIN: Final = frozenset({"", "identity"})
@@ -37,16 +37,16 @@ class Body:
     """A request body, encoded and decoded. Both are deleted when the request has been answered."""
 
     sent: Spool
-    text: Spool | None  # None: the content coding is not one that we read
+    text: Spool | None  # None: we do not read its content coding
 
     @property
     def decoded(self) -> bytes | None:
-        """The whole text, for kinds of bodies that are small."""
+        """The whole text. Only for kinds of bodies that are small. None: we do not read its content coding."""
         return None if self.text is None else self.text.read()
 
 
 class BodyReader:
-    """Reads bodies within a limit for each and a limit for all of them together."""
+    """Reads bodies within two limits: one for each body, and one for all bodies in work together."""
 
     def __init__(self, max_body_bytes: int, max_inflight_bytes: int) -> None:
         self._max_body = max_body_bytes
@@ -55,9 +55,9 @@ class BodyReader:
 
     @asynccontextmanager
     async def read(self, request: IncomingRequest) -> AsyncIterator[Body]:
-        """The body. Its bytes count as in work until the context ends.
+        """Read the body of a request. Its bytes count as in work until the context ends.
 
-        Raises BodyTooLarge, BridgeOverloaded, SpoolFull, and InvalidInput for a body that is not in its coding.
+        Raises BodyTooLarge, BridgeOverloaded, SpoolFull, and InvalidInput if the body does not match its coding.
         """
         held = 0
         with Spool() as sent, Spool() as text:
@@ -91,9 +91,9 @@ def _decode_into(text: Spool, sent: Spool, coding: str, limit: int) -> None:
 
 
 def inflated(pieces: Iterable[bytes], coding: str, limit: int) -> Iterator[bytes]:
-    """Undo gzip or deflate, a bounded piece at a time.
+    """Decode gzip or deflate, in pieces of bounded size.
 
-    Raises BodyTooLarge, and InvalidInput for bytes that are not in that coding.
+    Raises BodyTooLarge, and InvalidInput for bytes that do not match the coding.
     """
     inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
     came = gave = 0

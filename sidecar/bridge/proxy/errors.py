@@ -1,4 +1,4 @@
-"""The bridge's own answers, in OpenSearch's manners: error shape, `?pretty`, compact JSON."""
+"""Writes the bridge's own answers as OpenSearch would: the shape of errors, `?pretty`, compact JSON."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,8 +9,8 @@ from sidecar.bridge.proxy.presentation import indented, wants_pretty
 from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ErrorKind, SidecarError
 from sidecar.jsontext import dumps
 
-# One table from kind to status and type. 429, not 503, for what is worth another try: opensearch-py answers a 503 with
-# three immediate tries and marks the node dead.
+# The one table from kind to status and type. An overload is a 429 and not a 503, because a later attempt is worthwhile:
+# after a 503 opensearch-py makes three attempts at once and marks the node as dead.
 _STATUSES: Final = {
     ErrorKind.BAD_INPUT: (400, "illegal_argument_exception"),
     ErrorKind.CONFIGURATION: (500, "configuration_exception"),
@@ -25,7 +25,7 @@ _STATUSES: Final = {
 
 
 def error_status(error: SidecarError) -> tuple[int, str]:
-    """The HTTP status and OpenSearch error type of an error of ours."""
+    """The HTTP status and the OpenSearch error type for an error of ours."""
     if isinstance(error, ClusterTimedOut):
         return 504, "cluster_timeout_exception"
     if isinstance(error, ClusterUnreachable):
@@ -34,14 +34,14 @@ def error_status(error: SidecarError) -> tuple[int, str]:
 
 
 def error_reason(error: SidecarError) -> str:
-    """What a client is told of an error of ours; never an address behind the bridge."""
+    """The sentence that a client reads about an error of ours. It never names an address behind the bridge."""
     if isinstance(error, ClusterTimedOut):
         return "the cluster behind this bridge did not answer in time; whether this was carried out is not known"
     return "the cluster behind this bridge does not answer" if isinstance(error, ClusterUnreachable) else str(error)
 
 
 def error_body(status: int, error_type: str, reason: str) -> dict[str, object]:
-    """OpenSearch's error shape."""
+    """An error in the shape that OpenSearch uses."""
     cause = {"type": error_type, "reason": reason}
     return {"error": {"root_cause": [cause], **cause}, "status": status}
 
@@ -53,7 +53,7 @@ def json_answer(
     parameters: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """An answer of ours; `pretty` among the parameters indents it as OpenSearch does."""
+    """An answer of ours. It is indented as OpenSearch does if the parameters ask for `pretty`."""
     text = dumps(body)
     return web.Response(
         body=indented(text) if wants_pretty(parameters or {}) else text,

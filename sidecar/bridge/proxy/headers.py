@@ -1,4 +1,4 @@
-"""Which headers cross the bridge, and which of them say who asks. Pure."""
+"""Decides which headers cross the bridge, and which of them identify the client. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ K_PARAMETER: Final = "sidecar_k"
 WINDOW_PARAMETER: Final = "sidecar_window"
 FUSION_PARAMETER: Final = "sidecar_fusion"
 MODEL_PARAMETER: Final = "sidecar_model"
-# A client sets an option of its searches by parameter or, if it cannot add one, by header.
+# A client sets an option of its searches by parameter, or by header if it cannot add a parameter.
 SEARCH_OPTIONS: Final = {
     MODE_PARAMETER: MODE,
     WEIGHTS_PARAMETER: "X-Sidecar-Weights",
@@ -29,32 +29,34 @@ SEARCH_OPTIONS: Final = {
 
 Headers = list[tuple[str, str]]
 
-# Of one connection only (RFC 9110, 7.6.1), or never to be forwarded: Upgrade would open a tunnel past the bridge.
+# These belong to one connection (RFC 9110, 7.6.1) or must never be forwarded: Upgrade would open a tunnel past the
+# bridge.
 _HOP_BY_HOP: Final = frozenset(
     {
         "connection", "expect", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authorization",
         "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
     }
 )  # fmt: skip
-# Clients could pretend with these to be somebody else. The plugin's proxy authentication trusts x-proxy-user.
+# With these a client could pretend to be another one. The proxy authentication of the security plugin trusts
+# x-proxy-user.
 _FROM_PROXIES: Final = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-by", "x-real-ip"})
 _PROXY_IDENTITY: Final = ("x-proxy-",)
 _OURS: Final = frozenset(name.lower() for name in (*SEARCH_OPTIONS.values(), SOURCE, EXPLAIN))
-# The security plugin's own header for an administrator who acts for a user: the request has that user's rights.
+# With this header of the security plugin an administrator acts for a user. The request has that user's rights.
 _IMPERSONATION: Final = "opendistro_security_impersonate_as"
 _CREDENTIALS: Final = ("authorization", "cookie", "securitytenant", _IMPERSONATION)
-_UNDECODABLE: Final = re.compile("[\udc80-\udcff]")  # bytes that are not UTF-8 are read as these
+_UNDECODABLE: Final = re.compile("[\udc80-\udcff]")  # `IncomingRequest` decodes bytes that are not UTF-8 to these
 _END_TO_END: Final = frozenset({"authorization", "cookie", "content-type", "content-encoding", "host"})
 
 
-# A changed body is plain JSON of another length.
+# Headers to leave out if the bridge changes the body. The changed body is plain JSON of another length.
 CHANGED_BODY: Final = ("content-length", "content-encoding")
-# The bridge can only take apart an answer that is plain JSON.
+# Headers to leave out if the bridge reads the answer. It can only read plain JSON.
 READ_ANSWER: Final = (*CHANGED_BODY, "accept", "accept-encoding")
 
 
 def check_request(headers: Iterable[tuple[str, str]]) -> None:
-    """Refuse headers that cannot be forwarded truthfully. Raises InvalidInput."""
+    """Check the headers of a request. Raises InvalidInput for headers that cannot be forwarded faithfully."""
     for name, value in headers:
         if _UNDECODABLE.search(value):
             raise InvalidInput(f"header {name}", "the value is not valid UTF-8")
@@ -66,30 +68,30 @@ def check_request(headers: Iterable[tuple[str, str]]) -> None:
 
 
 def to_upstream(headers: Sequence[tuple[str, str]], peer: str | None, without: Iterable[str] = ()) -> Headers:
-    """A client's headers as the cluster gets them; `without` names further ones to leave out (lower case)."""
+    """The headers of a client's request for the cluster. `without` names further ones to leave out (lower case)."""
     dropped = _HOP_BY_HOP | _FROM_PROXIES | _OURS | _nominated(headers) | frozenset(without)
     kept = [(name, value) for name, value in headers if _is_safe(name.lower()) and name.lower() not in dropped]
     return [*kept, ("Via", "1.1 sidecar"), *([("X-Forwarded-For", peer)] if peer else [])]
 
 
 def _is_safe(name: str) -> bool:
-    """Whether no server would take a header of this name (lower case) for one that names another client."""
+    """Whether no server would read a header of this name (lower case) as the identity of another client."""
     return name == _IMPERSONATION or ("_" not in name and not name.startswith(_PROXY_IDENTITY))
 
 
 def to_client(headers: Sequence[tuple[str, str]]) -> Headers:
-    """The cluster's headers as the client gets them."""
+    """The headers of the cluster's answer for the client."""
     dropped = _HOP_BY_HOP | _nominated(headers)
     return [(name, value) for name, value in headers if name.lower() not in dropped]
 
 
 def credentials(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that say who asks. Our own calls for a client carry them, too."""
+    """The headers that identify the client. Our own calls for the client carry them too."""
     return {name: headers[name] for name in _CREDENTIALS if name in headers}
 
 
 def _nominated(headers: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """The headers that `Connection` says belong to this connection only."""
+    """The headers that `Connection` names. They belong to this connection only."""
     return frozenset(
         token.strip().lower()
         for name, value in headers

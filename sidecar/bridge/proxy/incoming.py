@@ -1,4 +1,4 @@
-"""One request of a client, taken apart once. The handlers read it here, and nowhere else."""
+"""Parses a request of a client once. The handlers read the request only through this module."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,18 +10,18 @@ from sidecar.bridge.proxy.headers import EXPLAIN, SOURCE, Headers, check_request
 from sidecar.bridge.proxy.query_string import parameters
 from sidecar.errors import InvalidInput
 
-Credentials: TypeAlias = Mapping[str, str]  # the headers that tell the cluster who asks
+Credentials: TypeAlias = Mapping[str, str]  # the headers that identify the client to the cluster
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class IncomingRequest:
-    """Method, path and query as the client wrote them, and what the headers say."""
+    """The method, path and query of a request as the client wrote them, and the meaning of its headers."""
 
     def __init__(self, raw: web.BaseRequest) -> None:
-        """Raise InvalidInput for a request that cannot be forwarded truthfully.
+        """Raise InvalidInput for a request that cannot be forwarded faithfully.
 
-        A target must be a path: the host that a request names never decides where it goes.
+        The target must be a path, because the host that a request names must never decide where it goes.
         """
         if not raw.raw_path.startswith("/"):
             raise InvalidInput("request target", "must be a path")
@@ -29,7 +29,7 @@ class IncomingRequest:
         self.method = raw.method
         self.target = raw.raw_path
         self.path, _, self.query = raw.raw_path.partition("?")
-        # Names keep their case. Bytes that are not UTF-8 become surrogates.
+        # Names keep their case. In a value, bytes that are not UTF-8 become surrogates.
         self.headers: Headers = [
             (name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in raw.raw_headers
         ]
@@ -42,7 +42,7 @@ class IncomingRequest:
 
     @cached_property
     def credentials(self) -> Credentials:
-        """Who asks."""
+        """The headers that identify the client."""
         return credentials(self.raw.headers)
 
     @property
@@ -61,19 +61,19 @@ class IncomingRequest:
 
     @property
     def wants_explanation(self) -> bool:
-        """Whether the client wants to know which request went to the cluster."""
+        """Whether the client wants to see the request that is sent to the cluster."""
         return self.raw.headers.get(EXPLAIN) == "1"
 
     def header(self, name: str) -> str:
-        """The value of a header; "" without one."""
+        """The value of a header. "" if the request has no such header."""
         return self.raw.headers.get(name, "")
 
     def for_upstream(self, *without: str) -> Headers:
-        """The headers that the cluster gets; `without` names further ones to leave out (lower case)."""
+        """The headers of this request for the cluster. `without` names further ones to leave out (lower case)."""
         return to_upstream(self.headers, self.peer, without)
 
     async def continue_if_expected(self) -> None:
-        """Answer `Expect: 100-continue`, once the body is really wanted."""
+        """Answer `Expect: 100-continue`. To be called only when the bridge is going to read the body."""
         if self.header("Expect").lower() == "100-continue":
             await self.raw.writer.write(_CONTINUE)
-            self.raw.writer.output_size = 0  # an interim answer: aiohttp may still answer with an error
+            self.raw.writer.output_size = 0  # an interim answer does not count: aiohttp may still answer with an error

@@ -1,6 +1,6 @@
-"""An answer that the bridge has composed, as the cluster would write it for this client: `filter_path` and `pretty`.
+"""Applies `filter_path` and `pretty` to an answer that the bridge has composed, as the cluster would do.
 
-Pure. Values keep their bytes: nothing is parsed and written anew.
+Pure. Values keep their bytes, because none is parsed and written again.
 """
 
 import re
@@ -11,11 +11,12 @@ from typing import Final, TypeAlias
 
 from sidecar.jsontext import loads
 
-# What of a URL concerns only how its answer is written; an answer that is composed is asked for without.
+# Parameters of a URL that concern only the form of the answer. If the bridge composes an answer, its own requests to
+# the cluster leave them out.
 FILTER_PATH: Final = "filter_path"
 PARAMETERS: Final = (FILTER_PATH, "format", "pretty")
 
-_Path: TypeAlias = tuple[str, ...]  # patterns of keys, from the outermost in
+_Path: TypeAlias = tuple[str, ...]  # patterns of keys, the outermost first
 _Paths: TypeAlias = tuple[_Path, ...]
 
 _BINARY: Final = ("cbor", "smile")
@@ -28,27 +29,27 @@ _TO_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+([{}\[
 
 
 def present(body: bytes, parameters: Mapping[str, str]) -> bytes:
-    """A JSON object as the parameters of the URL ask for it."""
+    """Write a JSON object in the form that the parameters of the URL ask for."""
     body = filtered(body, parameters.get(FILTER_PATH, ""))
     return indented(body) if wants_pretty(parameters) else body
 
 
 def wants_pretty(parameters: Mapping[str, str]) -> bool:
-    """Whether the URL asks for lines and spaces."""
+    """Whether the URL asks for an indented answer."""
     return parameters.get("pretty", "false") in ("", "true")
 
 
 def is_binary(parameters: Mapping[str, str], accept: str) -> bool:
-    """Whether a client wants its answer in a format that is not text; JSON is YAML, too."""
+    """Whether a client wants an answer in a binary format. A client that wants YAML can read JSON."""
     wanted = parameters.get("format") or accept.partition(";")[0].strip().removeprefix("application/")
     return wanted.lower() in _BINARY
 
 
 def filtered(body: bytes, filter_path: str) -> bytes:
-    """An object with what `filter_path` lets through: what it names, without what it names with a minus sign.
+    """Keep the parts of an object that `filter_path` names, except those that it names with a minus sign.
 
-    As FilterPath and FilterPathBasedFilter of OpenSearch do it: an array is filtered element by element, and what has
-    nothing left in it is left out itself, but for the outermost object.
+    FilterPath and FilterPathBasedFilter of OpenSearch have the same rules: An array is filtered element by element. An
+    object or array of which nothing remains is left out itself, except for the outermost object.
     """
     given = [one for name in filter_path.split(",") if (one := name.strip())]
     included = _paths(name for name in given if not name.startswith("-"))
@@ -59,7 +60,7 @@ def filtered(body: bytes, filter_path: str) -> bytes:
 
 
 def indented(body: bytes) -> bytes:
-    """JSON with a line for each member and element."""
+    """Write JSON with a line for each member and element."""
     written: list[bytes] = []
     depth, before = 0, b""
     for token in _TOKEN.findall(body):
@@ -81,18 +82,18 @@ def _paths(names: Iterator[str]) -> _Paths:
 
 def _parts(name: str) -> list[str]:
     *parts, last = _SEPARATOR.split(name)
-    return [*parts, last] if last or not parts else parts  # a dot at the end says nothing
+    return [*parts, last] if last or not parts else parts  # a dot at the end has no meaning
 
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """The paths that hold at a place; the keys of one item come again in every other."""
+    """The paths that apply at a place. Known keys are kept, because the items of an answer have the same keys."""
 
     paths: _Paths
     known: dict[str, "_Level | None"] = field(default_factory=dict)
 
     def below(self, key: str) -> "_Level | None":
-        """The paths that go on below a key; None: one ends here, and so names all that is below."""
+        """The paths that apply below a key. None: a path ends at this key, so it names everything below."""
         if key not in self.known:
             paths = _below(self.paths, key)
             self.known[key] = None if paths is None else _Level(paths)
@@ -101,17 +102,20 @@ class _Level:
 
 @dataclass(slots=True)
 class _Open:
-    """An object or array of which the paths name a part, while it is read."""
+    """An object or array that is being read, and of which the paths name a part."""
 
     level: _Level
-    head: bytes = b""  # the key, as it stands, and the bracket
-    tail: bytes = b""  # the other bracket
+    head: bytes = b""  # the bytes of the key and of the opening bracket
+    tail: bytes = b""  # the closing bracket
     parts: list[bytes] = field(default_factory=list)
-    key: re.Match[bytes] | None = None  # of the member that is read; None: a key comes next
+    key: re.Match[bytes] | None = None  # of the member that is being read. None: a key is next
 
 
 def _kept(body: bytes, paths: _Paths, *, is_wanted: bool) -> bytes | None:
-    """What is left of an object of which the paths name a part; None: nothing. A loop, for answers may be deep."""
+    """The parts of an object that remain. None: no part remains.
+
+    A loop and no recursion, because answers may be nested deeply.
+    """
     opened, position = [_Open(_Level(paths))], 0
     while token := _TOKEN.search(body, position):
         here, first, position = opened[-1], token[0][:1], token.end()
@@ -139,7 +143,7 @@ def _kept(body: bytes, paths: _Paths, *, is_wanted: bool) -> bytes | None:
 
 
 def _end(body: bytes, token: re.Match[bytes]) -> int:
-    """Where the value ends that starts with a token."""
+    """The end of the value that starts with a token."""
     depth, position = int(token[0] in b"{["), token.end()
     while depth and (bracket := _TO_BRACKET.match(body, position)):
         depth += 1 if bracket[1] in b"{[" else -1
@@ -157,9 +161,9 @@ def _below(paths: _Paths, key: str) -> _Paths | None:
         if path[0] == _DEEP:
             further.append(path)
         further.append(path[1:])
-    return tuple(dict.fromkeys(further))  # else they double with each level, for several `**` in a row
+    return tuple(dict.fromkeys(further))  # several `**` in a row would double their number with each level
 
 
 def _matches(glob: str, key: str) -> bool:
-    """Only `*` is special; `fnmatch` matches any number of them in linear time."""
+    """Match a key with a pattern in which only `*` is special. `fnmatch` takes linear time for any number of `*`."""
     return fnmatchcase(key, _LITERAL.sub(r"[\1]", glob))

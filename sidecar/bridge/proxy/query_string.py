@@ -1,16 +1,16 @@
-"""Query strings: read by name, and changed without touching any other byte. Pure."""
+"""Reads query strings by name, and changes them without changing any other byte. Pure."""
 
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, quote, unquote_plus
 
 
 def parameters(query: str) -> dict[str, str]:
-    """The decoded parameters of a query string. One without a value is "", which OpenSearch reads as true."""
+    """The decoded parameters of a query string. A parameter without a value is "", which OpenSearch reads as true."""
     return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def without_parameters(query: str, *names: str) -> str:
-    """The query string without these parameters; every other byte stays."""
+    """The query string without these parameters. Every other byte stays."""
     return "&".join(part for part in query.split("&") if unquote_plus(part.partition("=")[0]) not in names)
 
 
@@ -34,5 +34,5 @@ def with_source_excludes(query: str, fields: Sequence[str]) -> str:
 
 
 def join_target(path: str, query: str) -> str:
-    """The request target: path and query."""
+    """The request target of a path and a query."""
     return f"{path}?{query}" if query else path

@@ -1,6 +1,6 @@
-"""The way to the cluster: one connection pool, streaming both ways.
+"""Sends requests to the cluster, over one connection pool. It streams in both directions.
 
-No request that may change something is sent twice.
+A request that may change something is never sent twice.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ _log = logger("bridge")
 
 _CALL_TIMEOUT_S = 30.0
 
-# The node answers a request that it cannot read with one of these, keeps the connection open and may read nothing more
-# from it: whatever were sent there next would hang.
+# The node answers a request that it cannot read with one of these. It keeps the connection open, but may read nothing
+# more from it, so that the next request on it would hang.
 _UNREAD: Final = frozenset({400, 413, 414, 417, 431})
 
 
@@ -38,26 +38,29 @@ class _Response(aiohttp.ClientResponse):
     """An answer that keeps its connection until `Upstream.send` has looked at the status."""
 
     def _response_eof(self) -> None:
-        """Do nothing: aiohttp would put the connection back into the pool here, before the status is known."""
+        """Do nothing. aiohttp would put the connection back into the pool here, before the status is known."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether the next request may use the connection: this one was sent and answered to its end."""
+        """Whether the next request may use the connection. It may if this one was sent and answered completely."""
         return self.content.at_eof() and self._writer is None and self.status not in _UNREAD
 
 
 class Upstream:
-    """The cluster behind the bridge; an async context manager, and `ports.Cluster` for the bridge's own calls."""
+    """The cluster behind the bridge. It is an async context manager, and `ports.Cluster` for the bridge's own calls."""
 
     def __init__(self, url: str, *, connect_timeout_s: float, tls_ca: str = "") -> None:
-        """`tls_ca` names a file with the authorities to trust; "" means the system's. Raises ConfigurationError."""
+        """`tls_ca` names a file with the authorities to trust. "" means those of the system.
+
+        Raises ConfigurationError if the file cannot be used.
+        """
         self._url = url
         self._tls = trusting(tls_ca) if tls_ca else True
-        # No total: a client waits for _reindex or _forcemerge as long as it likes.
+        # There is no total, because a client may wait for _reindex or _forcemerge as long as it likes.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
 
     def limited(self, answer_timeout_s: float) -> Self:
-        """The same cluster over the same connections, with a limit for its silence after a request; 0: none."""
+        """The same cluster over the same connections, with a limit for its silence after a request. 0: no limit."""
         limited = copy.copy(self)
         limited._timeout = aiohttp.ClientTimeout(  # noqa: SLF001 - a copy of this very object
             total=None, sock_connect=self._timeout.sock_connect, sock_read=answer_timeout_s or None
@@ -67,14 +70,14 @@ class Upstream:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15, ssl=self._tls),
-            cookie_jar=aiohttp.DummyCookieJar(),  # one client's Set-Cookie must never reach another
+            cookie_jar=aiohttp.DummyCookieJar(),  # the Set-Cookie of one client must never reach another
             auto_decompress=False,
             trust_env=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             max_field_size=65_536,
             response_class=_Response,
         )
-        # aiohttp would send PUT and DELETE again when a kept-alive connection dies after the cluster has read them.
+        # Else aiohttp would send PUT and DELETE again if a kept-alive connection dies after the cluster has read them.
         self._session._retry_connection = False  # noqa: SLF001
         return self
 
@@ -87,17 +90,17 @@ class Upstream:
     async def send(
         self, method: str, target: str, headers: Headers, body: bytes | IO[bytes] | AsyncIterator[bytes] | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request; `target` is the raw path and query.
+        """Send one request. `target` is the raw path and query.
 
-        Raises ClusterUnreachable if no answer begins, ClusterTimedOut if none does in time.
         A GET or HEAD without a streamed body is sent once more if the connection dies before the answer.
+        Raises ClusterUnreachable if no answer begins, and ClusterTimedOut if none begins in time.
         """
         url = URL(self._url + target, encoded=True)
         tries = 2 if method in (hdrs.METH_GET, hdrs.METH_HEAD) and isinstance(body, bytes | None) else 1
         while True:
             tries -= 1
             try:
-                # Bytes are sent in pieces, so that a large body does not hold up the loop.
+                # Bytes are sent in pieces, so that a large body does not block the event loop.
                 data = io.BytesIO(body) if isinstance(body, bytes) else body
                 response = await self._session.request(
                     method, url, headers=headers, data=data, allow_redirects=False, timeout=self._timeout
@@ -136,7 +139,10 @@ class Upstream:
             return Reply(response.status, answer.decode("utf-8", "replace"))
 
     async def forward(self, request: IncomingRequest, target: str | None = None) -> web.StreamResponse:
-        """Forward a request, and stream its body there and the answer back; `target` replaces the request's own."""
+        """Forward a request. Its body is streamed to the cluster, and the answer to the client.
+
+        `target` replaces the target of the request. Raises ClusterUnreachable.
+        """
         body = None
         if request.has_body:
             await request.continue_if_expected()
@@ -145,20 +151,20 @@ class Upstream:
             return await relay(request, response)
 
     async def forward_read(self, request: IncomingRequest, body: Body, target: str | None = None) -> web.StreamResponse:
-        """Forward a request whose body has been read and needs no change."""
+        """Forward a request whose body has been read and does not change. Raises ClusterUnreachable."""
         headers = request.for_upstream("content-length")
         async with self.send(request.method, target or request.target, headers, body.sent.payload()) as response:
             return await relay(request, response)
 
 
 def _give_back(response: aiohttp.ClientResponse) -> None:
-    """Let the next request use the connection if it is clean, and close it if not."""
+    """Put the connection back into the pool if it is clean. Close it if not."""
     if isinstance(response, _Response) and response.is_clean:
         response.release()
         return
     transport = response.connection.transport if response.connection is not None else None
     if response.status in _UNREAD and transport is not None:
-        transport.abort()  # TLS would wait for the goodbye of a node that may not read any more
+        transport.abort()  # a close would wait for the end of TLS from a node that may read nothing more
     response.close()
 
 
@@ -166,12 +172,12 @@ def trusting(authorities: str) -> ssl.SSLContext:
     """An SSL context that trusts the authorities in a PEM file. Raises ConfigurationError."""
     try:
         return ssl.create_default_context(cafile=authorities)
-    except OSError as error:  # ssl raises it, too, for a file without a certificate
+    except OSError as error:  # ssl also raises it for a file without a certificate
         raise ConfigurationError(f"{authorities}: {error.strerror or error}") from error
 
 
 async def read_answer(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body of an answer that is for the bridge itself. Raises ClusterUnreachable if it breaks off."""
+    """Read the whole body of an answer that the bridge itself needs. Raises ClusterUnreachable if it breaks off."""
     try:
         return await response.content.read()
     except aiohttp.ClientError as error:
@@ -184,10 +190,10 @@ def _no_answer(url: str, error: aiohttp.ClientError | TimeoutError) -> ClusterUn
 
 
 class _Relayed(web.StreamResponse):
-    """An answer without the headers that aiohttp would add of its own."""
+    """An answer without the headers that aiohttp would add by itself."""
 
-    # The head waits for the first piece of the body, which mostly comes with it. So there is one write, and the client
-    # wakes once.
+    # The head is sent with the first piece of the body, which mostly arrives at the same time. So there is one write,
+    # and the client wakes once.
     _send_headers_immediately = False
 
     async def _prepare_headers(self) -> None:
@@ -203,7 +209,7 @@ async def relay(
 ) -> web.StreamResponse:
     """Stream an answer of the cluster to the client, with the bridge's own headers added.
 
-    If the cluster breaks off, so does the connection to the client: a cut answer must not look whole.
+    If the cluster breaks off, the bridge aborts the connection to the client, because a cut answer must not look whole.
     """
     answer = _Relayed(status=response.status, reason=response.reason)
     for name, value in [*to_client(list(response.headers.items())), *added]:

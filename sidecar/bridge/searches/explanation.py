@@ -1,4 +1,4 @@
-"""What was sent to the cluster, for the header `X-Sidecar-Explain`. Pure."""
+"""Writes the header `X-Sidecar-Explain`, which shows the request that was sent to the cluster. Pure."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ _MAX_BYTES: Final = 4_096
 
 
 def explanation(target: str, body: Object | None) -> str:
-    """The request as one line of JSON, vectors only counted; without its body if that is too long for a header."""
+    """The request as one line of JSON. Vectors are only counted. A body that is too long for a header is left out."""
     sent: Object = {"target": target, "body": _abridged(body)}
     text = dumps(sent)
     if len(text) > _MAX_BYTES:

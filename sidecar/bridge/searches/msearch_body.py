@@ -1,4 +1,4 @@
-"""The body of `_msearch`: pairs of lines, a header and a search, read as RestMultiSearchAction reads them. Pure."""
+"""Reads the body of `_msearch` as RestMultiSearchAction does: pairs of lines, a header and a search. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,33 +11,36 @@ from sidecar.bridge.splice import elements, members, replace_member
 from sidecar.jsontext import Json, Object, dumps
 
 _INDEX_KEYS: Final = ("index", "indices")
-# Parameters of the whole request, which say nothing about how an item is searched.
+# Parameters of the whole request that do not apply to its items.
 _OF_ALL: Final = frozenset({"max_concurrent_searches"})
 
 
 @dataclass(frozen=True, slots=True)
 class SearchItem:
-    """One search of several, as it came."""
+    """One search of an `_msearch`: the bytes of its two lines, and their objects."""
 
     header_line: bytes
     body_line: bytes
     header: Object
-    body: Object | None  # None: not JSON that we read exactly
+    body: Object | None  # None: we cannot read it exactly
 
     @property
     def expression(self) -> str | None:
-        """The indices that the header names."""
+        """The index expression that the header names. None if it names none."""
         named = next((self.header[key] for key in _INDEX_KEYS if self.header.get(key)), None)
         return None if named is None else _as_parameter(named)
 
     def parameters(self, url: Mapping[str, str]) -> dict[str, str]:
-        """What a `_search` would have in its URL: the header's options, over those of the whole request."""
+        """The parameters that a `_search` would have in its URL. The header's options win over those of the request."""
         shared = {name: value for name, value in url.items() if name not in _OF_ALL}
         own = {name: _as_parameter(value) for name, value in self.header.items() if name not in _INDEX_KEYS}
         return {**shared, **own}
 
     def lines(self, body: bytes | None = None, companion: tuple[str, str] | None = None) -> bytes:
-        """The item with another body, and searching a further index beside an expression; as it came without both."""
+        """The bytes of the item, with another body or a companion if they are given.
+
+        `companion` holds the index expression of the item, and the companion that is searched too.
+        """
         header = self.header_line
         if companion is not None:
             rest = {name: value for name, value in self.header.items() if name not in _INDEX_KEYS}
@@ -46,15 +49,15 @@ class SearchItem:
         return header + b"\n" + (self.body_line if body is None else body) + b"\n"
 
     def with_body(self, body: Object) -> "SearchItem":
-        """The item with the search that its template stands for."""
+        """The item with the search that its template was rendered to."""
         return replace(self, body_line=dumps(body), body=body)
 
 
 def parse_msearch(text: bytes) -> tuple[SearchItem, ...] | None:
-    """The items; None if the cluster would not read the request, or reads it in a way that we are not sure of."""
+    """Parse the items. Gives None if the cluster would not read the request, or if we are not sure how it would."""
     lines = text.split(b"\n")
     if lines.pop():
-        return None  # the cluster wants a newline at the end
+        return None  # the cluster requires a newline at the end
     if lines and not lines[0]:
         lines = lines[1:]  # it allows an empty first line
     if len(lines) % 2:
@@ -64,14 +67,14 @@ def parse_msearch(text: bytes) -> tuple[SearchItem, ...] | None:
         header = parse_search(header_line)
         if header is None:
             return None
-        # An empty line is no search; the cluster says so.
+        # An empty line is no search. The cluster refuses it.
         body = parse_search(body_line) if body_line.strip() else None
         items.append(SearchItem(header_line, body_line, header, body))
     return tuple(items)
 
 
 def statuses_of_items(answer: Json) -> dict[int, int]:
-    """The status of each item that the answer tells one of, by position."""
+    """The status of each item by its position. Items without a status are left out."""
     responses = answer.get("responses") if isinstance(answer, dict) else None
     found = {}
     for position, item in enumerate(responses if isinstance(responses, list) else []):
@@ -82,7 +85,10 @@ def statuses_of_items(answer: Json) -> dict[int, int]:
 
 
 def with_answers(answer: bytes, added: Mapping[int, bytes], took: int) -> bytes:
-    """The cluster's answer to some items with answers to others at their places; every other byte as it was."""
+    """Insert the answers to further items into the cluster's answer, at their positions.
+
+    Apart from `took`, no other byte changes.
+    """
     (responses,) = (member for member in members(answer) if member.key == "responses")
     given = elements(answer[responses.value_start : responses.value_end])
     merged: list[bytes] = []

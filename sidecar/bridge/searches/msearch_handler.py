@@ -1,4 +1,8 @@
-"""The path of `_msearch`, to be read from top to bottom: read, render, plan each, embed all at once, rewrite, send."""
+"""Handles `_msearch`. Read this module from top to bottom.
+
+The handler reads and renders the items and plans each of them. It embeds the texts of all items at once, rewrites the
+items and sends them.
+"""
 
 import time
 from collections import Counter
@@ -31,13 +35,13 @@ from sidecar.jsontext import Json, Object, dumps, dumps_quick, loads
 
 _TEMPLATE: Final = "/template"
 _REPORTED: Final = (Mode.HYBRID, Mode.SEMANTIC, Mode.NEURAL, Mode.LEXICAL, Mode.REFUSED)
-_CHANGED: Final = (*CHANGED_BODY, "accept-encoding")  # the answer is read, too
+_CHANGED: Final = (*CHANGED_BODY, "accept-encoding")  # the answer is read too
 _NO_ANSWERS: Final = b'{"took":0,"responses":[]}'
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """An answer to several searches."""
+    """The answer to several searches."""
 
     status: int
     headers: Headers
@@ -55,7 +59,7 @@ class MultiSearches:
     async def handle(self, request: IncomingRequest, route: MultiSearch) -> web.StreamResponse:
         """Answer several searches.
 
-        Raises InvalidInput, and errors of the embedder where an item allows no lexical answer.
+        Raises InvalidInput, and an error of the embedder if an item allows no lexical answer.
         """
         options = read_options(request.parameters, request.raw.headers)
         path, query = request.path, without_parameters(request.query, *SEARCH_OPTIONS)
@@ -100,14 +104,14 @@ class MultiSearches:
         items: Sequence[SearchItem],
         planned: Sequence[PlannedSearch],
     ) -> web.StreamResponse:
-        """Send the items; those that the cluster refuses are sent again, each with less of our part."""
+        """Send the items. Those that the cluster refuses are sent again, each with fewer of our changes."""
         if not any(isinstance(search.plan, TextSearch) or search.refusal for search in planned):
             headers = request.for_upstream(*_CHANGED)
             body = b"".join(_lines(item, search, route) for item, search in zip(items, planned, strict=True))
             async with self._upstream.send(request.method, target, headers, body) as response:
                 return await relay(request, response, [(SEARCH, _report(planned))])
         answered = await self._answer(request, target, route, items, planned)
-        # One search that does not parse makes the cluster refuse all of them.
+        # If one search does not parse, the cluster refuses all of them.
         statuses = (
             statuses_of_items(_parse(answered.body))
             if answered.status != 400
@@ -136,7 +140,7 @@ class MultiSearches:
         items: Sequence[SearchItem],
         planned: Sequence[PlannedSearch],
     ) -> _Answer:
-        """The cluster's answer, and in their places those to the searches that are fused or refused here."""
+        """The cluster's answer, with the answers to the searches that are fused or refused here in their places."""
         started = time.perf_counter()
         path, _, query = target.partition("?")
         url = parameters(query)
@@ -153,7 +157,8 @@ class MultiSearches:
         added = {number: dumps(_refusal(search.refusal)) for number, search in enumerate(planned) if search.refusal}
         if not bridged and not added:
             return await self._ask(request, target, lines)
-        # An answer with gaps could not be put together: the whole is presented here.
+        # Answers with missing parts could not be merged. So the cluster answers in full, and the bridge applies
+        # `filter_path`.
         bare = join_target(path, without_parameters(query, *PARAMETERS))
         fusing = Fusing(self._upstream, path, request.for_upstream(), at_once(url))
         fused, answer = await fusing.beside(bridged, self._ask(request, bare, lines, without=READ_ANSWER))
@@ -195,12 +200,12 @@ def _warnings(fused: Iterable[FusedAnswer]) -> Headers:
 
 def _lines(item: SearchItem, planned: PlannedSearch, route: MultiSearch) -> bytes:
     changed, excludes = planned.rewritten()
-    if excludes and planned.asked.body is not None:  # no URL of its own to exclude them by
+    if excludes and planned.asked.body is not None:  # an item has no URL of its own to exclude fields with
         shown = planned.asked.body if changed is None else changed
         changed = {**shown, "_source": {"excludes": list(excludes)}}
     body = None if changed is None else dumps_quick(changed)
     if changed is not None and isinstance(planned.plan, Untouched):
-        # The rest as it came: the cluster's errors name columns.
+        # The rest keeps its bytes, because the cluster's errors name columns.
         body = splice(item.body_line, {"_source": dumps(changed["_source"])}, drop=("_source",))
     companion = planned.plan.companion if isinstance(planned.plan, TextSearch) else None
     expression = item.expression or route.expression
@@ -208,7 +213,7 @@ def _lines(item: SearchItem, planned: PlannedSearch, route: MultiSearch) -> byte
 
 
 def _report(planned: Sequence[PlannedSearch]) -> str:
-    """For `X-Sidecar-Search`; counts each search, too."""
+    """Count each search in the metrics, and write `X-Sidecar-Search`."""
     for search in planned:
         count_search(search.plan)
     counts = Counter(search.plan.mode for search in planned)
@@ -218,5 +223,5 @@ def _report(planned: Sequence[PlannedSearch]) -> str:
 def _parse(answer: bytes) -> Json:
     try:
         return loads(answer)
-    except ValueError:  # YAML, say
+    except ValueError:  # YAML, for example
         return None

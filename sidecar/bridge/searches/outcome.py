@@ -1,10 +1,10 @@
-"""How a search may be answered, and why it is not answered by meaning: the words of `X-Sidecar-Search`."""
+"""The words of `X-Sidecar-Search`: the ways to answer a search, and the reasons not to answer it by meaning."""
 
 from enum import StrEnum
 
 
 class Mode(StrEnum):
-    """How a search is answered; all but NEURAL can be asked for."""
+    """A way to answer a search. Clients can ask for the first four."""
 
     OFF = "off"
     LEXICAL = "lexical"
@@ -15,10 +15,10 @@ class Mode(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a search was not made semantic (`X-Sidecar-Search: lexical; reason=…`)."""
+    """A reason why a search was not answered by meaning (`X-Sidecar-Search: lexical; reason=…`)."""
 
-    AGGREGATIONS = "aggregations"  # they stay the lexical query's
-    BINDING = "binding"  # the index's own search mode
+    AGGREGATIONS = "aggregations"  # they belong to the lexical query
+    BINDING = "binding"  # the search mode of the index
     EMBEDDER_BUSY = "embedder_busy"
     EMBEDDER_DEADLINE = "embedder_deadline"
     EMBEDDER_UNAVAILABLE = "embedder_unavailable"
@@ -26,11 +26,11 @@ class Reason(StrEnum):
     EXACT_TOTALS = "exact_totals"
     FUSION = "fusion"  # neither the cluster nor the bridge can fuse this search
     HIDDEN_BINDING = "hidden_binding"  # the client may not see how the index is bound
-    HIDDEN_SOURCE = "hidden_source"  # the client may not see a field that the vector was made of
+    HIDDEN_SOURCE = "hidden_source"  # the client may not see a field that the vector was computed from
     MIN_SCORE = "min_score"
     MIXED_INDICES = "mixed_indices"
     NO_TEXT = "no_text"
-    NOT_UNDERSTOOD = "not_understood"  # the body is not a JSON object, or is encoded in a way we do not read
+    NOT_UNDERSTOOD = "not_understood"  # the body is not a JSON object, or has an encoding that we do not read
     OPTION = "option"
     QUERY_TYPE = "query_type"
     REFUSED = "refused"  # the cluster refused the rewritten search, so the original was sent
@@ -39,7 +39,7 @@ class Reason(StrEnum):
     SEARCH_PIPELINE = "search_pipeline"
     SIZE_ZERO = "size_zero"
     SORT = "sort"
-    SPACE = "space"  # the served model's space is not the index's
+    SPACE = "space"  # the space of the served model is not that of the index
     UNBOUND = "unbound"
     UNBOUND_FIELDS = "unbound_fields"
     WINDOW = "window"

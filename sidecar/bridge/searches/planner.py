@@ -1,4 +1,4 @@
-"""Plans the searches of `_search` and `_msearch`: bind, plan, embed, rewrite, and what to try after a refusal."""
+"""Plans the searches of `_search` and `_msearch`: binds, plans and embeds them, and decides after a refusal."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,13 +39,14 @@ _log = logger("bridge")
 _EVERY_INDEX: Final = "_all"
 _UNBOUND: Final = Untouched(Mode.LEXICAL, Reason.UNBOUND)
 _UNKNOWN_HYBRID: Final = b"unknown query [hybrid]"  # the cluster has no neural-search
-# Document-level security puts every query of a user into a `bool`: these credentials only, and these indices.
+# Document-level security puts every query of a user into a `bool`. So this refusal concerns only these credentials and
+# these indices.
 _WRAPPED_HYBRID: Final = b"hybrid query must be a top level query"
 _REMEMBER_S: Final = 300.0
 
-# The embedder has a cache, too, but the way there costs a third of a search. A vector belongs to its space for ever.
+# The embedder has a cache too, but the call costs a third of a search. A vector of a space never changes.
 _QUERIES_BYTES: Final = 16_777_216
-_QUERY_CHARACTERS: Final = 1_024  # of a query that may be asked again
+_QUERY_CHARACTERS: Final = 1_024  # longer queries are not kept: they are rarely searched again
 
 _FAILURES: Final = {
     ErrorKind.OVERLOADED: Reason.EMBEDDER_BUSY,
@@ -60,9 +61,9 @@ _Text: TypeAlias = tuple[str, str, str]  # model version, space and text of a qu
 
 @dataclass(frozen=True, slots=True)
 class RequestedSearch:
-    """A search as a client asks for it."""
+    """A search as the client requested it."""
 
-    body: Object | None  # None: not JSON that we read exactly
+    body: Object | None  # None: we cannot read it exactly
     expression: str | None  # None: the request names no index
     url: Mapping[str, str]
     shows_source: bool
@@ -70,16 +71,16 @@ class RequestedSearch:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSearch:
-    """What becomes of it."""
+    """A requested search with its plan."""
 
     asked: RequestedSearch
     indices: tuple[BoundIndex, ...]
     plan: SearchPlan
     vectors: tuple[Vector, ...] = ()
-    refusal: InvalidInput | None = None  # it is not sent: the client must change it
+    refusal: InvalidInput | None = None  # the search is not sent, because the client must change it
 
     def rewritten(self) -> tuple[Object | None, tuple[str, ...]]:
-        """The body to send (None: as it came), and the fields to exclude by URL."""
+        """The body to send (None: the body does not change), and the fields to exclude by URL."""
         body, excludes = self.asked.body, tuple[str, ...]()
         changed = None
         if not self.asked.shows_source:
@@ -89,13 +90,13 @@ class PlannedSearch:
         return changed, excludes
 
     def in_bridge(self) -> "PlannedSearch":
-        """The same search for a cluster that does not know `hybrid`."""
+        """Move the fusion of a hybrid search into the bridge, or make the search lexical. Others do not change."""
         if not isinstance(self.plan, TextSearch) or self.plan.mode is not Mode.HYBRID or self.asked.body is None:
             return self
         return replace(self, plan=in_bridge(self.plan, self.asked.body, self.asked.url, self.indices))
 
     def as_lexical(self, reason: Reason) -> "PlannedSearch":
-        """The search as it came."""
+        """The client's own search, without our rewrite."""
         return replace(self, plan=Untouched(Mode.LEXICAL, reason), vectors=())
 
 
@@ -106,11 +107,11 @@ class Planner:
         self._bindings = bindings
         self._embedder = embedder
         self._embed_timeout_s = embed_timeout_s
-        self._unknown: TTLCache[bytes, bool] = TTLCache(1, _REMEMBER_S)  # what this cluster's plugins do not offer
+        self._unknown: TTLCache[bytes, bool] = TTLCache(1, _REMEMBER_S)  # queries that this cluster does not know
         self._queries: TTLCache[_Text, bytes] = TTLCache(_QUERIES_BYTES, _REMEMBER_S, getsizeof=len)  # vectors as JSON
 
     async def plan(self, asked: RequestedSearch, options: RequestOptions, credentials: Credentials) -> PlannedSearch:
-        """Decide what becomes of one search. Raises InvalidInput, ClusterUnreachable."""
+        """Decide how one search is answered. Raises InvalidInput, ClusterUnreachable."""
         expression = asked.expression or expression_of_point(asked.body)
         indices = await self._bindings.of_search(expression or _EVERY_INDEX, asked.url, credentials)
         tuned = tuple(options.applied_to(index) for index in indices)
@@ -137,16 +138,19 @@ class Planner:
     async def plan_item(
         self, asked: RequestedSearch, options: RequestOptions, credentials: Credentials
     ) -> PlannedSearch:
-        """As `plan`, for one search of several: what is wrong with it must not harm the others."""
+        """Plan one search of an `_msearch`. If it raises InvalidInput, only this search is refused.
+
+        Raises ClusterUnreachable.
+        """
         try:
             return await self.plan(asked, options, credentials)
         except InvalidInput as error:
             return PlannedSearch(asked, (), Untouched(Mode.REFUSED, Reason.REFUSED), refusal=error)
 
     async def embed(self, planned: Sequence[PlannedSearch]) -> tuple[PlannedSearch, ...]:
-        """The same searches with their vectors, asked for all at once; lexical, and said so, if they cannot be had.
+        """Embed the texts of all searches at once. If the embedder fails, the searches become lexical, with its reason.
 
-        Raises errors of the embedder where the binding, or a client's `neural` clause, allows no lexical answer.
+        Raises the embedder's error if a binding, or a client's `neural` clause, allows no lexical answer.
         """
         texts = dict.fromkeys(text for search in planned for text in _texts(search))
         if not texts:
@@ -164,9 +168,9 @@ class Planner:
     def after(
         self, planned: PlannedSearch, status: int, answer: bytes, credentials: Credentials
     ) -> PlannedSearch | None:
-        """The search to try after an answer with this status. None: the answer is for the client.
+        """The search to try next, after an answer with this status. None: the answer is for the client.
 
-        The reason of the refusal is remembered for a while, so that the next search avoids it.
+        The reason for a refusal is remembered for a while, so that the next search avoids it.
         """
         plan = planned.plan
         if not isinstance(plan, TextSearch):
@@ -200,7 +204,7 @@ class Planner:
         self, plan: TextSearch, asked: RequestedSearch, indices: tuple[BoundIndex, ...], credentials: Credentials
     ) -> str | None:
         companion = wanted_companion(indices, asked.url)
-        # With a companion a search has no partial answers; a search with a time limit may want one.
+        # A search with a companion has no partial answers. A search with a time limit may want one.
         is_limited = "timeout" in asked.url or "timeout" in (asked.body or {})
         if companion is None or is_limited or asked.expression == _EVERY_INDEX:
             return None
@@ -208,7 +212,7 @@ class Planner:
         return companion if fits(found, indices[0], (plan.query, plan.knn_filter)) else None
 
     async def _vectors(self, texts: Iterable[_Text]) -> dict[_Text, Vector]:
-        """A vector for each text; one call for all new texts of a model, one budget for all calls."""
+        """A vector for each text. There is one call for all new texts of a model, and one budget for all calls."""
         deadline = asyncio.get_running_loop().time() + self._embed_timeout_s
         found: dict[_Text, Vector] = {}
         by_model: dict[tuple[str, str], list[str]] = {}
@@ -234,7 +238,7 @@ class Planner:
                 vector = answer.vector(position)
                 if vector is None:
                     raise EmbedderMisbehaved(answer.items[position].error or "a query has no vector")
-                # Through orjson: the shortest decimals of a float32, half as long as those of the same double.
+                # orjson writes the shortest decimals of a float32. They are half as long as those of the same double.
                 written = orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY)
                 found[model, space, text] = orjson.loads(written)
                 if len(text) <= _QUERY_CHARACTERS:
@@ -248,15 +252,15 @@ class NextTry(Enum):
     NONE = auto()  # the answer is for the client
     WITHOUT_COMPANION = auto()
     FUSE_HERE = auto()
-    AS_SENT = auto()  # the client's own search, which may be right
+    AS_SENT = auto()  # the client's own search, which the cluster may accept
 
 
 def next_try(plan: TextSearch, status: int, answer: bytes) -> NextTry:
-    """Decide by the status and the answer to a rewritten search. Each attempt leaves out one thing that we added."""
+    """Decide on the next attempt by the status and the answer. Each attempt leaves out one of our changes."""
     if plan.companion is not None and (status in (403, 404) or status >= 500):
         return NextTry.WITHOUT_COMPANION
     if plan.is_fused_here:
-        # 403: these credentials may search, but not several times in one request.
+        # 403: these credentials may search, but may not send an `_msearch`.
         return NextTry.AS_SENT if status in (400, 403) else NextTry.NONE
     if status != 400:
         return NextTry.NONE
@@ -265,7 +269,7 @@ def next_try(plan: TextSearch, status: int, answer: bytes) -> NextTry:
 
 
 def count_search(plan: SearchPlan) -> None:
-    """Count a search by what becomes of it."""
+    """Count a search in the metrics, by its mode and reason."""
     series(BRIDGE_SEARCHES, plan.mode, plan.reason if isinstance(plan, Untouched) else "").inc()
 
 

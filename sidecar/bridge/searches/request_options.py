@@ -1,6 +1,6 @@
-"""The options of one request's searches, in parameters or headers. They win over the binding.
+"""Reads the options that a request sets for its searches, in parameters or headers. They win over the binding.
 
-Pure. The model of the binding itself checks the values, so that both allow the same.
+Pure. The model of the binding checks the values. So a request allows the same values as a binding.
 """
 
 from collections.abc import Mapping
@@ -31,24 +31,24 @@ _DEPTHS: Final = {"k": K_PARAMETER, "window": WINDOW_PARAMETER}
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """The options that a client has set. Without any, the bindings decide."""
+    """The options that a client has set. The bindings decide everything else."""
 
     mode: Mode | None = None
-    # Parameter -> the name that the client used, and the value.
+    # Parameter -> the parameter or header that the client used, and its value.
     given: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def changes_binding(self) -> bool:
-        """Whether an option but the mode is set."""
+        """Whether an option other than the mode is set."""
         return not self.given.keys() <= {MODE_PARAMETER}
 
     @property
     def sets_depth(self) -> bool:
-        """Whether the client says how many candidates are looked at."""
+        """Whether the client sets the number of candidates."""
         return any(name in self.given for name in _DEPTHS.values())
 
     def applied_to(self, index: BoundIndex) -> BoundIndex:
-        """The index as if it were bound like this. Raises InvalidInput for options that this index cannot have."""
+        """Apply the options to the binding of an index. Raises InvalidInput if they do not fit this index."""
         if not self.changes_binding or index.binding is None or index.binding.search is None:
             return index
         vector_field = self._field(index.name, index.binding, index.binding.search)
@@ -57,12 +57,12 @@ class RequestOptions:
         return replace(index, binding=binding, sees_all_sources=vector_field not in index.unseen)
 
     def check(self) -> None:
-        """Raise InvalidInput for values that no binding allows."""
+        """Check the values. Raises InvalidInput for a value that no binding allows."""
         if self.changes_binding:
             self._search(SearchBinding(field=""))
 
     def _field(self, index: str, binding: IndexBinding, search: SearchBinding) -> str:
-        """The vector field to search: that of the model version in the options."""
+        """The vector field to search. An option can select it by its model version."""
         if MODEL_PARAMETER not in self.given:
             return search.field
         name, model = self.given[MODEL_PARAMETER]
@@ -84,7 +84,10 @@ class RequestOptions:
             raise self._refusal(error) from error
 
     def _fusion(self, search: SearchBinding) -> dict[str, Json]:
-        """A technique in the options comes with the default combination, and rrf with its only weights."""
+        """The fusion of the binding, changed by the options.
+
+        A technique in the options has the default combination if it names none. rrf has its only weights.
+        """
         fusion: dict[str, Json] = search.fusion.model_dump(mode="json")
         if FUSION_PARAMETER in self.given:
             technique, colon, combination = self.given[FUSION_PARAMETER][1].partition(":")
@@ -108,7 +111,7 @@ class RequestOptions:
 
 
 def read_options(parameters: Mapping[str, str], headers: Mapping[str, str]) -> RequestOptions:
-    """The options of a request. Parameters win over headers. Raises InvalidInput."""
+    """Read the options of a request. A parameter wins over its header. Raises InvalidInput."""
     given = {}
     for parameter, header in SEARCH_OPTIONS.items():
         if parameter in parameters:

@@ -1,14 +1,14 @@
-"""The body of a search as an object that may be written again. Pure."""
+"""Reads the body of a search into an object that can be written again. Pure."""
 
 from typing import Final
 
 from sidecar.jsontext import Json, Object, loads_exact
 
-_MAX_DEPTH: Final = 200  # the query tree is walked by recursion; a deeper one is left to the cluster
+_MAX_DEPTH: Final = 200  # the query is read by recursion, so a deeper one is sent unchanged
 
 
 def parse_search(text: bytes | None) -> Object | None:
-    """A search as an object ({} if there is none); None if it is not one, or not JSON that we read exactly."""
+    """Parse a search. An empty body is {}. Gives None if the body is not an object, or if we cannot read it exactly."""
     if text is None:
         return None
     if not text.strip():

@@ -1,4 +1,4 @@
-"""The path of `_search`, to be read from top to bottom: read, render, plan, embed, rewrite, send."""
+"""Handles `_search`: read, render, plan, embed, rewrite, send. Read this module from top to bottom."""
 
 from typing import Final
 
@@ -43,7 +43,7 @@ class Searches:
     async def handle(self, request: IncomingRequest, route: Search) -> web.StreamResponse:
         """Answer a search.
 
-        Raises InvalidInput, and errors of the embedder where the binding wants no lexical answer.
+        Raises InvalidInput, and an error of the embedder if the binding allows no lexical answer.
         """
         options = read_options(request.parameters, request.raw.headers)
         path, query = request.path, without_parameters(request.query, *SEARCH_OPTIONS)
@@ -114,7 +114,7 @@ class Searches:
     async def _send_untouched(
         self, request: IncomingRequest, path: str, query: str, planned: PlannedSearch, body: Body | None
     ) -> web.StreamResponse:
-        """Send the client's own search, with our fields excluded; `body` is None for one that was rendered."""
+        """Send the client's own search, with our fields excluded. `body` is None if the search was rendered."""
         changed, excludes = planned.rewritten()
         target = join_target(path, with_source_excludes(query, excludes))
         if changed is None and body is not None:

@@ -1,4 +1,7 @@
-"""Search templates. The cluster renders them in the client's own name. The result is a search like any other."""
+"""Has search templates rendered by the cluster, with the client's own credentials.
+
+A rendered template is a search like any other.
+"""
 
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.upstream import Upstream, read_answer
@@ -7,7 +10,7 @@ from sidecar.jsontext import Object, dumps, loads_exact
 
 
 async def render(upstream: Upstream, request: IncomingRequest, template: Object | None) -> Object | None:
-    """The rendered search. None: the cluster does not render it, or the client wants more than the search.
+    """Render a template. Gives None if the cluster does not render it, or if the client sets `explain` or `profile`.
 
     Raises ClusterUnreachable.
     """

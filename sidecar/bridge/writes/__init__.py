@@ -1,11 +1,11 @@
-"""Writes: each text gets its vector, and each vector its provenance.
+"""Writes of documents. Each text gets its vector, and each vector its provenance.
 
-`bulk_handler.py` and `document_handler.py` show the way from top to bottom. `bulk_preparation.py` plans and embeds one
-bulk, `passages.py` asks the embedder within the budget of the write, `stored_documents.py` reads what updates depend
-on, and `scripted_updates.py` sends scripts as single updates. All other modules are pure:
+`bulk_handler.py` and `document_handler.py` handle a request from top to bottom. `bulk_preparation.py` plans and embeds
+one bulk. `passages.py` asks the embedder for vectors, within the budget of the write. `stored_documents.py` reads the
+documents that updates depend on. `scripted_updates.py` sends scripts as single updates. All other modules are pure:
 
-- `bulk_body.py` parses a bulk, `bulk_plan.py` cuts it into *waves* (operations that may go together), and
+- `bulk_body.py` parses a bulk, `bulk_plan.py` cuts it into *waves* (operations that can be sent together), and
   `bulk_answer.py` merges the answers.
-- `document_plan.py` plans whole documents. `update_body.py` parses an update, `update_plan.py` plans it,
-  `update_source.py` keeps our fields out of its answer, and `single_update.py` turns a bulk item into a single update.
+- `document_plan.py` plans whole documents. `update_body.py` parses an update, and `update_plan.py` plans it.
+  `update_source.py` keeps our fields out of its answer. `single_update.py` turns a bulk item into a single update.
 """

@@ -1,4 +1,4 @@
-"""Answers to bulk requests: taken apart, merged, and made here for operations that were never sent. Pure."""
+"""Parses and merges answers to bulk requests, and makes answers for operations that were not sent. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sidecar.bridge.writes.bulk_body import Operation
 from sidecar.jsontext import dumps, loads
 
 
-class _Answer(msgspec.Struct):
+class _AsWritten(msgspec.Struct):
     """A bulk answer as the cluster writes it. Items keep their bytes."""
 
     took: int
@@ -28,7 +28,7 @@ class _Outcome(msgspec.Struct):
     result: str | None = None
 
 
-_ANSWER: Final = msgspec.json.Decoder(_Answer)
+_ANSWER: Final = msgspec.json.Decoder(_AsWritten)
 _ITEM: Final = msgspec.json.Decoder(dict[str, _Outcome])
 
 
@@ -43,15 +43,15 @@ class BulkAnswer:
 
     @classmethod
     def parse(cls, body: bytes) -> "BulkAnswer":
-        """Raise ValueError if it is not a bulk answer."""
+        """Parse a bulk answer. Raises ValueError if `body` is not one."""
         try:
             found = _ANSWER.decode(body)
-        except (ValueError, RecursionError):  # a lone surrogate, many levels, or not a bulk answer at all
+        except (ValueError, RecursionError):  # a lone surrogate, many levels, or no bulk answer
             return _parse_slowly(body)
         return cls(found.took, found.ingest_took, found.errors, tuple(map(bytes, found.items)))
 
     def render(self) -> bytes:
-        """Compact JSON, in the order that the cluster uses."""
+        """Write compact JSON, with the members in the order that the cluster uses."""
         ingest_took = b"" if self.ingest_took is None else b',"ingest_took":%d' % self.ingest_took
         errors = b"true" if self.errors else b"false"
         return b'{"took":%d%b,"errors":%b,"items":[%b]}' % (self.took, ingest_took, errors, b",".join(self.items))
@@ -63,13 +63,13 @@ def _parse_slowly(body: bytes) -> BulkAnswer:
         raise ValueError("not a bulk answer")
     took, ingest_took = parsed["took"], parsed.get("ingest_took")
     if not isinstance(took, int) or not isinstance(ingest_took, int | None):
-        raise ValueError("not a bulk answer")  # noqa: TRY004 - about a text, not about a type of ours
+        raise ValueError("not a bulk answer")  # noqa: TRY004 - the text is wrong, not a type of ours
     spans = {member.key: body[member.value_start : member.value_end] for member in members(body)}
     return BulkAnswer(took, ingest_took, parsed["errors"] is True, tuple(elements(spans["items"])))
 
 
 def merge_answers(answers: Sequence[BulkAnswer]) -> BulkAnswer:
-    """The answers to consecutive sub-bulks as the one answer to the whole bulk."""
+    """Merge the answers to consecutive sub-bulks into the answer to the whole bulk."""
     ingest_took = [answer.ingest_took for answer in answers if answer.ingest_took is not None]
     return BulkAnswer(
         sum(answer.took for answer in answers),
@@ -80,12 +80,12 @@ def merge_answers(answers: Sequence[BulkAnswer]) -> BulkAnswer:
 
 
 def answer_of_items(items: Sequence[bytes], took: int, ingest_took: int | None) -> BulkAnswer:
-    """One answer with these items, in order."""
+    """Make one answer of these items, in order."""
     return BulkAnswer(took, ingest_took, any(item_outcome(item)[1] for item in items), tuple(items))
 
 
 def failed_item(operation: Operation, status: int, error_type: str, reason: str) -> bytes:
-    """The answer to an item that failed in the bridge. 429: the client may retry; 400: it must not."""
+    """The answer to an item that failed in the bridge. With status 429 the client may retry, with 400 it must not."""
     error = {"type": error_type, "reason": reason}
     return dumps({operation.action: {"_index": operation.index, "_id": operation.id, "status": status, "error": error}})
 
@@ -112,20 +112,20 @@ def _outcome(item: bytes) -> _Outcome:
 
 
 def insert_failures(answer: BulkAnswer, failures: Mapping[int, bytes]) -> BulkAnswer:
-    """Put the answers to items that were never sent at their positions in the request."""
+    """Insert the answers to items that were not sent, at their positions in the request."""
     sent, count = iter(answer.items), len(answer.items) + len(failures)
     items = tuple(failures[position] if position in failures else next(sent) for position in range(count))
     return BulkAnswer(answer.took, answer.ingest_took, True, items)
 
 
 def failed(operations: Sequence[Operation], status: int, error_type: str, reason: str) -> BulkAnswer:
-    """The answer where each of these operations failed in the same way."""
+    """The answer to operations that all failed in the same way."""
     items = tuple(failed_item(operation, status, error_type, reason) for operation in operations)
     return BulkAnswer(0, None, errors=True, items=items)
 
 
 def answer_of_part(operations: Sequence[Operation], status: int, body: bytes) -> BulkAnswer:
-    """The answer to a later sub-bulk. If the cluster refused it whole, each of its items gets that error."""
+    """Read the answer to a later sub-bulk. If the cluster refused it whole, each of its items gets that error."""
     if status == 200:
         return BulkAnswer.parse(body)
     try:

@@ -1,7 +1,7 @@
-"""NDJSON of a bulk request <-> items, and items <-> sub-bulks. Pure.
+"""Parses the NDJSON of a bulk request into items, and writes items into sub-bulks. Pure.
 
-What is not understood exactly as OpenSearch's BulkRequestParser would is not parsed at all (`parse_bulk` gives None):
-the original bytes then go to the cluster, whose own error is the answer.
+The parser must read a body exactly as OpenSearch's BulkRequestParser does. If it is not sure of that, `parse_bulk`
+gives None. The original bytes then go to the cluster, and the cluster's own error is the answer.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ from sidecar.jsontext import Json, loads
 
 
 class Action(StrEnum):
-    """What a bulk item does."""
+    """The action of a bulk item."""
 
     INDEX = "index"
     CREATE = "create"
@@ -35,7 +35,7 @@ _PARAMETERS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a bulk item is about: enough to answer for it."""
+    """The action and the document of a bulk item. An answer to the item needs no more."""
 
     action: Action
     index: str
@@ -44,7 +44,10 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Place(Operation):
-    """One operation and where its lines stand in the body: from `start` to `end`, `source` between if it has one."""
+    """One operation and the place of its lines in the body.
+
+    The lines reach from `start` to `end`. The source line, if there is one, begins at `source`.
+    """
 
     start: int
     source: int | None
@@ -53,14 +56,17 @@ class Place(Operation):
 
 @dataclass(frozen=True, slots=True)
 class BulkItem(Operation):
-    """One operation: its action line and (but for delete) its source line, as they came, without line ends."""
+    """One operation, with the bytes of its action line and of its source line, without line ends.
+
+    A delete has no source line.
+    """
 
     action_line: bytes
     source_line: bytes | None
-    is_malformed: bool = False  # the source of a document that a pipeline will see is not a JSON object
+    is_malformed: bool = False  # a pipeline will see the document, and its source is not a JSON object
 
     def with_lines(self, action_line: bytes, source_line: bytes) -> "BulkItem":
-        """The same operation in other words."""
+        """The same operation with other lines."""
         return BulkItem(self.action, self.index, self.id, action_line, source_line, self.is_malformed)
 
     def render(self) -> bytes:
@@ -69,10 +75,10 @@ class BulkItem(Operation):
 
 
 def parse_bulk(lines: Iterable[bytes], path_index: str | None) -> tuple[Place, ...] | None:
-    """The operations of a bulk request in order; None if the cluster would refuse the request, or we are not sure.
+    """Parse the operations of a bulk request, in order.
 
-    `lines` are those of the body with their ends. A last action without its source line is dropped, as the cluster
-    does.
+    Gives None if the cluster would refuse the request, or if we are not sure. `lines` are the lines of the body with
+    their ends. If the last action lacks its source line, it is dropped, as the cluster does.
     """
     places: list[Place] = []
     last = b"\n"
@@ -97,7 +103,7 @@ def parse_bulk(lines: Iterable[bytes], path_index: str | None) -> tuple[Place, .
 
 
 def parts(places: Sequence[Place], max_bytes: int) -> Iterator[Sequence[Place]]:
-    """Runs of operations whose lines take at most `max_bytes` of the body; one that is larger goes alone."""
+    """Cut operations into parts of at most `max_bytes` of the body. A larger operation is a part alone."""
     first = 0
     for position, place in enumerate(places):
         if position > first and place.end - places[first].start > max_bytes:
@@ -108,7 +114,7 @@ def parts(places: Sequence[Place], max_bytes: int) -> Iterator[Sequence[Place]]:
 
 
 def load(part: Sequence[Place], read: Callable[[int, int], bytes]) -> tuple[BulkItem, ...]:
-    """The lines of operations that follow each other; `read` gives the bytes of the body from one place to another."""
+    """Load the lines of consecutive operations. `read` gives the bytes of the body between two places."""
     offset = part[0].start
     chunk = read(offset, part[-1].end)
 
@@ -161,7 +167,7 @@ def action_parameters(item: BulkItem) -> dict[str, Json]:
 
 @dataclass(frozen=True, slots=True)
 class SubBulk:
-    """Consecutive operations that are sent together, and where their lines stand among all that are sent."""
+    """Consecutive operations that are sent together, and the span of their lines among all lines to send."""
 
     operations: tuple[Operation, ...]
     start: int
@@ -169,10 +175,10 @@ class SubBulk:
 
 
 class Outbox:
-    """The lines to send, cut into sub-bulks of at most `max_bytes` (an operation that is larger goes alone), in order.
+    """The lines to send, in order, cut into sub-bulks of at most `max_bytes`. A larger operation is sent alone.
 
-    Malformed documents go apart from the others: OpenSearch runs a pipeline on a batch of documents, and one that does
-    not parse fails the whole batch (seen on 2.19.1).
+    Malformed documents are sent apart from the others. OpenSearch runs a pipeline on a batch of documents, and a
+    document that does not parse fails the whole batch (seen on 2.19.1).
     """
 
     def __init__(self, write: Callable[[bytes], None], max_bytes: int) -> None:
@@ -184,7 +190,7 @@ class Outbox:
         self._is_malformed = False
 
     def add(self, item: BulkItem) -> None:
-        """Put an item at the end."""
+        """Add an item at the end."""
         lines = item.render()
         is_full = self._end + len(lines) - self._start > self._max_bytes
         if self._operations and (is_full or item.is_malformed != self._is_malformed):
@@ -195,7 +201,7 @@ class Outbox:
         self._end += len(lines)
 
     def sub_bulks(self) -> list[SubBulk]:
-        """What has been put in, in order."""
+        """The sub-bulks of all items that were added, in order."""
         if self._operations:
             self._close()
         return self._full

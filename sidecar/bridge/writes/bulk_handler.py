@@ -1,6 +1,7 @@
-"""The path of `_bulk`, to be read from top to bottom.
+"""Handles `_bulk`. Read this module from top to bottom.
 
-Read, parse, bind, and cut into waves. For each wave: plan, embed, splice, send. Most bulks are one wave.
+The handler reads and parses the body, looks up the bindings, and cuts the bulk into waves. It plans, embeds, splices
+and sends each wave. Most bulks are one wave.
 """
 
 import asyncio
@@ -53,9 +54,11 @@ class Bulks:
         self._bodies = bodies
 
     async def handle(self, request: IncomingRequest, route: Bulk) -> web.StreamResponse:
-        """Embed every text before the first byte goes to the cluster, unless an update must read what is written.
+        """Answer a bulk request.
 
-        Raises EmbedderOverloaded if a binding would rather have the write refused.
+        All texts are embedded before the first byte goes to the cluster. Only an update that depends on an earlier
+        operation of the same bulk waits for that operation. Raises EmbedderOverloaded if texts cannot be embedded and
+        a binding wants such a write refused. Raises InvalidInput if the client could not read the answer.
         """
         async with self._bodies.read(request) as body:
             text = body.text
@@ -77,7 +80,7 @@ class Bulks:
 
 
 def _steps(places: Sequence[Place], text: Spool, targets: Targets, routing: str | None) -> list[Step] | None:
-    """How each operation has to be sent; None: the cluster would refuse the request."""
+    """Decide how to send each operation. Gives None if the cluster would refuse the request."""
     steps: list[Step] = []
     for part in parts(places, MAX_SUB_BULK_BYTES):
         if any(place.action is Action.UPDATE and targets[place.index].binding for place in part):
@@ -90,7 +93,7 @@ def _steps(places: Sequence[Place], text: Spool, targets: Targets, routing: str 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """What came of sending operations once; all by position among them."""
+    """The result of sending some operations once. All positions are those among these operations."""
 
     answer: BulkAnswer
     guarded: frozenset[int] = frozenset()
@@ -98,14 +101,14 @@ class _Attempt:
 
 
 class _NothingWritten(Exception):
-    """The first request of all was refused whole: that is the answer."""
+    """The cluster refused the very first request whole. Its refusal is the answer."""
 
     def __init__(self, answer: web.StreamResponse) -> None:
         self.answer = answer
 
 
 class _Conversation:
-    """All requests that get one bulk request done, and their answers."""
+    """All requests to the cluster that carry out one bulk request, and their answers."""
 
     def __init__(
         self, upstream: Upstream, passages: Passages, request: IncomingRequest, *, targets: Targets, text: Spool
@@ -120,7 +123,7 @@ class _Conversation:
         self._answers: list[BulkAnswer] = []
 
     async def at_once(self, places: Sequence[Place]) -> web.StreamResponse | None:
-        """Send a bulk in which nothing depends on what is stored. None: nothing in it has to change."""
+        """Send a bulk in which nothing depends on stored documents. Gives None if nothing in it has to change."""
         with Spool() as lines:
             prepared = await self._preparation.prepare(places, {}, lines)
             if not prepared.changes:
@@ -138,7 +141,7 @@ class _Conversation:
         return await self._merged()
 
     async def in_waves(self, places: Sequence[Place], steps: Sequence[Step]) -> web.StreamResponse:
-        """Send a bulk with updates that depend on what is stored."""
+        """Send a bulk with updates that depend on stored documents."""
         self._refuse_binary()
         operations = list(zip(places, steps, strict=True))
         try:
@@ -153,7 +156,7 @@ class _Conversation:
         return await self._merged()
 
     async def _write(self, operations: _Operations) -> None:
-        """Send one wave; an update that lost a race is read, planned and sent again."""
+        """Send one wave. An update whose document has changed meanwhile is read, planned and sent again."""
         items: dict[int, bytes] = {}
         counts: dict[int, Counts] = {}
         left, attempts = list(range(len(operations))), list[BulkAnswer]()
@@ -197,7 +200,7 @@ class _Conversation:
         return await read_stored(self._upstream, reads, self._request.credentials)
 
     async def _send(self, prepared: Prepared, lines: Spool, *, is_first: bool = True) -> BulkAnswer:
-        """Send sub-bulks one after the other; `is_first`: nothing of the request has been written yet."""
+        """Send sub-bulks one after the other. `is_first` says that nothing of the request has been written yet."""
         query = without_parameters(self._request.query, *presentation.PARAMETERS)
         target, headers = join_target(self._request.path, query), self._request.for_upstream(*READ_ANSWER)
         answers: list[BulkAnswer] = []
@@ -237,9 +240,9 @@ class _Conversation:
         self._answers.append(answer_of_items(answers, took, None))
 
     def _refuse_binary(self) -> None:
-        """Refuse what the client could not read, before anything is written. Raises InvalidInput."""
+        """Refuse a request before anything is written, if the client could not read its answer. Raises InvalidInput."""
         if presentation.is_binary(self._request.parameters, self._request.header("Accept")):
-            raise InvalidInput("format", "this bulk request takes an answer that the bridge composes, which is JSON")
+            raise InvalidInput("format", "the bridge composes the answer to this bulk request, and can only write JSON")
 
     def _count(self, counts: Iterable[Counts]) -> None:
         done = sum(counts, start=Counts())

@@ -1,7 +1,8 @@
-"""What the items of a bulk request need, in which order they may be sent, and what is then sent.
+"""Plans the items of a bulk request, decides the order in which they can be sent, and applies the plans.
 
-Pure. A bulk is cut into waves: what is stored can be read for an update only after whatever the same request does to
-that document before, and an update that is tried again must not overtake what the request does to it after.
+Pure. A bulk is cut into waves for two reasons. The document of an update can be read only after all earlier operations
+of the same request on that document. And an update that is tried again must not overtake later operations on its
+document.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,37 +36,37 @@ from sidecar.bridge.writes.update_plan import (
 
 Targets: TypeAlias = Mapping[str, WriteTarget]  # by the name that the client writes to
 
-_MAX_READS: Final = 500  # in one wave: each answer holds a vector
+_MAX_READS: Final = 500  # in one wave, because each document that is read has a vector
 
 
 class StepKind(Enum):
-    """How an operation has to be sent."""
+    """The way to send an operation."""
 
     PLAIN = auto()
-    GUARDED = auto()  # an update that depends on what is stored
-    SCRIPTED = auto()  # only a single update shows the guard what a script makes
+    GUARDED = auto()  # an update that depends on a stored document
+    SCRIPTED = auto()  # a script: the guard sees its result only if it is a single update
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation of a bulk, as far as order and reading are concerned."""
+    """The properties of an operation of a bulk that decide when it can be sent and what is read for it."""
 
     kind: StepKind
     key: DocumentKey
-    reads: bool = False  # whether what is stored is read for it
+    reads: bool = False  # whether its document is read before
     routing: str | None = None
     retries: int = 0
 
 
 def plan_step(item: BulkItem, target: WriteTarget, default_routing: str | None) -> Step | None:
-    """How one item has to be sent; None: the cluster would refuse the whole request."""
+    """Decide how to send one item. Gives None if the cluster would refuse the whole request."""
     key = (target.index, item.id)
     if item.action is not Action.UPDATE or item.source_line is None or target.binding is None:
         return Step(StepKind.PLAIN, key)
     parameters = action_parameters(item)
     update = parse_update(item.source_line, parameters)
     if update is None:
-        # The cluster takes a line with more behind its object; what it makes of it, the guard has to see.
+        # The cluster accepts a line with more text after its object. The guard has to check the result.
         return Step(StepKind.SCRIPTED, key) if has_more(item.source_line) else None
     routing = parameters.get("routing", default_routing or target.routing)
     reads = needs_read(update, target.binding)
@@ -74,9 +75,9 @@ def plan_step(item: BulkItem, target: WriteTarget, default_routing: str | None) 
 
 
 def waves(steps: Sequence[Step]) -> Iterator[range]:
-    """The runs of operations that may be sent together."""
+    """Cut operations into waves: runs of operations that can be sent together."""
     start, reads = 0, 0
-    touched: dict[DocumentKey, bool] = {}  # whether by an update that depends on what is stored
+    touched: dict[DocumentKey, bool] = {}  # True: by an update that depends on the stored document
     for position, step in enumerate(steps):
         depends = step.kind is not StepKind.PLAIN
         changes_way = position > start and (step.kind is StepKind.SCRIPTED) != (steps[start].kind is StepKind.SCRIPTED)
@@ -93,7 +94,7 @@ def waves(steps: Sequence[Step]) -> Iterator[range]:
 def plan_items(
     items: Sequence[BulkItem], targets: Targets, stored: Mapping[DocumentKey, Stored]
 ) -> tuple[DocumentPlan | UpdatePlan, ...]:
-    """The plans of bulk items, in order, given the documents that updates depend on."""
+    """Plan bulk items, in order. `stored` has the documents that updates depend on."""
 
     def plan(item: BulkItem) -> DocumentPlan | UpdatePlan:
         target = targets[item.index]
@@ -115,9 +116,10 @@ def apply_plans(
     vectors: Vectors,
     pipeline: str | None = None,
 ) -> tuple[tuple[BulkItem, ...], dict[int, bytes], dict[int, Counts]]:
-    """The items to send, the answers to those that are refused here and what was done with the others (by position).
+    """Apply the plans to their items.
 
-    `pipeline` is that of the URL.
+    Gives the items to send, and two maps by position: the answers to items that are refused here, and the counts of
+    the items that were changed. `pipeline` is the one that the URL names.
     """
     send: list[BulkItem] = []
     refused: dict[int, bytes] = {}
@@ -144,6 +146,6 @@ def _apply(
         return item.with_lines(item.action_line, line), counts
     line, counts = apply_update(source, plan, vectors)
     action = item.action_line if plan.guard is None else guard_action(item.action_line, plan.guard)
-    if plan.copies_doc:  # the cluster runs a pipeline that a request names on an `upsert`, but not on `doc_as_upsert`
+    if plan.copies_doc:  # the cluster runs a named pipeline on an `upsert`, but not on `doc_as_upsert`
         action = splice_member(action, "update", {"pipeline": b'"_none"'} if pipeline else {}, {"pipeline"})
     return item.with_lines(action, line), counts

@@ -1,4 +1,4 @@
-"""Prepares a bulk request: plans its operations, embeds their texts, and puts the vectors into their bytes."""
+"""Prepares a bulk request: plans its operations, embeds their texts, and splices the vectors into their bytes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from sidecar.bridge.writes.update_plan import DocumentKey, Stored, UpdatePlan
 from sidecar.bridge.writes.update_source import hide_in_item
 from sidecar.threads import WEIGHT_OF_DOCUMENT, off_the_loop
 
-MAX_SUB_BULK_BYTES: Final = 8 * 1024 * 1024  # vectors make a body several times larger than the cluster would take
+MAX_SUB_BULK_BYTES: Final = 8 * 1024 * 1024  # with vectors a body can be several times larger than the cluster accepts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Prepared:
 
 
 class BulkPreparation:
-    """Prepares the operations of one bulk request, whose body is `text`, within the time that it has."""
+    """Prepares the operations of one bulk request, within the budget of the write. `text` is the body."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class BulkPreparation:
         self._deadline = passages.deadline(parameters)
 
     async def prepare(self, places: Sequence[Place], stored: Mapping[DocumentKey, Stored], lines: Spool) -> Prepared:
-        """Embed every text of these operations, some at a time, and write what is to be sent into `lines`.
+        """Embed every text of these operations, part by part, and write the lines to send into `lines`.
 
-        Raises EmbedderOverloaded if a binding would rather have the write refused, and SpoolFull.
+        Raises SpoolFull, and EmbedderOverloaded if texts cannot be embedded and a binding wants such a write refused.
         """
         outbox, refused, changes, position = Outbox(lines.write, MAX_SUB_BULK_BYTES), dict[int, bytes](), False, 0
         guarded, counts = set[int](), dict[int, Counts]()
@@ -71,7 +71,10 @@ class BulkPreparation:
     def plan(
         self, part: Sequence[Place], stored: Mapping[DocumentKey, Stored]
     ) -> tuple[tuple[BulkItem, ...], tuple[DocumentPlan | UpdatePlan, ...], bool]:
-        """Operations, their plans, and whether some show less of their documents than the client has asked for."""
+        """Load and plan operations. Our fields are left out of the `_source` that updates ask for.
+
+        The third value says whether such an update has changed.
+        """
         items = load(part, self._text.read)
         plans = plan_items(items, self._targets, stored)
         if self._shows_source or all(item.action is not Action.UPDATE for item in items):

@@ -1,4 +1,4 @@
-"""Writes of one document, to be read from top to bottom: read, bind, plan, embed, splice, send."""
+"""Handles writes of one document: read, bind, plan, embed, splice, send. Read this module from top to bottom."""
 
 from contextlib import AbstractAsyncContextManager
 
@@ -43,7 +43,11 @@ class Documents:
         self._bodies = bodies
 
     async def write(self, request: IncomingRequest, route: Document) -> web.StreamResponse:
-        """`_doc` and `_create`."""
+        """Answer `_doc` or `_create`.
+
+        Raises InvalidInput if the binding refuses the document, and EmbedderOverloaded if its texts cannot be embedded
+        and the binding wants such a write refused.
+        """
         async with self._bodies.read(request) as body:
             bound = (await self._bindings.of_write(route.index, request.credentials)).binding
             document = body.decoded
@@ -58,7 +62,10 @@ class Documents:
                 return await relay(request, response, [(INGEST, str(counts))])
 
     async def update(self, request: IncomingRequest, route: UpdateRoute) -> web.StreamResponse:
-        """`_update`: embed the text that the document will have. Conflicts of our own making are tried again."""
+        """Answer `_update`. The text that the document will have is embedded. Raises as `write`.
+
+        If only our guard has caused a conflict, the update is read, planned and sent again.
+        """
         async with self._bodies.read(request) as body:
             target = await self._bindings.of_write(route.index, request.credentials)
             source = body.decoded
@@ -87,7 +94,7 @@ class Documents:
     def _send(
         self, request: IncomingRequest, body: bytes, guard: Position | None = None
     ) -> AbstractAsyncContextManager[ClientResponse]:
-        """Send the request with another body; with `guard` it changes only the document that was read."""
+        """Send the request with another body. With `guard` it changes only the document that was read."""
         query = request.query
         if guard is not None:
             query = with_parameters(without_parameters(query, "retry_on_conflict"), guarded_query(guard))
@@ -103,7 +110,7 @@ class Documents:
 
 
 def _raise_if_refused(plan: Plan, vectors: Vectors) -> None:
-    """Raise InvalidInput if the binding does not allow what the document brings."""
+    """Raise InvalidInput if the binding refuses the document."""
     reason = refusal(plan, vectors)
     if reason is not None:
         raise InvalidInput("document", reason)

@@ -1,42 +1,43 @@
-"""What a write needs: which texts to embed for which vector field, and what is then written beside them.
+"""Plans the write of a whole document, and writes vectors and provenances into it.
 
-Pure. Documents and bindings in, a plan out; the plan and the vectors in, bytes out.
+Pure. A plan is made of a document and a binding. It lists the texts to embed for each vector field. The bytes to send
+are made of the document, the plan and the vectors.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import orjson
-
+from sidecar import embedded_texts
 from sidecar.bridge.splice import splice
+from sidecar.embedded_texts import EmbeddedTexts, space_of
 from sidecar.jsontext import Json, loads
 from sidecar.model import Binding, IndexBinding, Provenance, State
 from sidecar.ports import Embeddings, Space
-from sidecar.provenance import provenance_hash, source_text, well_formed
+from sidecar.provenance import provenance_hash, source_text
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One vector field of one document: the text to embed."""
+    """The text to embed for one vector field of one document."""
 
     binding: Binding
     text: str
-    replaces: bool = False  # the document brings a vector or provenance that must go
+    replaces: bool = False  # the document has a vector or provenance that is removed
 
     @property
     def space(self) -> Space:
-        return Space(self.binding.model, self.binding.space)
+        return space_of(self.binding)
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentPlan:
-    """What happens to one whole document."""
+    """The plan of one whole document."""
 
     wanted: tuple[Wanted, ...] = ()
-    own: tuple[Wanted, ...] = ()  # the client's own vectors, kept and marked as such
-    refused: str | None = None  # the binding does not allow what the document brings
-    is_malformed: bool = False  # not a JSON object: the cluster's own error is the answer
+    own: tuple[Wanted, ...] = ()  # the client's own vectors, which are kept with the state `client`
+    refused: str | None = None  # why the binding refuses the document
+    is_malformed: bool = False  # it is not a JSON object: the cluster's own error is the answer
 
     @property
     def changes(self) -> bool:
@@ -48,7 +49,7 @@ UNTOUCHED: Final = DocumentPlan()
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """For `X-Sidecar-Ingest`."""
+    """The numbers of vector fields for `X-Sidecar-Ingest`."""
 
     embedded: int = 0
     cached: int = 0
@@ -62,7 +63,7 @@ class Counts:
 
 
 def plan_document(source: bytes, bound: IndexBinding | None) -> DocumentPlan:
-    """The plan of a whole document. One that does not parse is left to the cluster's own error."""
+    """Plan a whole document. If it does not parse, it is sent unchanged, and the cluster's own error is the answer."""
     if bound is None:
         return UNTOUCHED
     document = _parse(source)
@@ -70,12 +71,12 @@ def plan_document(source: bytes, bound: IndexBinding | None) -> DocumentPlan:
         return DocumentPlan(is_malformed=True)
     try:
         return plan_fields(document, bound)
-    except RecursionError:  # nested deeper than any cluster takes
+    except RecursionError:  # nested deeper than any cluster accepts
         return DocumentPlan(is_malformed=True)
 
 
 def plan_fields(document: dict[str, Json], bound: IndexBinding) -> DocumentPlan:
-    """The plan of a whole document that has been parsed. Raises RecursionError if it is nested very deeply."""
+    """Plan a whole document that has been parsed. Raises RecursionError if it is nested very deeply."""
     wanted: list[Wanted] = []
     own: list[Wanted] = []
     for binding in bound.fields.values():
@@ -94,12 +95,12 @@ def plan_fields(document: dict[str, Json], bound: IndexBinding) -> DocumentPlan:
 
 
 def own_vector_refusal(binding: Binding) -> str:
-    """Why a document that brings its own vector is refused."""
+    """The reason for refusing a document with a vector of its own."""
     return f"[{binding.field}] is written by the bridge, a document must not bring it"
 
 
 class Plan(Protocol):
-    """What a request needs before it is sent."""
+    """The common part of all plans: the texts to embed, and a refusal."""
 
     @property
     def wanted(self) -> tuple[Wanted, ...]: ...
@@ -109,57 +110,44 @@ class Plan(Protocol):
 
 
 def texts_by_space(plans: Sequence[Plan]) -> dict[Space, tuple[str, ...]]:
-    """The distinct texts to embed, by space, each well-formed Unicode."""
-    texts: dict[Space, dict[str, None]] = {}
-    for plan in plans:
-        for wanted in plan.wanted:
-            texts.setdefault(wanted.space, {})[well_formed(wanted.text)] = None
-    return {space: tuple(distinct) for space, distinct in texts.items()}
+    """The distinct texts to embed, by space."""
+    return embedded_texts.texts_by_space(wanted for plan in plans for wanted in plan.wanted)
 
 
 class Vectors:
-    """The embedded texts, ready to be written; texts that are not here could not be embedded."""
+    """The vectors of the embedded texts of a write, and the counts of its report."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[Space, str], tuple[Embeddings, int]] = {}
+        self._embedded = EmbeddedTexts()
 
     def add(self, space: Space, texts: Sequence[str], answer: Embeddings) -> None:
-        """Take what became of some texts of a space."""
-        self._found |= {(space, text): (answer, position) for position, text in enumerate(texts)}
+        """Add the embedder's answer for some texts of a space."""
+        self._embedded.add(space, texts, answer)
 
     def error(self, wanted: Wanted) -> str | None:
-        """Why the embedder refuses just this text."""
-        answer, position = self._found.get((wanted.space, well_formed(wanted.text)), (None, 0))
-        error = None if answer is None else answer.items[position].error
+        """The reason why the embedder refuses this text. None if it does not."""
+        error = self._embedded.refusal(wanted)
         return None if error is None else f"the embedder refuses the text of [{wanted.binding.field}]: {error}"
 
     def find(self, wanted: Wanted) -> tuple[bytes | None, Provenance, Counts]:
-        """The vector as JSON and its provenance; without a vector, a provenance that says `pending`."""
-        proof = provenance_hash(wanted.text, wanted.binding)
-        answer, position = self._found.get((wanted.space, well_formed(wanted.text)), (None, 0))
-        vector = None if answer is None else answer.vector(position)
-        if answer is None or vector is None or len(vector) != wanted.binding.dimension:
-            return None, Provenance(hash=proof, state=State.PENDING), Counts(pending=1)
-        item = answer.items[position]
-        provenance = Provenance(
-            hash=proof, state=State.OK, model=answer.model, backend=answer.backend, truncated=item.truncated
-        )
-        # Shortest decimals that give the same float32: every cluster reads them, and they never change.
-        numbers = orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY)
-        return numbers, provenance, Counts(embedded=1, cached=int(item.cached))
+        """The vector of a text as JSON, and its provenance. If there is no vector, the provenance says `pending`."""
+        found = self._embedded.find(wanted)
+        counts = Counts(pending=1) if found.vector is None else Counts(embedded=1, cached=int(found.is_cached))
+        return found.vector, found.provenance, counts
 
 
 def refusal(plan: Plan, vectors: Vectors) -> str | None:
-    """Why a write must not be sent; None: it may be.
+    """The reason why a write must not be sent. None if it may be sent.
 
-    What would be stored without a vector for ever is refused where the binding wants no document without one.
+    If the embedder refuses a text, its document would never get a vector. Such a document is refused if the binding
+    wants no document without a vector.
     """
     strict = (wanted for wanted in plan.wanted if wanted.binding.write.on_failure == "reject")
     return plan.refused or next((reason for wanted in strict if (reason := vectors.error(wanted)) is not None), None)
 
 
 def apply_plan(source: bytes, plan: DocumentPlan, vectors: Vectors) -> tuple[bytes, Counts]:
-    """The source line with what the plan adds to it, spliced into the client's own bytes."""
+    """Splice the vectors and provenances of a plan into the client's own bytes."""
     additions: dict[str, bytes] = {}
     counts = Counts()
     for wanted in plan.own:
@@ -187,7 +175,10 @@ def _parse(source: bytes) -> dict[str, Json] | None:
 
 
 def is_proven(document: Mapping[str, Json], binding: Binding, text: str) -> bool:
-    """Whether the document brings the right vector, as the guard would judge it (a copy of what we have written)."""
+    """Whether the guard would accept the vector that the document has already.
+
+    A client sends such a document if it has read it from the index.
+    """
     meta = document.get(binding.meta_field)
     return (
         document.get(binding.field) is not None

@@ -1,4 +1,4 @@
-"""The texts of a write become vectors, within the time that the write has."""
+"""Has the texts of a write embedded, within the budget of the write."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ from sidecar.telemetry import BRIDGE_TEXTS, logger, series
 
 _log = logger("bridge")
 
-_SLICE_TEXTS: Final = 256  # what has been embedded when the time is up is kept, by so many texts
+_SLICE_TEXTS: Final = 256  # in one call. When the time is up, the vectors of finished calls are kept
 _SLICES_AT_A_TIME: Final = 4  # enough to keep the embedder busy
 
 
@@ -25,25 +25,29 @@ _SECONDS: Final = {
     "h": 3_600.0,
     "d": 86_400.0,
 }
-# As TimeValue of OpenSearch reads it: any case, except that `M` is not minutes; whole numbers only; 0 needs no unit.
+# As TimeValue of OpenSearch reads it. Units may have any case, but `M` is not minutes. Only whole numbers are read, and
+# 0 needs no unit.
 _TIME: Final = re.compile(r"\s*\+?(?P<number>[0-9]{1,19})\s*(?P<unit>(?i:nanos|micros|ms|s|h|d)|m)\s*|\s*0+\s*")
 
 
 class Passages:
-    """Embeds what writes want embedded."""
+    """Embeds the texts of writes."""
 
     def __init__(self, embedder: Embedder, timeout_s: float) -> None:
         self._embedder = embedder
         self._timeout_s = timeout_s
 
     def deadline(self, parameters: Mapping[str, str]) -> float:
-        """When embedding for a write that begins now must be done, in the loop's time; `parameters` of its URL."""
+        """The time of the event loop at which embedding must end for a write that begins now.
+
+        `parameters` are those of its URL.
+        """
         return asyncio.get_running_loop().time() + write_budget_s(parameters, self._timeout_s)
 
     async def embed(self, plans: Sequence[Plan], deadline: float) -> Vectors:
-        """All texts of these plans until the deadline; one that is missing then makes its document `pending`.
+        """Embed all texts of these plans until the deadline. A text that has no vector then becomes `pending`.
 
-        Raises EmbedderOverloaded if a binding would rather have the write refused.
+        Raises EmbedderOverloaded if a text has no vector and its binding wants such a write refused.
         """
         vectors = Vectors()
         for space, texts in texts_by_space(plans).items():
@@ -82,7 +86,7 @@ def _refuse_if_bound_so(plans: Sequence[Plan], space: Space) -> None:
 
 
 def report(counts: Counts) -> None:
-    """Add what was done to the metrics."""
+    """Add counts to the metrics."""
     series(BRIDGE_TEXTS, "embedded").inc(counts.embedded)
     series(BRIDGE_TEXTS, "cached").inc(counts.cached)
     series(BRIDGE_TEXTS, "pending").inc(counts.pending)
@@ -91,8 +95,9 @@ def report(counts: Counts) -> None:
 def write_budget_s(parameters: Mapping[str, str], default_s: float) -> float:
     """The embedding budget of one write: the default, or the client's `timeout` if that is shorter.
 
-    A client that waits less for the cluster than we would embed is gone before its documents are stored. A `timeout`
-    that OpenSearch cannot read changes nothing here, for the cluster's own error is the answer to it; so does -1, none.
+    A client with a short `timeout` would be gone before a longer embedding ends and its documents are stored. A
+    `timeout` that OpenSearch cannot read does not matter here, because the cluster answers it with an error. -1 means
+    no timeout, so it does not matter either.
     """
     found = _TIME.fullmatch(parameters.get("timeout", ""))
     if found is None:

@@ -1,4 +1,4 @@
-"""Scripted updates of a bulk request, each as a request of its own: only then the guard sees what a script makes."""
+"""Sends each scripted update of a bulk as a request of its own. Only then does the guard see the script's result."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,13 +26,13 @@ from sidecar.errors import ClusterUnreachable
 _AT_A_TIME: Final = 32
 _NOT_FOUND: Final = 404
 _UNGUARDED: Final = (
-    "[scripted_upsert] together with a pipeline would store what no guard has seen; "
+    "with [scripted_upsert] and a pipeline no guard would check the new document: "
     "leave the pipeline out, or send [upsert] without [scripted_upsert]"
 )
 
 
 class ScriptedUpdates:
-    """Sends them in the client's name."""
+    """Sends scripted updates with the client's own credentials."""
 
     def __init__(self, upstream: Upstream, request: IncomingRequest) -> None:
         self._upstream = upstream
@@ -40,7 +40,7 @@ class ScriptedUpdates:
         self._parameters = request.parameters
 
     async def send(self, items: Sequence[BulkItem]) -> list[bytes]:
-        """The answers, in order, as those of a bulk request."""
+        """Send these items. Gives their answers as items of a bulk answer, in order."""
         free = asyncio.Semaphore(_AT_A_TIME)
 
         async def run(item: BulkItem) -> bytes:
@@ -58,7 +58,8 @@ class ScriptedUpdates:
         upsert = piped_upsert(item, self._parameters)
         if upsert is None:
             return await self._update(item)
-        # First what needs the pipeline, then the script alone; somebody may create or delete the document meanwhile.
+        # First the part that needs the pipeline, then the script alone. Meanwhile somebody may create or delete the
+        # document.
         for _ in range(1 + OUR_RETRIES):
             if upsert is Upsert.PLAIN:
                 created = await self._create(creation(item))
@@ -89,6 +90,6 @@ class ScriptedUpdates:
 
 
 def unanswered(operations: Sequence[Operation], error: ClusterUnreachable) -> BulkAnswer:
-    """The answer to what was sent and never answered: the client must find out, or try again."""
+    """The answer to operations that the cluster has not answered. They may have been written or not."""
     status, error_type = error_status(error)
     return failed(operations, status, error_type, "the cluster broke off; whether this was written is not known")

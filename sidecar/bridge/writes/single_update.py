@@ -1,6 +1,7 @@
-"""A scripted update of a bulk request as a request of its own, and its answer as that of a bulk item.
+"""Makes a single update of a scripted update in a bulk, and an item of a bulk answer of its answer.
 
-Pure. Of a bulk update no pipeline sees what the script has made; a single update shows it to the guard.
+Pure. The cluster runs no pipeline on the result of a script in a bulk. On that of a single update it does, so the guard
+can check it.
 """
 
 from collections.abc import Mapping
@@ -20,19 +21,20 @@ _OF_THE_ITEM: Final = ("routing", "require_alias", "if_seq_no", "if_primary_term
 
 
 class Upsert(Enum):
-    """What an update creates where there is no document."""
+    """The kind of document that an update creates if there is none yet."""
 
-    PLAIN = auto()
-    OF_SCRIPT = auto()  # what the script makes of it
+    PLAIN = auto()  # the `upsert`
+    OF_SCRIPT = auto()  # the result of the script on the `upsert`
 
 
 def single_update(item: BulkItem, bulk_parameters: Mapping[str, str]) -> tuple[str, bytes]:
-    """Path and query, and body, of the single update that does what the item says."""
+    """The single update that does the same as the item. Gives its path with query, and its body."""
     metadata = action_parameters(item)
     parameters: dict[str, str] = {name: bulk_parameters[name] for name in _OF_THE_BULK if name in bulk_parameters}
     parameters |= {name: _text(metadata[name]) for name in _OF_THE_ITEM if metadata.get(name) is not None}
     source = item.source_line or b""
-    # In a bulk request the action line wins over the URL, and that over the body; in a single update the body wins.
+    # In a bulk request `_source` of the action line wins over the URL, and the URL over the body. In a single update
+    # the body wins.
     if metadata.get("_source") is not None:
         source = splice(source, {"_source": dumps(metadata["_source"])}, {"_source"})
     elif shown := {name: bulk_parameters[name] for name in SOURCE_PARAMETERS if name in bulk_parameters}:
@@ -43,7 +45,10 @@ def single_update(item: BulkItem, bulk_parameters: Mapping[str, str]) -> tuple[s
 
 
 def piped_upsert(item: BulkItem, bulk_parameters: Mapping[str, str]) -> Upsert | None:
-    """What the update creates where there is no document, if a pipeline is named for it: single updates take none."""
+    """The kind of document that the update creates, if it names a pipeline and has an `upsert`. Else None.
+
+    Such an update cannot be one single update, because the cluster allows no pipeline there.
+    """
     named = action_parameters(item).get("pipeline")
     if named is None and "pipeline" not in bulk_parameters:
         return None
@@ -57,18 +62,18 @@ def piped_upsert(item: BulkItem, bulk_parameters: Mapping[str, str]) -> Upsert |
 
 
 def creation(item: BulkItem) -> BulkItem:
-    """Of a scripted update what happens where there is no document; where there is one, a `noop`."""
+    """The part of a scripted update that creates a missing document. If the document exists, it is a `noop`."""
     source = splice(item.source_line or b"", {"doc": b"{}"}, {"script", "scripted_upsert", "detect_noop"})
     return replace(item, source_line=source)
 
 
 def without_upsert(item: BulkItem) -> BulkItem:
-    """Of a scripted update what happens to a document that is there."""
+    """The part of a scripted update that changes an existing document."""
     return replace(item, source_line=splice(item.source_line or b"", {}, {"upsert", "scripted_upsert"}))
 
 
 def as_bulk_item(operation: Operation, status: int, body: bytes) -> bytes:
-    """The answer to a single update as the item of a bulk answer."""
+    """Make an item of a bulk answer of the answer to a single update."""
     try:
         answer = loads(body)
     except ValueError:

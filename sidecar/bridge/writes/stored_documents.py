@@ -1,4 +1,4 @@
-"""What is stored now: documents read in real time, in the client's own name."""
+"""Reads stored documents in real time, with the client's own credentials."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _log = logger("bridge")
 
 @dataclass(frozen=True, slots=True)
 class DocumentRead:
-    """One document to read, and the top-level fields to read of it."""
+    """A document to read, and the top-level fields of it that are needed."""
 
     index: str
     id: str
@@ -31,7 +31,10 @@ class DocumentRead:
 async def read_stored(
     cluster: Cluster, reads: Sequence[DocumentRead], credentials: Mapping[str, str]
 ) -> dict[DocumentKey, Stored]:
-    """The documents by index and id; one that could not be read is missing, one that does not exist is not."""
+    """Read documents. Gives them by index and id.
+
+    A document that could not be read is missing from the result. One that does not exist is a `Stored` without source.
+    """
     by_index: dict[str, list[DocumentRead]] = {}
     for read in reads:
         by_index.setdefault(read.index, []).append(read)
@@ -47,7 +50,7 @@ async def read_stored(
         if isinstance(answers, list) and len(answers) == len(wanted):
             documents = {read.key: _stored(answer) for read, answer in zip(wanted, answers, strict=True)}
             found |= {key: document for key, document in documents.items() if document is not None}
-        elif reply.status != 404:  # an index that a template will create
+        elif reply.status != 404:  # a template will create the index
             _log.warning("documents could not be read", action="read_failed", index=index, error=reply.reason)
     return found
 
@@ -64,5 +67,5 @@ def _stored(answer: Json) -> Stored | None:
         return Stored(None)
     source, seq_no, term = answer.get("_source"), answer.get("_seq_no"), answer.get("_primary_term")
     if not isinstance(source, dict) or not isinstance(seq_no, int) or not isinstance(term, int):
-        return None  # stored without its source: no update can be applied to it
+        return None  # stored without its source, so no update can be applied to it
     return Stored(source, Position(seq_no, term))

@@ -1,4 +1,4 @@
-"""The body of an update as the cluster's own parser reads it. Pure."""
+"""Parses the body of an update as the cluster does. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _FLAGS: Final = {True: True, False: False, "true": True, "false": False}  # as t
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The state of a document that a write is meant for."""
+    """The sequence number and primary term of the document that a write is meant for."""
 
     seq_no: int
     primary_term: int
@@ -26,20 +26,20 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class UpdateBody:
-    """The body of an update, with the parameters that guard it."""
+    """A parsed update: its body, and the parameters that decide when it may happen."""
 
     doc: Object | None
-    created: Object | None  # what is stored where there is no document: `upsert`, or `doc` itself
+    created: Object | None  # stored if there is no document: `upsert`, or `doc` itself
     is_doc_as_upsert: bool
     is_scripted: bool
     guard: Position | None  # the client's own
-    retries: int  # how many conflicts the client asks to be overcome
+    retries: int  # after conflicts: as many as the client asks for
 
 
 def parse_update(source: bytes, parameters: Mapping[str, Json]) -> UpdateBody | None:
-    """An update and its parameters (of the action line or the query string); None if the cluster would refuse it.
+    """Parse an update. Its `parameters` are those of the action line or of the query string.
 
-    A bulk request with such an update is refused whole.
+    Gives None if the cluster would refuse the update. The cluster refuses a whole bulk with such an update.
     """
     try:
         body = loads(source)
@@ -68,7 +68,7 @@ def parse_update(source: bytes, parameters: Mapping[str, Json]) -> UpdateBody | 
 
 
 def has_more(source: bytes) -> bool:
-    """Whether an object is followed by something else."""
+    """Whether other text follows the JSON object."""
     try:
         text = source.decode()
         found, end = JSONDecoder().raw_decode(text.lstrip())
@@ -83,7 +83,7 @@ def _position(values: Mapping[str, Json]) -> Position | None:
 
 
 def _number(value: Json) -> int | None:
-    """A number as the cluster reads it: from an action line, or as text from a query string."""
+    """Read a number as the cluster does. In a query string it is a text."""
     if isinstance(value, str) and value.isdecimal():
         return int(value)
     return value if isinstance(value, int) else None

@@ -1,8 +1,8 @@
-"""What an update needs: the text of the document that it makes, and how the write is guarded.
+"""Plans an update: the texts that its document will have, and the guard of the write.
 
-Pure. A bulk update runs no ingest pipeline, so nothing in the cluster notices a text that changes under its vector. The
-bridge therefore merges `doc` into what is stored, as the cluster does, and lets the update happen only to the document
-that was read (`if_seq_no`). Where it cannot know the text, the vector goes and a mark says so.
+Pure. The cluster runs no ingest pipeline on a bulk update, so it does not notice a new text beside an old vector.
+Therefore the bridge merges `doc` into the stored document, as the cluster does. `if_seq_no` limits the update to the
+document that was read. If the bridge cannot know the text, it removes the vector, and the provenance says `pending`.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from sidecar.provenance import provenance_hash, source_text
 
 DocumentKey: TypeAlias = tuple[str, str | None]  # concrete index, id
 
-OUR_RETRIES: Final = 5  # of conflicts that only our guard has caused, beyond those that the client asks for
+OUR_RETRIES: Final = 5  # after conflicts that only our guard has caused, in addition to those that the client asks for
 _UPSERTS: Final = frozenset({"doc_as_upsert", "upsert"})
 
 _UNKNOWN: Final = dumps({**dict.fromkeys(Provenance.model_fields), "state": State.PENDING})
@@ -35,7 +35,7 @@ _UNKNOWN: Final = dumps({**dict.fromkeys(Provenance.model_fields), "state": Stat
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A document as it was read: the part of its source that matters here; None: there is no such document."""
+    """A document as it was read: the fields of its source that matter here. None: the document does not exist."""
 
     source: Object | None
     position: Position | None = None
@@ -43,12 +43,12 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class PartialPlan:
-    """What happens to the `doc` of an update."""
+    """The plan of the `doc` of an update."""
 
     wanted: tuple[Wanted, ...] = ()
-    own: tuple[Wanted, ...] = ()  # the client's own vectors, kept and marked as such
-    cleared: tuple[Binding, ...] = ()  # no text is left
-    stale: tuple[Binding, ...] = ()  # the text cannot be known: vector out, marked pending
+    own: tuple[Wanted, ...] = ()  # the client's own vectors, which are kept with the state `client`
+    cleared: tuple[Binding, ...] = ()  # no text remains: vector and provenance are removed
+    stale: tuple[Binding, ...] = ()  # the text is unknown: the vector is removed, and the state is `pending`
     refused: str | None = None
 
     @property
@@ -58,14 +58,14 @@ class PartialPlan:
 
 @dataclass(frozen=True, slots=True)
 class UpdatePlan:
-    """What happens to one update."""
+    """The plan of one update."""
 
     doc: PartialPlan = PartialPlan()
     created: DocumentPlan = UNTOUCHED
-    copies_doc: bool = False  # `doc_as_upsert` becomes an `upsert` of its own, beside a `doc` that is marked
-    takes_out: frozenset[str] = frozenset()  # members that the cluster refuses beside a guard
-    guard: Position | None = None  # ours: the document that the plan was made for
-    is_absent: bool = False  # nothing is stored: what is done to `doc` is only a precaution
+    copies_doc: bool = False  # `doc_as_upsert` is replaced by an `upsert`, because the `doc` is marked
+    takes_out: frozenset[str] = frozenset()  # members to remove: the cluster refuses them beside a guard
+    guard: Position | None = None  # ours: the plan was made for the document at this position
+    is_absent: bool = False  # there is no document, so changes of `doc` are only a precaution
 
     @property
     def wanted(self) -> tuple[Wanted, ...]:
@@ -81,7 +81,7 @@ class UpdatePlan:
 
 
 def needs_read(update: UpdateBody, bound: IndexBinding) -> bool:
-    """Whether what is stored decides what is written."""
+    """Whether the update depends on the stored document."""
     try:
         return bool(_touched(update, bound)) or (
             update.created is not None and plan_fields(update.created, bound).changes
@@ -103,15 +103,16 @@ def fields_to_read(bound: IndexBinding) -> tuple[str, ...]:
 def plan_update(
     update: UpdateBody, stored: Stored | None, bound: IndexBinding, unseen: frozenset[str] = frozenset()
 ) -> UpdatePlan:
-    """The plan of an update, given what is stored; None: that could not be read, or others are always quicker.
+    """Plan an update of a stored document.
 
-    `unseen`: the vector fields whose sources the client may not all see, so that what was read may be less than what
-    is stored.
+    `stored` is None if the document could not be read, or if other writers always change it first. `unseen` has the
+    vector fields that the client does not see, or not all sources of. For these the document that was read may lack a
+    part of the text.
     """
     touched = _touched(update, bound)
     try:
         return _plan(update, touched, stored, bound, unseen)
-    except RecursionError:  # nested deeper than we can read, though perhaps not deeper than the cluster can
+    except RecursionError:  # nested deeper than we can read. The cluster may be able to
         return UpdatePlan(PartialPlan(stale=touched))
 
 
@@ -127,7 +128,7 @@ def _plan(
     if update.doc is None or not touched:
         return UpdatePlan()
     if update.guard is not None and update.guard != stored.position:
-        return UpdatePlan(PartialPlan(stale=touched))  # a conflict, unless the document changes once more
+        return UpdatePlan(PartialPlan(stale=touched))  # it gets a conflict, unless the document changes once more
     plan = _plan_merged(update.doc, stored.source, touched, unseen)
     if update.guard is not None:
         return UpdatePlan(plan)
@@ -137,7 +138,7 @@ def _plan(
 def _plan_absent(
     update: UpdateBody, touched: tuple[Binding, ...], bound: IndexBinding, *, is_absent: bool
 ) -> UpdatePlan:
-    # `doc` is marked although there is nothing to update: somebody may create it before the update arrives.
+    # `doc` is marked although there is no document: somebody may create it before the update arrives.
     plan = PartialPlan(stale=touched)
     if update.created is None:
         return UpdatePlan(plan, is_absent=is_absent)
@@ -170,7 +171,7 @@ def _plan_merged(doc: Object, source: Object, touched: tuple[Binding, ...], unse
 
 
 def merge(source: Object, changes: Object) -> Object:
-    """A stored document after a partial update, as the cluster merges: objects deep, everything else replaced."""
+    """Merge a partial update into a stored document, as the cluster does: objects are merged, other values replaced."""
     merged = dict(source)
     for key, value in changes.items():
         old = merged.get(key)
@@ -179,7 +180,7 @@ def merge(source: Object, changes: Object) -> Object:
 
 
 def apply_update(source: bytes, plan: UpdatePlan, vectors: Vectors) -> tuple[bytes, Counts]:
-    """The body of the update with what the plan adds to it, spliced into the client's own bytes."""
+    """Splice the changes of a plan into the client's own bytes of an update."""
     spans = {member.key: source[member.value_start : member.value_end] for member in members(source)}
     counts = Counts()
     created = spans["doc" if plan.copies_doc else "upsert"] if plan.created.changes or plan.copies_doc else None
@@ -197,18 +198,18 @@ def apply_update(source: bytes, plan: UpdatePlan, vectors: Vectors) -> tuple[byt
 
 
 def guard_action(action_line: bytes, guard: Position) -> bytes:
-    """The action line of a bulk update that happens only to the document that was read."""
+    """The action line of a bulk update that changes only the document that was read."""
     added = {"if_seq_no": b"%d" % guard.seq_no, "if_primary_term": b"%d" % guard.primary_term}
     return splice_member(action_line, "update", added, {"retry_on_conflict"})
 
 
 def guarded_query(guard: Position) -> dict[str, int]:
-    """The parameters of a single update that happens only to the document that was read."""
+    """The parameters of a single update that changes only the document that was read."""
     return {"if_seq_no": guard.seq_no, "if_primary_term": guard.primary_term}
 
 
 def is_lost_race(status: int) -> bool:
-    """Whether a guarded update found another document than the one that was read, or none any more."""
+    """Whether a guarded update failed because its document has changed, or was deleted, since it was read."""
     return status in (404, 409)
 
 
@@ -230,12 +231,12 @@ def _doc_members(plan: PartialPlan, vectors: Vectors) -> tuple[dict[str, bytes],
 
 
 def _overwriting(provenance: Provenance) -> bytes:
-    """As JSON with all members: an update merges objects, and what an older provenance holds must not stay."""
+    """Write a provenance as JSON with all members. An update merges objects, and no member of the old one may stay."""
     return dumps(provenance.model_dump(mode="json"))
 
 
 def _replaced(doc: bytes, plan: PartialPlan) -> frozenset[str]:
-    """The members of `doc` that make place; a client's own vector stays."""
+    """The members of `doc` that are removed before ours are added. A client's own vector stays."""
     names = {one.binding.meta_field for one in plan.own}
     for binding in (*(one.binding for one in plan.wanted), *plan.cleared, *plan.stale):
         names |= {binding.field, binding.meta_field}
@@ -250,18 +251,18 @@ def _touched(update: UpdateBody, bound: IndexBinding) -> tuple[Binding, ...]:
 
 
 def _touches(doc: Object, binding: Binding) -> bool:
-    """Whether a partial document has a key on the way to a source, the vector or its provenance."""
+    """Whether a key of a partial document leads to a source, the vector or its provenance, or into one of them."""
     paths = (*binding.source, binding.field, binding.meta_field)
     return any(key == path or path.startswith(f"{key}.") or key.startswith(f"{path}.") for key in doc for path in paths)
 
 
 def _has_dotted_meta(doc: Object, binding: Binding) -> bool:
-    """A dotted key would be indexed as a second provenance, which nothing checks."""
+    """Whether `doc` has a dotted key of the provenance. It would be indexed as a second, unchecked provenance."""
     return any(key.startswith(f"{binding.meta_field}.") for key in doc)
 
 
 def _is_doubtful(source: Object, binding: Binding) -> bool:
-    """Whether what was read is not what its provenance speaks of: the cluster may have masked it for this client."""
+    """Whether the text that was read does not match its provenance. The cluster may have masked it for this client."""
     meta = source.get(binding.meta_field)
     told = meta.get("hash") if isinstance(meta, dict) else None
     return bool(told) and told != provenance_hash(source_text(source, binding), binding)

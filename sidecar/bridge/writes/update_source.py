@@ -1,7 +1,7 @@
-"""What an update shows of its document: not the fields that the bridge has added, unless a client names them. Pure.
+"""Leaves our fields out of the document that an update shows in its answer, unless a client names them. Pure.
 
-In a single update the `_source` of the body counts, else that of the URL; in a bulk request that of the action line,
-else that of the URL, else that of the body.
+In a single update the `_source` of the body counts, else that of the URL. In a bulk request the `_source` of the action
+line counts, else that of the URL, else that of the body.
 """
 
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ _KEY: Final = b"_source"
 
 
 def hide_in_update(source: bytes, url: Mapping[str, str], hidden: tuple[str, ...]) -> bytes:
-    """The body of a single update that does not show what is hidden."""
+    """Change the body of a single update, so that its answer does not show the hidden fields."""
     shown = _without(_first(_of_body(source), _of_url(url)), hidden)
     return source if shown is None else splice(source, {"_source": dumps(shown)}, {"_source"})
 
 
 def hide_in_item(item: BulkItem, url: Mapping[str, str], hidden: tuple[str, ...]) -> BulkItem:
-    """The operation of a bulk request that does not show what is hidden."""
+    """Change an operation of a bulk request, so that its answer does not show the hidden fields."""
     if item.action is not Action.UPDATE or item.source_line is None:
         return item
     of_line = action_parameters(item).get("_source") if _KEY in item.action_line else None
@@ -38,12 +38,12 @@ def hide_in_item(item: BulkItem, url: Mapping[str, str], hidden: tuple[str, ...]
 def _of_body(source: bytes) -> Json:
     try:
         return at(loads(source), "_source") if _KEY in source else None
-    except ValueError:  # an object with something behind it, which the cluster takes
+    except ValueError:  # an object with more text after it, which the cluster accepts
         return None
 
 
 def _of_url(url: Mapping[str, str]) -> Json:
-    """The parameters of a URL as they would stand in a body; None: there are none."""
+    """The `_source` of a body that means the same as these parameters of a URL. None if there are none."""
     if not any(name in url for name in SOURCE_PARAMETERS):
         return None
     named = url.get("_source", "true")
@@ -62,7 +62,7 @@ def _first(*wishes: Json) -> Json:
 
 
 def _without(wish: Json, hidden: tuple[str, ...]) -> Json:
-    """What to ask for instead; None: nothing else."""
+    """The `_source` to ask for instead. None if it does not have to change."""
     if wish is None or wish is False:
         return None
     changed = source_without({} if wish is True else wish, hidden)

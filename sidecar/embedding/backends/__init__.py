@@ -23,26 +23,26 @@ class Backend(Protocol):
     """One model version, loaded. Called by one thread at a time."""
 
     deterministic: bool  # the same text gives the same bits alone, in any batch and after a restart
-    bucket_tokens: int  # 0: any lengths may meet in a batch; else only those that round up to the same multiple of it
-    batch_tokens: int  # a larger batch is not quicker for each text; 0: not measured, the setting is right
+    bucket_tokens: int  # a batch holds only lengths that round up to the same multiple of it. 0: any lengths
+    batch_tokens: int  # in a larger batch no text is quicker. 0: not measured, so the setting counts
 
     def compute(self, batch: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
-        """One pooled vector a text, neither cut nor normalised. May raise whatever its library raises.
+        """One pooled vector a text, neither cut nor normalised. May raise any error of its library.
 
-        With `bucket_tokens`, the batch is padded to that common multiple: the vector of a text then depends on nothing
-        but the text. A batch that mixes buckets is computed too, but its vectors may differ in their last bits.
+        With `bucket_tokens`, the batch is padded to the common multiple, so that the vector of a text depends on the
+        text alone. A batch that mixes buckets is computed as well, but its vectors may differ in their last bits.
         """
         ...
 
     def compute_in_float32(self, ids: NDArray[np.int32]) -> NDArray[np.float32] | None:
-        """The pooled vector of one text with every value in float32; None if `compute` does so or nothing can."""
+        """The pooled vector of one text with every value in float32. None if that would change nothing."""
         ...
 
 
 AUTO: Final = "auto"
 
 # Back end -> its module, which has load(name, folder, max_tokens=, pad_id=, threads=), and the extra that installs its
-# library. `folder` is the model's own for those of torch, that of the artifact for the others.
+# library. `folder` is the model's own for the back ends of torch, and the artifact's for the others.
 _LOADERS: Final = {
     "torch": ("sidecar.embedding.backends.torch", "embedder"),
     "torch-fp16": ("sidecar.embedding.backends.torch", "embedder"),
@@ -65,10 +65,10 @@ def parse_model(spec: str) -> tuple[str, str]:
 
 
 def choose_backend(built: Collection[str], *, has_vnni: bool) -> str:
-    """What `auto` means on this machine, from the back ends that the version is built for: pure.
+    """The back end that `auto` means on this machine, from those that the version is built for.
 
-    8-bit weights lose nothing that shows in rankings, but are only quicker where the CPU multiplies bytes (VNNI).
-    `openvino-int8` is never chosen: its loss is small, but not proven to be.
+    8-bit weights do not change rankings, but they are only quicker if the CPU multiplies bytes (VNNI). `openvino-int8`
+    is never chosen: its loss seems small, but that is not proven.
     """
     if has_vnni and "openvino-w8" in built:
         return "openvino-w8"
@@ -76,9 +76,9 @@ def choose_backend(built: Collection[str], *, has_vnni: bool) -> str:
 
 
 def load_backend(name: str, folder: Path, *, max_tokens: int, pad_id: int, threads: int) -> Sequence[Backend]:
-    """Load a model version into a back end: as many as may compute at the same time within `threads`.
+    """Load a model version. The value holds one back end for each batch that may be computed at once with `threads`.
 
-    `pad_id` is told by the artifact; torch knows its own. Raises ConfigurationError if its library is not installed.
+    `pad_id` comes from the artifact, and torch knows its own. Raises ConfigurationError if a library is not installed.
     """
     module, extra = _LOADERS[name]
     try:

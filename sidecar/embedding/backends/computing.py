@@ -1,4 +1,4 @@
-"""Computing a batch so that one bad text costs the others nothing; and what computes, as the queue sees it."""
+"""Computes a batch so that one bad text fails alone, and describes a model as the queue sees it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,22 +12,22 @@ from sidecar.embedding.backends import Backend
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of the texts of a batch."""
+    """The vectors and failures of the texts of a batch."""
 
-    pooled: NDArray[np.float32]  # one row a text; the row of a failed text means nothing
-    failures: Mapping[int, str] = field(default_factory=dict)  # row -> what the back end raised
+    pooled: NDArray[np.float32]  # one row a text. The row of a failed text means nothing
+    failures: Mapping[int, str] = field(default_factory=dict)  # row -> the error that the back end raised
 
 
 class WorkerLost(Exception):
-    """What computes has gone while it had the batch in work; nothing is known of its texts."""
+    """The process that computes ended while it had the batch in work. Nothing is known of its texts."""
 
 
 class Computing(Protocol):
-    """One loaded model version, wherever it computes."""
+    """One loaded model version, in this process or in another."""
 
     @property
     def name(self) -> str:
-        """Of the back end."""
+        """The name of the back end."""
         ...
 
     @property
@@ -41,7 +41,7 @@ class Computing(Protocol):
 
     @property
     def streams(self) -> int:
-        """Batches that may be in work at once."""
+        """How many batches may be in work at once."""
         ...
 
     async def usable(self) -> None:
@@ -54,14 +54,14 @@ class Computing(Protocol):
 
 
 def compute_each(backend: Backend, batch: Sequence[NDArray[np.int32]]) -> BatchResult:
-    """Compute a batch; if that fails, its halves, down to the text that is to blame: what memory is too small for, say.
+    """Compute a batch. If that fails, compute its halves, down to the text that fails, for lack of memory for example.
 
-    A vector with NaN or infinity is computed again with every value in float32, where the back end has something to
-    gain by that. What it is then is final: the caller looks at it.
+    A vector with NaN or infinity is computed again with every value in float32, if the back end can do better by that.
+    The caller checks the second result.
     """
     try:
         pooled = backend.compute(batch)
-    except Exception as error:  # noqa: BLE001 - whatever a library raises, the other texts get their vectors
+    except Exception as error:  # noqa: BLE001 - a library may raise anything, and the other texts get their vectors
         if len(batch) == 1:
             return BatchResult(np.zeros((1, 0), np.float32), {0: f"{type(error).__name__}: {error}"})
         middle = len(batch) // 2

@@ -1,8 +1,7 @@
 """OpenVINO on the CPU, from an artifact that `sidecar model build` made. Neither torch nor transformers is needed.
 
-The padded length of a text moves its vector (by 5e-3 for 8-bit models, 2e-7 in float32), its companions and the size of
-the batch do not. So a text is padded to a multiple of `bucket_tokens` from its own length, and its vector depends on
-the text alone.
+The padded length of a text changes its vector (by 5e-3 for 8-bit models, 2e-7 in float32). The other texts and the size
+of the batch do not. So a text is padded to the next multiple of `bucket_tokens`, and its vector depends on it alone.
 """
 
 import sys
@@ -30,18 +29,18 @@ _PROPERTIES: Final[dict[str, dict[str, str]]] = {
 
 
 def without_telemetry() -> None:
-    """Keep OpenVINO and NNCF from calling home: merely importing either would send events to Google Analytics.
+    """Keep OpenVINO and NNCF from calling home: importing either would send events to Google Analytics.
 
-    They take a package that cannot be imported for one that is not installed.
+    If they cannot import the package for that, they behave as if it were not installed.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 def load(name: str, folder: Path, *, max_tokens: int, pad_id: int, threads: int) -> Sequence[Backend]:
-    """Compile the artifact in `folder`, whose files have been verified, for this CPU; one back end a stream.
+    """Compile the artifact in `folder`, whose files have been verified, for this CPU. One back end a stream.
 
-    Streams of one or two threads each, side by side, do more than one batch at a time on all threads: a fifth more on
-    two CPUs, and a query that meets two short batches waits less than behind a long one.
+    Several streams of one or two threads each compute more than one batch on all threads would: a fifth more on two
+    CPUs. A query also waits less for two short batches than for a long one.
     """
     without_telemetry()
     import openvino  # noqa: PLC0415 - most of a second; only where a model is loaded
@@ -49,7 +48,7 @@ def load(name: str, folder: Path, *, max_tokens: int, pad_id: int, threads: int)
     streams = count_streams(threads)
     core = openvino.Core()
     properties = {
-        "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 wherever the CPU has it, with a cosine of .998
+        "INFERENCE_PRECISION_HINT": "f32",  # otherwise bfloat16 if the CPU has it, with a cosine of .998
         "NUM_STREAMS": str(streams),
         "INFERENCE_NUM_THREADS": str(threads),
         **_PROPERTIES[name],
@@ -64,7 +63,7 @@ def load(name: str, folder: Path, *, max_tokens: int, pad_id: int, threads: int)
 
 
 def count_streams(threads: int) -> int:
-    """Into how many streams so many threads are divided: one thread each, from five on two threads each."""
+    """The number of streams for so many threads: one thread each, or two threads each from five threads on."""
     return threads if threads <= 4 else threads // 2
 
 
@@ -89,11 +88,11 @@ class OpenVinoBackend:
         self._max_tokens = max_tokens
 
     def compute(self, batch: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
-        """One pooled vector a text; the batch is padded to the bucket of its longest text."""
+        """One pooled vector a text. The batch is padded to the bucket of its longest text."""
         return self._infer(self._request, batch)
 
     def compute_in_float32(self, ids: NDArray[np.int32]) -> NDArray[np.float32] | None:
-        """The pooled vector of one text, its activations not quantised; openvino-int8 has that built in."""
+        """The pooled vector of one text without quantised activations. None for openvino-int8: it has no other way."""
         if self._compile_in_float32 is None:
             return None
         vector: NDArray[np.float32] = self._infer(self._compile_in_float32().create_infer_request(), [ids])[0]
@@ -107,14 +106,14 @@ class OpenVinoBackend:
 
 
 def padded_tokens(tokens: int, *, bucket_tokens: int, max_tokens: int) -> int:
-    """How long a text of so many tokens is after padding: a model may have no positions beyond its limit."""
+    """The length of a text after padding. It stays within the limit, as a model may have no positions beyond it."""
     return min(padded(tokens, bucket_tokens), max_tokens)
 
 
 def padded_batch(
     batch: Sequence[NDArray[np.int32]], length: int, pad_id: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The token ids of the texts in rows of one length, and the mask that says which of them are padding (0)."""
+    """The token ids of the texts in rows of one length, and the mask, which is 0 for padding."""
     mask = np.arange(length) < np.array([len(ids) for ids in batch])[:, None]
     rows = np.full(mask.shape, pad_id, dtype=np.int64)
     rows[mask] = np.concatenate(batch)

@@ -1,4 +1,4 @@
-"""PyTorch through sentence-transformers: on a GPU that it can use, else on the CPU."""
+"""PyTorch through sentence-transformers, on a GPU if there is one, otherwise on the CPU."""
 
 import copy
 import os
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-_SWEEP_TOKENS: Final = tuple(2**power for power in range(11, 18))  # the batches that a GPU is tried with
+_SWEEP_TOKENS: Final = tuple(2**power for power in range(11, 18))  # the sizes of batches that are tried on a GPU
 
 
 def load(name: str, folder: Path, *, max_tokens: int, pad_id: int, threads: int) -> Sequence[Backend]:  # noqa: ARG001
-    """Load from local files only; the tokenizer beside them knows the padding. Takes seconds, most of them imports."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # read when the libraries are imported: no call to a hub, whatever is missing
+    """Load from local files only, with the padding of the tokenizer there. Takes seconds, mostly for imports."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # the libraries read it at their import, and then never call a hub
     import torch  # noqa: PLC0415 - seconds; only when a model is loaded
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415
     from transformers.utils import logging as transformers_logging  # noqa: PLC0415
@@ -45,7 +45,7 @@ def load(name: str, folder: Path, *, max_tokens: int, pad_id: int, threads: int)
 
 
 def _seconds(backend: "TorchBackend", tokens: int, max_tokens: int) -> float | None:
-    """How long a batch of so many tokens takes, in texts of the greatest length; None if there is no room for it."""
+    """How long a batch of so many tokens takes, in texts of the greatest length. None if memory has no room for it."""
     import torch  # noqa: PLC0415 - it is loaded by now
 
     batch = [np.full(max_tokens, backend.pad_id + 1, np.int32)] * max(tokens // max_tokens, 1)
@@ -59,9 +59,9 @@ def _seconds(backend: "TorchBackend", tokens: int, max_tokens: int) -> float | N
 
 
 class TorchBackend:
-    """The modules of a SentenceTransformer but its normalisation, which a request may switch off."""
+    """The modules of a SentenceTransformer without its normalisation, which a request may switch off."""
 
-    deterministic = False  # the companions of a text move its vector by some 1e-7
+    deterministic = False  # the other texts of a batch change the vector of a text by some 1e-7
     bucket_tokens = 0
     batch_tokens = 0
 
@@ -72,17 +72,17 @@ class TorchBackend:
         self.pad_id = int(model.tokenizer.pad_token_id or 0)
 
     def compute(self, batch: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
-        """One pooled vector a text; the batch is padded to its longest text."""
+        """One pooled vector a text. The batch is padded to its longest text."""
         import torch  # noqa: PLC0415 - it is loaded by now
 
         try:
             return self._compute(self._modules, batch)
         except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()  # what is tried next is smaller, but may not fit between the pieces of this
+            torch.cuda.empty_cache()  # the next try is smaller, but may not fit between the pieces of this one
             raise
 
     def compute_in_float32(self, ids: NDArray[np.int32]) -> NDArray[np.float32] | None:
-        """The pooled vector of one text by a copy of the modules in float32; None where they are float32 already."""
+        """The pooled vector of one text by a copy of the modules in float32. None if they already are in float32."""
         if not self._half:
             return None
         vector: NDArray[np.float32] = self._compute([copy.deepcopy(one).float() for one in self._modules], [ids])[0]
@@ -104,9 +104,9 @@ class TorchBackend:
         return pooled
 
     def traceable(self) -> "tuple[torch.nn.Module, tuple[torch.Tensor, torch.Tensor]]":
-        """The same computation as a module of two inputs, token ids and mask, and an example of these.
+        """The same computation as a module with two inputs, token ids and mask, and an example of the inputs.
 
-        The example holds padding: attention to a mask without any is traced as attention without a mask.
+        The example holds padding, because without any the mask would be left out of the trace.
         """
         import torch  # noqa: PLC0415 - it is loaded by now
 

@@ -1,4 +1,4 @@
-"""The disk half of the cache: an LMDB file of bounded size that may be shared by processes and killed at any time."""
+"""The cache on disk: an LMDB file of bounded size. Processes may share it, and may be killed at any time."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -12,19 +12,19 @@ from sidecar.errors import ConfigurationError
 from sidecar.telemetry import logger
 
 _FILE: Final = "vectors.lmdb"
-_NEWEST: Final = b"newest"  # says which of the two generations is written to
+_NEWEST: Final = b"newest"  # the key that says which of the two generations is being filled
 _GENERATIONS: Final = (b"0", b"1")
-_FULL: Final = 0.4  # of the file; two full generations leave room for the pages of the one that is dropped
+_FULL: Final = 0.4  # of the file. Two full generations leave room for the pages of the one that is dropped
 _WRITES_AT_ONCE: Final = 256  # in one transaction, which costs one fsync
 
 _log = logger("embedding.vectorfile")
 
 
 class VectorFile:
-    """Bytes by key. Errors of the disk are logged and make a miss: this is a cache.
+    """Bytes by key. An error of the disk is logged and counts as a miss, because this is a cache.
 
-    Two generations: when the newer one is full, the older one is dropped and they change places. Every transaction is
-    synced, but for the last page of LMDB: a crash of the machine may undo the last one, no more.
+    There are two generations. When the newer one is full, the older one is dropped, and they change places. Every
+    transaction is synced except for LMDB's last page, so a crash of the machine may undo the last transaction only.
     """
 
     def __init__(self, environment: lmdb.Environment, max_bytes: int) -> None:
@@ -32,11 +32,11 @@ class VectorFile:
         self._generation_bytes = max_bytes * _FULL
         self._stores = {name: environment.open_db(name) for name in _GENERATIONS}
         self._page_bytes = int(environment.stat()["psize"])
-        self._reading = Lock()  # the memory map must not go away under a reader
+        self._reading = Lock()  # the memory map must not be closed under a reader
 
     @classmethod
     def open(cls, folder: Path, max_bytes: int) -> Self:
-        """Open or create the file in this folder; one that is damaged begins anew. Raises ConfigurationError."""
+        """Open or create the file in this folder. A damaged file is deleted. Raises ConfigurationError."""
         path = folder / _FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -46,13 +46,13 @@ class VectorFile:
                 _log.warning("the cache file is damaged", action="cache_reset", path=str(path), problem=str(error))
                 path.unlink()
                 environment = _open(path, max_bytes)
-            environment.reader_check()  # of processes that were killed: their place in the table is free again
+            environment.reader_check()  # frees the places of killed processes in the table of readers
             return cls(environment, max_bytes)
         except (OSError, lmdb.Error) as error:
             raise ConfigurationError(f"embedder.cache_dir: {path} cannot be opened: {error}") from error
 
     def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        """The values that are there. Microseconds each, once the system has the page in memory."""
+        """The values of the keys that are there. Each takes microseconds if the system has the page in memory."""
         found = {}
         try:
             with self._reading, self._environment.begin() as transaction:
@@ -69,7 +69,7 @@ class VectorFile:
         return found
 
     def write(self, values: Mapping[bytes, bytes]) -> None:
-        """Add values; a key that is there keeps its value."""
+        """Add values. A key that is already there keeps its value."""
         rest = iter(values.items())
         try:
             while some := list(islice(rest, _WRITES_AT_ONCE)):
@@ -82,7 +82,7 @@ class VectorFile:
         return int(self._environment.info()["last_pgno"] + 1) * self._page_bytes
 
     def close(self) -> None:
-        """Release the file. Who reads later finds nothing."""
+        """Release the file. Later reads find nothing."""
         with self._reading:
             self._environment.close()
 

@@ -1,7 +1,7 @@
-"""Vectors that need not be computed again: in memory, bounded by bytes, and in a file that outlives the process.
+"""The cache of vectors: in memory, bounded by bytes, and in a file that outlives the process.
 
-What is kept is the pooled vector, neither cut nor normalised, so that requests that differ only in dimension, length or
-encoding share it; a hit gives exactly the bits that were computed first.
+It holds pooled vectors, neither cut nor normalised, so that requests share them even if they differ in dimension,
+length or encoding. A hit gives exactly the bits that were computed first.
 """
 
 import struct
@@ -21,13 +21,13 @@ from sidecar.embedding.cache.file import VectorFile
 from sidecar.telemetry import EMBEDDER_CACHE_BYTES, series
 
 _HEADER: Final = struct.Struct("<III")  # CRC-32 of what follows, tokens, tokens dropped
-_OVERHEAD_BYTES: Final = 400  # of the Python objects around one vector, measured
-_MAX_UNWRITTEN: Final = 16_384  # vectors; a disk that is slower than the model misses some, it holds nobody up
+_OVERHEAD_BYTES: Final = 400  # of the Python objects around one vector, as measured
+_MAX_UNWRITTEN: Final = 16_384  # vectors. If the disk is slower than the model, some are lost, but nobody waits
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of a text that has been computed."""
+    """The vector of a text that has been computed."""
 
     pooled: NDArray[np.float32]
     tokens: int  # special tokens and prompt included
@@ -35,7 +35,7 @@ class Entry:
 
 
 def keys_of(space: str, computed_by: str) -> Callable[[str], bytes]:
-    """What gives the key of a text with its prompt, for the space of a model version and what computes it."""
+    """A function from a text with its prompt to its key, for the space of a model version and its back end."""
     of_all = sha256(f"{space}\0{computed_by}\0".encode())
 
     def key(prompted: str) -> bytes:
@@ -47,13 +47,13 @@ def keys_of(space: str, computed_by: str) -> Callable[[str], bytes]:
 
 
 def pack(entry: Entry) -> bytes:
-    """An entry as it is written to disk."""
+    """The bytes of an entry on disk."""
     body = struct.pack("<II", entry.tokens, entry.dropped) + entry.pooled.astype("<f4").tobytes()
     return struct.pack("<I", zlib.crc32(body)) + body
 
 
 def unpack(packed: bytes, dimension: int) -> Entry | None:
-    """The inverse of `pack`; None if the bytes are not what was written, or of another dimension."""
+    """The inverse of `pack`. None if the bytes are damaged or of another dimension."""
     if len(packed) != _HEADER.size + 4 * dimension:
         return None
     checksum, tokens, dropped = _HEADER.unpack_from(packed)
@@ -63,37 +63,37 @@ def unpack(packed: bytes, dimension: int) -> Entry | None:
 
 
 class VectorCache:
-    """Both stores behind one door. Everything but `read_file` is called on the event loop."""
+    """The cache in memory and on disk. Everything but `read_file` is called on the event loop."""
 
     def __init__(self, memory_bytes: int, file: VectorFile | None = None) -> None:
         self._memory: LRUCache[bytes, Entry] = LRUCache(memory_bytes, getsizeof=_size)
         self._file = file
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cache")
         self._unwritten: dict[bytes, Entry] = {}
-        self._exchange = Lock()  # over `_unwritten`, between the loop that fills and the thread that empties it
+        self._exchange = Lock()  # for `_unwritten`, which the event loop fills and a thread empties
 
     def get(self, key: bytes) -> Entry | None:
-        """What is in memory, in microseconds."""
+        """The entry in memory, if there is one. Takes microseconds."""
         try:
             return self._memory[key]  # its `get` looks twice
         except KeyError:
             return None
 
     def read_file(self, keys: Sequence[bytes], dimension: int) -> dict[bytes, Entry]:
-        """What is on disk, blocking. A damaged entry is not there."""
+        """The entries on disk, without damaged ones. Blocks."""
         if self._file is None:
             return {}
         read = ((key, unpack(packed, dimension)) for key, packed in self._file.read(keys).items())
         return {key: entry for key, entry in read if entry is not None}
 
     def remember(self, key: bytes, entry: Entry) -> None:
-        """Take into memory what has been read from disk."""
+        """Keep an entry in memory that was read from disk."""
         if _size(entry) <= self._memory.maxsize:
             self._memory[key] = entry
             series(EMBEDDER_CACHE_BYTES, "memory").set(self._memory.currsize)
 
     def keep(self, key: bytes, entry: Entry) -> Entry:
-        """Keep what has been computed; what is kept already stays as it is, and is given back."""
+        """Keep a computed entry. If the key is already there, its entry stays and is the value."""
         known = self.get(key)
         if known is not None:
             return known
@@ -108,7 +108,7 @@ class VectorCache:
         return entry
 
     def close(self) -> None:
-        """Write what is not written yet, and close the file."""
+        """Write the entries that are not on disk yet, and close the file."""
         self._writer.shutdown(wait=True)
         if self._file is not None:
             self._file.close()

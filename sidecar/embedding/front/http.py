@@ -1,4 +1,4 @@
-"""The HTTP face of the service: the embeddings API of OpenAI, and what an orchestrator and Prometheus ask."""
+"""The HTTP door of the service: the embeddings API of OpenAI, and the probes."""
 
 import asyncio
 import ssl
@@ -36,7 +36,7 @@ from sidecar.threads import off_the_loop
 _API: Final = "/v1/"
 _LIMIT_SETTING: Final = "embedder.max_message_bytes"
 _REQUEST_ID: Final = web.RequestKey("request_id", str)
-_CLOSE_TIMEOUT_S: Final = 1.0  # for answers that are being written; what is in work has been waited for before
+_CLOSE_TIMEOUT_S: Final = 1.0  # for answers that are being written. Requests in work have ended before
 _WEIGHT_OF_BYTE: Final = 4  # for `off_the_loop`: JSON of texts and vectors is slow to parse and to write
 
 _log = logger("embedding.http")
@@ -46,9 +46,10 @@ _log = logger("embedding.http")
 async def serve_http(
     settings: EmbedderSettings, service: EmbeddingService, *, gate: Gate | None, tls: ssl.SSLContext | None
 ) -> AsyncIterator[str]:
-    """Serve the API and the probes; the value is the address with the real port.
+    """Serve the API and the probes. The value is the address with the real port.
 
-    The probes and /metrics ask for no token. Raises ConfigurationError if the port cannot be bound.
+    The API asks for a token if there is a gate, the probes never do. Raises ConfigurationError if the port cannot be
+    bound.
     """
 
     async def readiness() -> Readiness:
@@ -56,10 +57,10 @@ async def serve_http(
 
     app = web.Application(middlewares=[_identified, _counting, _answering(gate)])
     app.add_routes([*probes(readiness), *_api(service, settings.max_message_bytes)])
-    # A caller that hangs up is cancelled: what nobody waits for leaves the queue.
+    # If a caller hangs up, its request is cancelled, so that its texts leave the queue.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSE_TIMEOUT_S)
-    async with listening(runner, settings.http_listen, "embedder.http_listen", tls=tls) as address:
-        yield address
+    async with listening(runner, settings.http_listen, "embedder.http_listen", tls=tls) as bound:
+        yield f"{settings.http_listen.rpartition(':')[0]}:{bound.rpartition(':')[2]}"
 
 
 def _api(service: EmbeddingService, max_body_bytes: int) -> list[web.RouteDef]:
@@ -112,7 +113,7 @@ def _loaded(service: EmbeddingService) -> tuple[str, ...]:
 
 
 def _declared(request: web.Request, limit: int) -> int:
-    """The length that the head tells of the body; 0 if it comes in chunks. Raises BodyTooLarge."""
+    """The length of the body in the head of the request, or 0 if the body arrives in chunks. Raises BodyTooLarge."""
     declared = request.content_length or 0
     if declared > limit:
         raise BodyTooLarge(limit, _LIMIT_SETTING)
@@ -120,7 +121,10 @@ def _declared(request: web.Request, limit: int) -> int:
 
 
 async def _body(request: web.Request, held: Held, limit: int) -> bytes:
-    """Raises BodyTooLarge, EmbedderOverloaded: in chunks, or unpacked, a body is longer than the head tells."""
+    """Read the body. In chunks, or unpacked, it may be longer than the head says.
+
+    Raises BodyTooLarge, EmbedderOverloaded.
+    """
     body = bytearray()
     async for piece in request.content.iter_any():
         body += piece
@@ -131,7 +135,7 @@ async def _body(request: web.Request, held: Held, limit: int) -> bytes:
 
 
 def _answering(gate: Gate | None) -> Middleware:
-    """Let in who may come in, and give every error the shape that OpenAI's clients read."""
+    """Check the token, and give every error the shape that OpenAI's clients read."""
 
     @web.middleware
     async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -166,7 +170,7 @@ def _answering(gate: Gate | None) -> Middleware:
 
 @web.middleware
 async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request the id that it came with, or one of its own, and tell it with the answer."""
+    """Give the request its own id or a new one, and send the id with the answer."""
     request[_REQUEST_ID] = id_of(request.headers.items())
     response = await handler(request)
     response.headers[ID_HEADER] = request[_REQUEST_ID]

@@ -33,7 +33,7 @@ _LANES: Final = {"interactive": pb.LANE_INTERACTIVE, "bulk": pb.LANE_BULK}
 _PARAMS: Final = {"texts": "input", "role": "input_type", "dimension": "dimensions"}
 _MILLISECONDS: Final = re.compile("[0-9]{1,9}")
 _LARGEST_UINT32: Final = 2**32 - 1
-_MOST_IDS: Final = 65_536  # more than any model takes, and few enough to find their text while others wait
+_MOST_IDS: Final = 65_536  # more than any model takes, and few enough that other requests can wait for their text
 
 _STATUSES: Final = {
     ErrorKind.BAD_INPUT: 400,
@@ -49,7 +49,7 @@ _CODES: Final = {401: "invalid_api_key", 404: "not_found", 405: "method_not_allo
 
 @dataclass(eq=False)
 class TimedOut(SidecarError):
-    """The answer would come after the caller's own deadline."""
+    """The answer did not come before the caller's own deadline."""
 
     timeout_s: float
     kind = ErrorKind.DEADLINE
@@ -74,9 +74,9 @@ class NoVector(SidecarError):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingsBody:
-    """A request body, checked as far as that goes without the model."""
+    """The body of POST /v1/embeddings, checked as far as that is possible without the model."""
 
-    model: str  # as it was written
+    model: str  # as the client wrote it
     texts: tuple[str, ...]
     token_ids: tuple[tuple[int, ...], ...]  # instead of texts
     dimension: int
@@ -98,9 +98,9 @@ class EmbeddingsBody:
 
 
 def parse(body: bytes, lane: str | None) -> EmbeddingsBody:
-    """Read the body of POST /v1/embeddings; `lane` is the header X-Sidecar-Lane.
+    """Read the body of POST /v1/embeddings. `lane` is the header X-Sidecar-Lane.
 
-    A field that is not known is refused: a misspelt `input_type` would give vectors of the wrong role. Raises
+    An unknown field is refused, because a misspelt `input_type` would give vectors of the wrong role. Raises
     InvalidInput.
     """
     try:
@@ -129,7 +129,7 @@ def parse(body: bytes, lane: str | None) -> EmbeddingsBody:
 
 
 def timeout_s(header: str | None) -> float | None:
-    """How long the caller waits, by the header X-Sidecar-Timeout-Ms; None: it does not say. Raises InvalidInput."""
+    """How long the caller waits, from the header X-Sidecar-Timeout-Ms. None without one. Raises InvalidInput."""
     if header is None:
         return None
     if not _MILLISECONDS.fullmatch(header) or int(header) == 0:
@@ -138,7 +138,7 @@ def timeout_s(header: str | None) -> float | None:
 
 
 def full_id(name: str, loaded: Sequence[str]) -> str:
-    """The model version that a request means: its id, or its bare name if only one version of it is loaded.
+    """The model version of a request, which names its id, or its bare name if only one version of it is loaded.
 
     Raises ModelNotFound.
     """
@@ -149,7 +149,7 @@ def full_id(name: str, loaded: Sequence[str]) -> str:
 
 
 def token_texts(texts: Sequence[str | None], model: str) -> tuple[str, ...]:
-    """The texts of a request that holds token ids. Raises InvalidInput for the first ids that are no text's."""
+    """The texts of a request that holds token ids. Raises InvalidInput for the first ids that no text has."""
     for position, text in enumerate(texts):
         if text is None:
             problem = f"must be token ids of the tokenizer of [{model}], its special tokens included; or send the text"
@@ -187,7 +187,7 @@ def answer(reply: pb.EmbedReply, *, as_base64: bool) -> bytes:
 
 
 def described(info: pb.ModelInfo) -> dict[str, object]:
-    """A model in the shape of GET /v1/models; a version has no date, so `created` is 0."""
+    """A model in the shape of GET /v1/models. A version has no date, so `created` is 0."""
     return {
         "id": info.model,
         "object": "model",
@@ -226,7 +226,7 @@ def plain_error(
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> ErrorAnswer:
-    """An error that has a status already, as one that the HTTP library or the gate makes."""
+    """An error that already has a status, such as one of the HTTP library or of the gate."""
     kind = "rate_limit_error" if status == 429 else "server_error" if status >= 500 else "invalid_request_error"
     error = {"message": message, "type": kind, "param": param, "code": code or _CODES.get(status)}
     return ErrorAnswer(status, orjson.dumps({"error": error}), headers or {})
@@ -303,7 +303,7 @@ def _truncate(value: Json) -> bool:
 
 
 def _lane(header: str | None, inputs: int) -> pb.Lane:
-    """One text is a query that somebody waits for, several are a load, unless the header says otherwise."""
+    """The lane of a request. Without the header, one text is a query of a person, and several texts are a load."""
     if header is None:
         return pb.LANE_INTERACTIVE if inputs == 1 else pb.LANE_BULK
     if header.lower() not in _LANES:

@@ -1,4 +1,4 @@
-"""The gRPC face of the service: statuses and streams."""
+"""The gRPC door of the service: calls, streams and statuses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +17,7 @@ from sidecar.embedding.statuses import Fault, retry_after_s, status_of
 from sidecar.errors import ErrorKind, SidecarError
 from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, logger, series
 
-# Requests of one stream that are in work or wait to be written. A caller who does not read is not read from either.
+# The requests of one stream that are in work or wait to be written. We do not read from a caller that does not read.
 _STREAM_WINDOW: Final = 4
 _STREAM_CREDIT_TOKENS: Final = 65_536
 
@@ -70,7 +70,7 @@ class EmbedderServicer(embedding_pb2_grpc.EmbedderServicer):
             with _counted():
                 reply = await self._embed(request, context)
             return pb.StreamReply(reply=reply, credit_tokens=_STREAM_CREDIT_TOKENS)
-        except Exception as error:  # noqa: BLE001 - the edge: one request of the stream has failed, not the others
+        except Exception as error:  # noqa: BLE001 - the edge: one request of the stream has failed, the others have not
             refusal = _logged(error, request.request_id)
             status = status_of(refusal)
             return pb.StreamReply(
@@ -115,7 +115,7 @@ async def _write_in_order(
 
 @contextmanager
 def _counted() -> Iterator[None]:
-    """Count a request by the status that it gets; one of a stream is a request too."""
+    """Count a request by its status. Each request of a stream counts."""
     status, kind = "INTERNAL", ErrorKind.INTERNAL
     try:
         yield
@@ -124,7 +124,7 @@ def _counted() -> Iterator[None]:
         status, kind = code_pb2.Code.Name(status_of(error).code), error.kind
         raise
     except asyncio.CancelledError:
-        status = "CANCELLED"  # by the caller, or its deadline has passed: gRPC tells us no difference
+        status = "CANCELLED"  # by the caller or by its deadline: gRPC does not tell us which
         raise
     finally:
         series(EMBEDDER_REQUESTS, "grpc", status).inc()
@@ -134,7 +134,7 @@ def _counted() -> Iterator[None]:
 
 @asynccontextmanager
 async def _aborting(context: grpc.aio.ServicerContext[Any, Any], given: str = "") -> AsyncIterator[str]:
-    """Answer every error of a call with its status; the value is the id of the call, which may be given."""
+    """Answer every error of a call with its status. The value is the id of the call: the given one, or a new one."""
     request_id = _request_id(context, given)
     try:
         with _counted():
@@ -149,7 +149,7 @@ def _request_id(context: grpc.aio.ServicerContext[Any, Any], given: str) -> str:
 
 
 def _logged(error: Exception, request_id: str) -> SidecarError:
-    """Write a line about a call that is refused or has failed; the value is what its caller is told."""
+    """Log a call that was refused or has failed. The value is the error that its caller gets."""
     name = shortened(request_id)
     if isinstance(error, SidecarError):
         _log.info("refused a call", action="call_refused", kind=error.kind, reason=str(error), request_id=name)

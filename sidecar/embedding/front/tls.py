@@ -1,4 +1,4 @@
-"""Certificates for both listeners, read again when their files change."""
+"""Certificates for both doors. Their files are read again when they change."""
 
 import ssl
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from sidecar.watched import Watched, read_bytes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Loaded:
-    """One state of the files: what gRPC takes and what asyncio takes."""
+    """The certificates at one moment, in the form of gRPC and in the form of asyncio."""
 
     grpc: grpc.ServerCertificateConfiguration
     context: ssl.SSLContext
 
 
 class Certificates:
-    """The server's certificate and, with a client CA, the check of every client's. TLS 1.2 at least."""
+    """The server's certificate and, with a client CA, the check of every client's certificate. TLS 1.2 or later."""
 
     def __init__(self, certificate: Path, key: Path, client_ca: Path | None) -> None:
         """Raises ConfigurationError if the files cannot be read or do not belong together."""
@@ -32,7 +32,7 @@ class Certificates:
         self._given_to_grpc: _Loaded | None = None
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
-        """Credentials that fetch the certificate anew for each connection."""
+        """Credentials that look for a new certificate before each connection."""
         return grpc.dynamic_ssl_server_credentials(
             self._loaded.current().grpc,
             self._changed,  # type: ignore[arg-type]  # the stubs do not know that None means unchanged
@@ -40,16 +40,16 @@ class Certificates:
         )
 
     def ssl_context(self) -> ssl.SSLContext:
-        """A context that hands each connection on to the one with the certificate of that moment."""
+        """A context that gives each connection the certificate of that moment."""
         door = _context(self._client_ca)
-        door.sni_callback = self._hand_on  # called for every connection, also for one that names no server
+        door.sni_callback = self._hand_on  # called for every connection, even if it names no server
         return door
 
     def _hand_on(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _door: ssl.SSLContext) -> None:
         connection.context = self._loaded.current().context
 
     def _changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """What gRPC asks before each handshake; None: as before."""
+        """The certificate for the next handshake, for gRPC. None if it has not changed."""
         loaded = self._loaded.current()
         if loaded is self._given_to_grpc:
             return None
@@ -61,7 +61,7 @@ class Certificates:
         client_ca = read_bytes(self._client_ca) if self._client_ca else None
         context = _context(self._client_ca)
         try:
-            # An empty password, since without one OpenSSL would ask for it on the terminal.
+            # Without a password OpenSSL would ask for one on the terminal, so it gets an empty one.
             context.load_cert_chain(self._certificate, self._key, password="")
             if client_ca is not None:
                 context.load_verify_locations(cadata=client_ca.decode("ascii"))
@@ -71,7 +71,7 @@ class Certificates:
 
 
 def certificates(settings: EmbedderSettings) -> Certificates | None:
-    """The certificates that the settings name; None: plain text. Raises ConfigurationError."""
+    """The certificates in the settings, or None for plain text. Raises ConfigurationError."""
     named = (settings.tls_certificate, settings.tls_key)
     if not any((*named, settings.tls_client_ca)):
         return None
@@ -86,7 +86,7 @@ def _context(client_ca: Path | None) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
-        # A resumed session would not be checked again, not even after its authority has been taken away.
+        # A resumed session would not be checked again, even if its authority had been removed.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
     return context

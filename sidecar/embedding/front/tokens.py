@@ -1,4 +1,4 @@
-"""Who is let in: bearer tokens, compared in constant time, for gRPC and HTTP alike. No token is ever logged."""
+"""Bearer tokens for gRPC and HTTP, compared in constant time. No token is ever logged."""
 
 import hashlib
 import hmac
@@ -17,9 +17,10 @@ _OPEN_SERVICE: Final = "/grpc.health.v1.Health/"  # an orchestrator asks without
 
 
 def parse_tokens(content: bytes) -> tuple[bytes, ...]:
-    """The SHA-256 of each token: one a line, `#` begins a line of comment, spaces around do not count.
+    """The SHA-256 of each token. A line holds one token or a comment that begins with `#`.
 
-    Raises ConfigurationError with the number of a line that cannot be sent as a bearer token.
+    Spaces around a token do not count. Raises ConfigurationError with the number of a line that cannot be sent as a
+    bearer token.
     """
     digests = []
     for number, line in enumerate(content.splitlines(), start=1):
@@ -33,7 +34,7 @@ def parse_tokens(content: bytes) -> tuple[bytes, ...]:
 
 
 class Gate:
-    """Lets in who shows one of the tokens of a file."""
+    """Lets a caller in that shows one of the tokens in a file."""
 
     def __init__(self, tokens_file: Path) -> None:
         """Raises ConfigurationError if the file cannot be read or holds no token."""
@@ -44,7 +45,7 @@ class Gate:
     def lets_in(self, authorization: str) -> bool:
         """Whether the value of an authorization header holds a token of ours.
 
-        Digests of equal length are compared, and all of them: the time tells nothing of a token, nor which one it is.
+        All digests are compared, and they are equally long, so the time says nothing about a token.
         """
         scheme, _, token = authorization.partition(" ")
         shown = hashlib.sha256(token.strip().encode("utf-8", "surrogateescape")).digest()

@@ -1,4 +1,4 @@
-"""Building the artifact of a model version for a back end. torch is needed here, not where the artifact is served."""
+"""Builds the artifact of a model version for a back end. Building needs torch, serving the artifact does not."""
 
 import logging
 import warnings
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from sidecar.embedding.backends.torch import TorchBackend
 
-TEXTS: Final = 340  # that a build wants
+TEXTS: Final = 340  # the number of texts that a build wants
 
-_MEASURED: Final = 40  # of them, the last; the others calibrate
+_MEASURED: Final = 40  # the last of them. The others calibrate
 
 _TOOLS: Final = ("nncf", "openvino", "sentence-transformers", "torch", "transformers")
 
@@ -36,11 +36,11 @@ _TOOLS: Final = ("nncf", "openvino", "sentence-transformers", "torch", "transfor
 def build(
     name: str, backend: str, store: ModelStore, *, texts: Sequence[str], report: Callable[[str], None]
 ) -> Artifact:
-    """Convert a model version for a back end, quantise it, test it and install it; `report` is told each step.
+    """Convert a model version for a back end, quantise it, test it and install it. `report` gets a sentence per step.
 
-    `texts` are passages of the kind that will be embedded: the last 40 measure the distance to float32, the others
-    calibrate openvino-int8. Takes seconds to a minute, most of it the calibration. Raises ModelNotFound, InvalidInput,
-    and ConfigurationError if a library is missing or what was built fails the self-test.
+    `texts` are passages like those that will be embedded. The last 40 measure the distance to float32, the others
+    calibrate openvino-int8. Takes seconds to a minute, mostly for the calibration. Raises ModelNotFound, InvalidInput,
+    and ConfigurationError if a library is missing or the new artifact fails the self-test.
     """
     if backend not in BUILT:
         raise InvalidInput("backend", f"[{backend}] is not one that is built; those are {', '.join(BUILT)}")
@@ -105,16 +105,16 @@ def _convert(torch: "TorchBackend") -> "Model":
     import openvino  # noqa: PLC0415 - only a build waits for it here
     from transformers.utils import logging as transformers_logging  # noqa: PLC0415
 
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # tracing makes it warn of a loss
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # while tracing it warns of a loss
     module, example = torch.traceable()
-    with warnings.catch_warnings(action="ignore"):  # that tracing is deprecated, and of the libraries' own branches
+    with warnings.catch_warnings(action="ignore"):  # about deprecated tracing, and about branches in the libraries
         return openvino.convert_model(module, example_input=example)
 
 
 def _compressed(model: "Model") -> "Model":
     import nncf  # noqa: PLC0415
 
-    nncf.set_log_level(logging.ERROR)  # else a table of bit widths
+    nncf.set_log_level(logging.ERROR)  # otherwise it prints a table of bit widths
     compressed: Model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
     return compressed
 
@@ -132,4 +132,4 @@ def _quantised(model: "Model", texts: Sequence[NDArray[np.int32]], pad_id: int) 
 def _save(model: "Model", path: Path) -> None:
     import openvino  # noqa: PLC0415
 
-    openvino.save_model(model, path, compress_to_fp16=False)  # its default halves the precision of the weights
+    openvino.save_model(model, path, compress_to_fp16=False)  # the default would halve the precision of the weights

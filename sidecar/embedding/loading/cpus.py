@@ -1,4 +1,4 @@
-"""How many CPUs this process may really use: containers say it in their cgroup, not in the number of cores."""
+"""The CPUs that this process may really use. A container limits them in its cgroup, not in the number of cores."""
 
 import math
 import os
@@ -10,12 +10,12 @@ _V1_QUOTA: Final = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 _V1_PERIOD: Final = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 _CPUINFO: Final = Path("/proc/cpuinfo")
 
-_VNNI: Final = frozenset({"avx512_vnni", "avx_vnni"})  # as Linux names them
+_VNNI: Final = frozenset({"avx512_vnni", "avx_vnni"})  # the names that Linux uses
 
 
 def quota_cpus(quota: str, period: str) -> int | None:
-    """A cgroup's quota as a number of CPUs, rounded up; None: it sets no limit."""
-    if not quota.isdigit() or not period.isdigit() or int(period) == 0:  # "max", or -1 in version 1
+    """A cgroup's quota as a number of CPUs, rounded up. None if it sets no limit."""
+    if not quota.isdigit() or not period.isdigit() or int(period) == 0:  # no limit: "max", or -1 in version 1
         return None
     return max(math.ceil(int(quota) / int(period)), 1)
 
@@ -33,7 +33,7 @@ def names_vnni(cpuinfo: str) -> bool:
 
 
 def has_vnni() -> bool:
-    """Whether this CPU multiplies and adds bytes in one instruction; unknown counts as no."""
+    """Whether this CPU multiplies and adds bytes in one instruction. False if that is not known."""
     try:
         return names_vnni(_CPUINFO.read_text("ascii", "replace"))
     except OSError:

@@ -1,7 +1,7 @@
-"""Whether models fit into memory, asked before any is loaded: who swaps answers nobody in time.
+"""Checks that models fit into memory, before any is loaded. A server that swaps answers nobody in time.
 
-The sizes were measured as the growth of a process that loads and tests MiniLM (91 MB in float32) and a BERT of 438 MB;
-memory that only maps a library's code is left out, for the system takes it back.
+The sizes are the measured growth of a process that loads and tests MiniLM (91 MB in float32) and a BERT of 438 MB.
+Memory that only maps the code of a library is left out, because the system can take it back.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,14 +12,14 @@ from typing import Final
 from sidecar.errors import ConfigurationError
 
 _MB: Final = 1_000_000
-_LIBRARY_BYTES: Final = {"torch": 520 * _MB, "openvino": 70 * _MB}  # once, however many models it loads
+_LIBRARY_BYTES: Final = {"torch": 520 * _MB, "openvino": 70 * _MB}  # once for all models
 
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
     library: str
-    copies: float  # of its weight files: mapped, repacked for the processor, embeddings widened to float32
-    fixed_bytes: int  # graph, kernels, activations of a full batch
+    copies: float  # of its weight files: mapped, or repacked for the processor, with embeddings in float32
+    fixed_bytes: int  # for the graph, the kernels, and the activations of a full batch
 
 
 _COSTS: Final = {
@@ -30,7 +30,7 @@ _COSTS: Final = {
     "openvino-int8": _Cost("openvino", 3.0, 110 * _MB),  # measured with MiniLM only
 }
 
-# Of cgroup versions 2 and 1, where a container sees its own: limit, usage, and what of the usage can be dropped.
+# The files of cgroup versions 2 and 1, as a container sees its own: limit, usage, and the droppable part of the usage.
 _CGROUPS: Final = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
@@ -39,7 +39,7 @@ _CGROUPS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ModelToLoad:
-    """A model that is to be loaded."""
+    """The size of a model before it is loaded."""
 
     model: str
     backend: str
@@ -47,7 +47,7 @@ class ModelToLoad:
 
 
 def needed_bytes(loads: Sequence[ModelToLoad]) -> int:
-    """What loading all of these takes in one process, at its peak."""
+    """The peak of memory when one process loads all of these."""
     costs = [(_COSTS[load.backend], load.weight_bytes) for load in loads]
     libraries = {cost.library for cost, _ in costs}
     return sum(_LIBRARY_BYTES[library] for library in libraries) + sum(
@@ -56,9 +56,9 @@ def needed_bytes(loads: Sequence[ModelToLoad]) -> int:
 
 
 def check_memory(loads: Sequence[ModelToLoad], available: int | None) -> None:
-    """Refuse the first model that does not fit beside those before it; None: nobody knows what is available.
+    """Refuse the first model that does not fit beside the earlier ones. `available` is None if it is not known.
 
-    Raises ConfigurationError naming the model, what is needed and available, and the setting.
+    Raises ConfigurationError, which names the model, the bytes that it needs and that are available, and the setting.
     """
     for count, load in enumerate(loads, start=1):
         needed = needed_bytes(loads[:count])
@@ -78,7 +78,7 @@ def weight_bytes(folder: Path, files: Iterable[str]) -> int:
 def available_bytes(
     limit: int = 0, *, cgroup: Path = Path("/sys/fs/cgroup"), meminfo: Path = Path("/proc/meminfo")
 ) -> int | None:
-    """The limit if there is one (0: none), else what the cgroup and the machine have free; None: they do not say."""
+    """The limit, or with 0 the free memory of the cgroup and the machine. None if it is not known."""
     if limit:
         return limit
     free = [_free_of_cgroup(cgroup, *names) for names in _CGROUPS]
@@ -88,9 +88,9 @@ def available_bytes(
 
 def _free_of_cgroup(folder: Path, limit_file: str, usage_file: str, stat_file: str, droppable: str) -> int | None:
     limit, usage = _read(folder / limit_file).strip(), _read(folder / usage_file).strip()
-    if not limit.isdigit() or not usage.isdigit():  # "max", or no such cgroup
+    if not limit.isdigit() or not usage.isdigit():  # there is no limit ("max"), or no such cgroup
         return None
-    # Files that were read lately count as used, those of the models among them: their hashes have just been compared.
+    # Files that were read lately count as used. The files of the models are among them, as they have just been hashed.
     dropped = next((int(value) for name, value in _pairs(_read(folder / stat_file)) if name == droppable), 0)
     return max(int(limit) - int(usage) + dropped, 0)
 
@@ -100,7 +100,7 @@ def _free_of_machine(meminfo: str) -> int | None:
 
 
 def _pairs(lines: str) -> list[tuple[str, str]]:
-    """Name and number of each line that has both."""
+    """The name and the number of each line that has both."""
     words = [line.split() for line in lines.splitlines()]
     return [(some[0], some[1]) for some in words if len(some) > 1 and some[1].isdigit()]
 

@@ -1,4 +1,4 @@
-"""Model versions from the store: opened and verified, and tested once something computes them."""
+"""Model versions from the store: opened and verified, and tested when a back end can compute them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from sidecar.models.store import ModelStore
 
 @dataclass(frozen=True, slots=True)
 class OpenedModel:
-    """A model version whose files have been verified, and what it will be loaded from."""
+    """A model version whose files have been verified, and the files that it will be loaded from."""
 
     version: ModelVersion
     backend: str
@@ -35,11 +35,11 @@ class OpenedModel:
     weight_bytes: int
     references: NDArray[np.float32] | None
     pad_id: int = 0  # of the artifact
-    build: str = ""  # hash of the artifact's files: another build computes other bits; "": the model's own files
+    build: str = ""  # hash of the artifact's files, as another build computes other bits. "": the model's own files
 
     @property
     def load(self) -> dict[str, Any]:
-        """What the process that computes must know of it, but the threads."""
+        """The arguments for the process that computes, without the number of threads."""
         return {
             "backend": self.backend,
             "folder": str(self.folder),
@@ -59,20 +59,20 @@ class LoadedModel:
 
     @cached_property
     def space(self) -> str:
-        """The space fingerprint, asked for by every request."""
+        """The space fingerprint, which every request needs."""
         return self.version.space
 
     @cached_property
     def computed_by(self) -> str:
-        """What vectors in the cache were computed by."""
+        """The back end and the build. Both are part of the key in the cache."""
         return f"{self.backend.name}/{self.build}"
 
 
 def open_models(specs: Sequence[str], store: ModelStore, *, memory_bytes: int = 0) -> tuple[OpenedModel, ...]:
-    """Find and verify what each `MODEL` or `MODEL/BACKEND` is loaded from; blocking, a fraction of a second.
+    """Find and verify the files of each `MODEL` or `MODEL/BACKEND`. Blocks for a fraction of a second.
 
-    All of them must fit into `memory_bytes`, or with 0 into what is free. Raises ModelNotFound, InvalidInput,
-    ConfigurationError.
+    All models together must fit into `memory_bytes`, or with 0 into the free memory. Raises ModelNotFound,
+    InvalidInput, ConfigurationError.
     """
     opened = tuple(_open(spec, store) for spec in specs)
     ids = [one.version.id for one in opened]
@@ -111,12 +111,12 @@ def _open(spec: str, store: ModelStore) -> OpenedModel:
 async def self_test(
     version: ModelVersion, backend: Computing, tokenizer: TextTokenizer, references: NDArray[np.float32] | None
 ) -> None:
-    """Embed the probes and compare them with their references; without any, only the dimension.
+    """Embed the probes and compare the vectors with their references. Without references, compare the dimension only.
 
-    It also spares the first caller the lazy initialisation of the libraries. Raises ConfigurationError.
+    This also initialises the libraries, so that the first caller does not wait for it. Raises ConfigurationError.
     """
     *others, longest = (text.ids for text in tokenizer.encode(probe_texts(version)))
-    # The longest goes alone: padded to its length the others would cost half a second more.
+    # The longest goes alone: if the others were padded to its length, they would take half a second more.
     outcomes = [await backend.compute(others), await backend.compute([longest])]
     failures = [why for outcome in outcomes for why in outcome.failures.values()]
     if failures:
@@ -132,7 +132,7 @@ async def self_test(
 
 
 def _references(version: ModelVersion, store: ModelStore) -> NDArray[np.float32] | None:
-    """Those that are shipped, else those of any artifact: every build keeps what torch computed in float32."""
+    """The shipped references, or those of any artifact: every build keeps the vectors of torch in float32."""
     if (shipped := shipped_references(version)) is not None:
         return shipped
     built = store.artifacts.shared_file(version, REFERENCES_FILE)
@@ -140,7 +140,7 @@ def _references(version: ModelVersion, store: ModelStore) -> NDArray[np.float32]
 
 
 def shipped_references(version: ModelVersion) -> NDArray[np.float32] | None:
-    """The references that come with this release; None: it has none of this version."""
+    """The references in this release, or None if it has none for this version."""
     file = resources.files(__package__).joinpath("references", f"{version.id}.npy")
     return _read_references(file) if file.is_file() else None
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sidecar.errors import ConfigurationError
 from sidecar.model import ModelVersion, Role
 
-_LONG: Final = (  # beyond the limit of every model of the catalogue: where it is cut shows
+_LONG: Final = (  # longer than the limit of every model in the catalogue, so that a wrong cut shows
     "A search index keeps for each word the documents that hold it, and where. "
     "Dense vectors place texts of like meaning near each other. "
     "Numbers such as 3.14159, 1,024 and 2e-7 and names such as Zürich break into many pieces. "
@@ -32,8 +32,8 @@ PROBES: Final[tuple[tuple[Role, str], ...]] = (
 
 REFERENCES_FILE: Final = "references.npy"  # of an artifact: the pooled vectors of the probes in float32
 
-# The least cosine to float32 that a back end may show on a probe. What lies below the measured minimum of a quantised
-# model is no rounding any more: openvino-w8 gives .998, openvino-int8 .984 on abstracts.
+# The least cosine to float32 that a back end may show on a probe. Quantised models give at least .998 (openvino-w8) and
+# .984 (openvino-int8) on abstracts. A cosine far below that is not caused by rounding.
 _LEAST_COSINE: Final = {
     "torch": 0.9999,
     "torch-fp16": 0.999,
@@ -42,7 +42,7 @@ _LEAST_COSINE: Final = {
     "openvino-int8": 0.97,
 }
 
-_LENGTH_TOLERANCE: Final = 0.1  # of a pooled vector, relative; one that is normalised already has length 1
+_LENGTH_TOLERANCE: Final = 0.1  # of a pooled vector, relative. A normalised vector has length 1
 
 
 def probe_texts(version: ModelVersion) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def probe_texts(version: ModelVersion) -> tuple[str, ...]:
 
 
 def cosines(vectors: NDArray[np.float32], references: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The cosine of each row with the same row of the other; NaN where a vector is no vector."""
+    """The cosine of each row with the same row of `references`. NaN if one of them is not a usable vector."""
     wide, reference = vectors.astype(np.float64), references.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         lengths = np.linalg.norm(wide, axis=1) * np.linalg.norm(reference, axis=1)
@@ -62,14 +62,14 @@ def cosines(vectors: NDArray[np.float32], references: NDArray[np.float32]) -> ND
 def check(version: ModelVersion, backend: str, vectors: NDArray[np.float32], references: NDArray[np.float32]) -> None:
     """Compare the pooled vectors of the probes with their references.
 
-    Raises ConfigurationError naming model, back end, probe and what was seen.
+    Raises ConfigurationError, which names the model, the back end, the probe and the difference.
     """
     who = f"self-test of model [{version.id}] on back end [{backend}] failed"
     if vectors.shape != references.shape:
         raise ConfigurationError(f"{who}: it computes {_shape(vectors)}, the references are {_shape(references)}")
     least = _LEAST_COSINE[backend]
     for number, cosine in enumerate(cosines(vectors, references)):
-        if not cosine >= least:  # NaN is not either
+        if not cosine >= least:  # also true for NaN
             raise ConfigurationError(f"{who}: probe {number} has cosine {cosine:.6f} to float32, not {least} or more")
         length, expected = np.linalg.norm(vectors[number]), np.linalg.norm(references[number])
         if abs(length / expected - 1) > _LENGTH_TOLERANCE:

@@ -10,14 +10,14 @@ from typing import Final
 
 from sidecar.embedding.text.tokenizer import TokenSpans, most_characters, window
 
-_FIRST_WINDOW: Final = 8_192  # characters: most texts are seen whole; after it the last part tells what is enough
+_FIRST_WINDOW: Final = 8_192  # characters. Most texts fit into it, and later windows follow the length of the last part
 
-Look = Callable[[str], TokenSpans]  # what the model would see of a text, its prompt in front
+Look = Callable[[str], TokenSpans]  # the tokens of a text after its prompt
 
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """A part of a text, in code points, and which of `Parts.texts` it is."""
+    """A part of a text, in code points, and its place in `CutTexts.texts`."""
 
     number: int
     start: int
@@ -26,14 +26,14 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class CutTexts:
-    """What is embedded for some texts: each part once, and of which parts each text is made, in order."""
+    """Texts that were cut: each distinct part once, and the parts of each text, in order."""
 
     texts: tuple[str, ...]
     of: tuple[tuple[TextPart, ...], ...]
 
 
 def joined(texts: Sequence[str], spans: Iterable[tuple[int, int, int]]) -> CutTexts:
-    """The parts of texts by what `cut` says; equal ones are one, whichever text they are of."""
+    """The parts of texts at the places that `cut` gives. Equal parts are one, even in different texts."""
     numbers: dict[str, int] = {}
     of: list[list[TextPart]] = [[] for _ in texts]
     for position, start, end in spans:
@@ -43,11 +43,11 @@ def joined(texts: Sequence[str], spans: Iterable[tuple[int, int, int]]) -> CutTe
 
 
 def cut(texts: Sequence[str], look: Look, max_tokens: int) -> Iterator[tuple[int, int, int]]:
-    """Position of the text, start and end of each part, in order; a text that fits is one part, and so is "".
+    """The position of the text, the start and the end of each part, in order. A text that fits is one part, even "".
 
-    A part begins with a word where one begins in reach, else with a token. It does not fit only if it is a single
-    character, or if the prompt leaves no room for any. What has few tokens, such as spaces without end, is cut by
-    characters: no look takes longer than others can wait for.
+    A part begins at a word if one begins within reach, otherwise at a token. Every part fits into the model, unless it
+    is a single character or the prompt leaves no room. A text with few tokens, such as endless spaces, is cut by
+    characters, so that no single look takes too long.
     """
     for position, text in enumerate(texts):
         start, size = 0, _FIRST_WINDOW
@@ -60,8 +60,8 @@ def cut(texts: Sequence[str], look: Look, max_tokens: int) -> Iterator[tuple[int
 
 
 def _end(text: str, start: int, size: int, look: Look, max_tokens: int) -> int:
-    """Where the part that begins at `start` ends; `size`: of the first window that is tried."""
-    most = most_characters(max_tokens) // 2  # so that a part with its prompt is embedded whole
+    """The end of the part that begins at `start`. The first window that is tried has `size` characters."""
+    most = most_characters(max_tokens) // 2  # so that a part is embedded whole, with its prompt
     size = min(size, most)
     found = window(text, start, size)
     seen = look(found)
@@ -71,16 +71,16 @@ def _end(text: str, start: int, size: int, look: Look, max_tokens: int) -> int:
         size = min(2 * size, most)
         found = window(text, start, size)
         seen = look(found)
-    if seen.tokens - len(seen.spans) >= max_tokens:  # the prompt alone fills the model: cut off, as without parts
+    if seen.tokens - len(seen.spans) >= max_tokens:  # the prompt alone fills the model, so the text will be cut off
         return len(text)
     while seen.tokens > max_tokens and len(found) > 1:
         found = found[: _boundary(found, seen, max_tokens)]
-        seen = look(found)  # alone, half a word may have other tokens than in its word, and more
+        seen = look(found)  # half a word may have more tokens alone than inside its word
     return start + len(found)
 
 
 def _boundary(found: str, seen: TokenSpans, max_tokens: int) -> int:
-    """Where to cut a window that does not fit: before a word, else before a token, else in the middle."""
+    """The place to cut a window that does not fit: before a word, or before a token, or in the middle."""
     room = max(max_tokens - (seen.tokens - len(seen.spans)), 0)
     starts = [start for start, _ in seen.spans[: room + 1] if 0 < start < len(found)]
     words = (start for start in reversed(starts) if found[start - 1].isspace() or found[start].isspace())

@@ -12,17 +12,17 @@ from sidecar.errors import ConfigurationError
 from sidecar.jsontext import dumps
 from sidecar.models.fingerprint import tokenizer_document
 
-_MOST_CHARACTERS: Final = 65_536  # tokenised in some 50 ms: all of 32 MB would hold a thread for half a minute
+_MOST_CHARACTERS: Final = 65_536  # tokenised in some 50 ms. A text of 32 MB would hold the thread for half a minute
 _CHARACTERS_PER_TOKEN: Final = 16  # more than any language has on average
 
 
 def most_characters(max_tokens: int) -> int:
-    """How much of a text is tokenised at once: enough to fill the model, and not more than others can wait for."""
+    """How much of a text is tokenised at once: enough to fill the model, but not so much that other texts wait long."""
     return max(_MOST_CHARACTERS, _CHARACTERS_PER_TOKEN * max_tokens)
 
 
 def window(text: str, start: int, size: int) -> str:
-    """The next characters, up to the end of a word if one ends in their second half: half a word has other tokens."""
+    """The next characters, up to the end of a word if one ends in their second half. Half a word has other tokens."""
     end = start + size
     if end >= len(text):
         return text[start:]
@@ -35,15 +35,15 @@ class EncodedText:
     """A text as the model sees it."""
 
     ids: NDArray[np.int32]  # special tokens included, at most as many as the model takes
-    dropped: int  # tokens cut off at the end; at least so many if the text has more than `most_characters`
+    dropped: int  # tokens cut off at the end. There may be more if the text has more than `most_characters`
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSpans:
-    """Where the tokens of a text stand in it."""
+    """The places of the tokens of a text."""
 
-    tokens: int  # nothing cut; special tokens and the prompt included
-    spans: tuple[tuple[int, int], ...]  # in code points; special tokens and those of the prompt left out
+    tokens: int  # of the whole text, with special tokens and the prompt
+    spans: tuple[tuple[int, int], ...]  # in code points, without special tokens and those of the prompt
 
 
 class TextTokenizer:
@@ -56,7 +56,7 @@ class TextTokenizer:
 
     @classmethod
     def from_json(cls, tokenizer_json: bytes, max_tokens: int) -> Self:
-        """Read a tokenizer.json; its own truncation and padding are not taken over. Raises ConfigurationError."""
+        """Read a tokenizer.json, without its truncation and padding. Raises ConfigurationError."""
         document = dumps(tokenizer_document(tokenizer_json)).decode("ascii")
         try:
             return cls(Tokenizer.from_str(document), max_tokens)
@@ -64,9 +64,9 @@ class TextTokenizer:
             raise ConfigurationError(f"tokenizer.json cannot be read: {error}") from error
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
-        """The token ids of each text; what is beyond the limit is cut off at the end and counted.
+        """The token ids of each text. Tokens beyond the limit are cut off at the end and counted.
 
-        Of a text of more than `most_characters` only so many are looked at, to the end of a word.
+        Of a longer text, only `most_characters` are tokenised, to the end of a word.
         """
         seen = [window(text, 0, self._most_characters) for text in texts]
         encodings = self._tokenizer.encode_batch(seen, add_special_tokens=False)
@@ -76,16 +76,16 @@ class TextTokenizer:
         ]
 
     def text_of(self, ids: Sequence[int]) -> str | None:
-        """The text that has exactly these token ids, special tokens included; None if none has.
+        """The text that has exactly these token ids, special tokens included, or None if there is none.
 
-        Decoding gives some text for the ids of another model's tokenizer too. The way back tells, and the special
-        tokens around the text do: without them, two short words of another vocabulary pass for two of this one.
+        Ids of another model's tokenizer are decoded to some text, too, so the text is encoded again and compared. The
+        special tokens must be there: without them, short words of another vocabulary would look like ours.
         """
         text = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text if self._tokenizer.encode(text).ids == list(ids) else None
 
     def spans(self, prompt: str, texts: Sequence[str]) -> list[TokenSpans]:
-        """Where each token of each text stands; the prompt is put in front of the text, as for embedding."""
+        """The places of the tokens of each text. The prompt is put in front of the text, as for embedding."""
         encodings = self._tokenizer.encode_batch([prompt + text for text in texts])
         return [_spans(encoding, len(prompt)) for encoding in encodings]
 

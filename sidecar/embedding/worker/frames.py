@@ -16,7 +16,7 @@ PREFIX_BYTES: Final = _PREFIX.size
 
 
 def pack(header: dict[str, Any], block: bytes = b"") -> bytes:
-    """A frame as it travels."""
+    """The bytes of a frame."""
     encoded = orjson.dumps(header)
     return _PREFIX.pack(len(encoded), len(block)) + encoded + block
 
@@ -28,22 +28,22 @@ def sizes(prefix: bytes) -> tuple[int, int]:
 
 
 def texts_frame(number: int, model: int, texts: Sequence[NDArray[np.int32]]) -> bytes:
-    """Ask for the vectors of texts; none at all asks only for a sign of life."""
+    """Ask for the vectors of texts. Without texts, ask only for a sign of life."""
     ids = np.concatenate(texts).astype("<i4", copy=False).tobytes() if texts else b""
     return pack({"batch": number, "model": model, "lengths": [len(text) for text in texts]}, ids)
 
 
 def texts_of(lengths: Sequence[int], block: bytes) -> list[NDArray[np.int32]]:
-    """The token ids of each text: what `texts_frame` packed."""
+    """The token ids of each text, from a block of `texts_frame`."""
     return np.split(np.frombuffer(block, "<i4"), np.cumsum(lengths)[:-1])
 
 
 def vectors_frame(number: int, vectors: NDArray[np.float32], failures: dict[int, str]) -> bytes:
-    """Answer with one vector a text; the row of a failed text means nothing."""
+    """Answer with one vector a text. The row of a failed text means nothing."""
     header = {"batch": number, "rows": len(vectors), "failures": list(failures.items())}
     return pack(header, vectors.astype("<f4", copy=False).tobytes())
 
 
 def vectors_of(rows: int, block: bytes) -> NDArray[np.float32]:
-    """What `vectors_frame` packed: rows x dimension."""
+    """The vectors from a block of `vectors_frame`: rows x dimension."""
     return np.frombuffer(block, "<f4").reshape(rows, -1) if rows else np.zeros((0, 0), np.float32)

@@ -1,7 +1,7 @@
 """The process that computes: `python -m sidecar.embedding.worker.process SOCKET`, started by `supervisor.py`.
 
-It imports next to nothing besides the libraries of its back ends, so that it is there soon and small. What kills it
-or makes it hang, a driver or the memory of the machine, leaves the server standing.
+It imports next to nothing besides the libraries of its back ends, so that it starts quickly and stays small. A driver
+or a lack of memory may kill it or make it hang, but the server goes on.
 """
 
 import faulthandler
@@ -24,13 +24,13 @@ from sidecar.embedding.backends.computing import compute_each
 from sidecar.embedding.worker.frames import PREFIX_BYTES, pack, sizes, texts_of, vectors_frame
 from sidecar.errors import SidecarError
 
-_OOM_SCORE: Final = "500"  # when memory runs out, the kernel is to end this process rather than the server
+_OOM_SCORE: Final = "500"  # when memory runs out, the kernel should end this process and not the server
 
 
 def main() -> None:
-    """Load what the first frame names, then compute what the others ask, until the server has gone."""
-    faulthandler.enable()  # a crash in a library says where
-    for stop in (signal.SIGINT, signal.SIGTERM):  # a terminal and systemd send them to all: the server drains first
+    """Load the models in the first frame, then compute the others, until the server has gone."""
+    faulthandler.enable()  # after a crash in a library, the log says where
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a terminal sends them to all processes, but the server drains first
         signal.signal(stop, signal.SIG_IGN)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, "ascii")
@@ -62,7 +62,7 @@ def _load(backend: str, folder: str, **options: int) -> Sequence[Backend]:
 
 
 def _read(reader: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
-    """The next frame; None when the server has gone."""
+    """The next frame, or None when the server has gone."""
     prefix = reader.read(PREFIX_BYTES)
     if len(prefix) < PREFIX_BYTES:
         return None
@@ -72,7 +72,7 @@ def _read(reader: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
 
 
 def _serve(connection: socket.socket, reader: BinaryIO, models: Sequence[Sequence[Backend]]) -> None:
-    """Answer until the server has gone: each stream reads a frame and computes it itself, without a hand-over."""
+    """Answer until the server has gone. Each stream reads a frame and computes it itself, without a hand-over."""
     idle: list[SimpleQueue[Backend]] = [SimpleQueue() for _ in models]
     for queue, backends in zip(idle, models, strict=True):
         for backend in backends:
@@ -85,11 +85,11 @@ def _serve(connection: socket.socket, reader: BinaryIO, models: Sequence[Sequenc
                 with reading:
                     frame = _read(reader)
                 if frame is None:
-                    os._exit(0)  # whatever the others compute has nobody left to go to
+                    os._exit(0)  # nobody waits for the batches of the other streams any more
                 reply = _answer(*frame, idle)
                 with writing:
                     connection.sendall(reply)
-        except BaseException:  # noqa: BLE001 - a stream fewer would show as a slow server only
+        except BaseException:  # noqa: BLE001 - if only this stream ended, the server would just be slower
             traceback.print_exc()
             os._exit(1)
 

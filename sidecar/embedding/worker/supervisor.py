@@ -1,4 +1,4 @@
-"""The process that computes, seen from the server: started, watched, and started again when it dies or hangs."""
+"""The server's side of the process that computes: starts it, watches it, and starts it again when it dies or hangs."""
 
 import asyncio
 import socket
@@ -21,14 +21,14 @@ from sidecar.embedding.worker.frames import PREFIX_BYTES, pack, sizes, texts_fra
 from sidecar.errors import ConfigurationError, ErrorKind, SidecarError
 from sidecar.telemetry import EMBEDDER_WORKER_STARTS, logger
 
-_LOOK_S: Final = 0.2  # between two looks at it; an idle one is asked for a sign of life as often
-# Looks in a row at a worker that owes an answer and has used no processor time. Time on a clock would not do: this
-# process may have been kept from the processor itself.
-_SUSPICIOUS_LOOKS: Final = 3  # health says so
-_LAST_LOOKS: Final = 25  # it is ended
-_LONGEST_BATCH_S: Final = 120.0  # one that computes for so long never comes back
+_LOOK_S: Final = 0.2  # between two looks at the process. An idle one is asked for a sign of life as often
+# Counts of looks in a row at a worker that owes an answer and has used no processor time. The time on a clock would say
+# less, because this process may not have had the processor itself.
+_SUSPICIOUS_LOOKS: Final = 3  # then health says so
+_LAST_LOOKS: Final = 25  # then it is killed
+_LONGEST_BATCH_S: Final = 120.0  # a batch that takes longer will never end
 _EXIT_TIMEOUT_S: Final = 1.0
-_FIRST_PAUSE_S: Final = 0.2  # between two attempts to start it, doubled each time
+_FIRST_PAUSE_S: Final = 0.2  # between two attempts to start the process, doubled each time
 _LONGEST_PAUSE_S: Final = 30.0
 
 _MODULE: Final = "sidecar.embedding.worker.process"
@@ -38,7 +38,7 @@ _log = logger("embedding.worker")
 
 @dataclass(eq=False)
 class WorkerFailed(SidecarError):
-    """The process that computes has died or was ended."""
+    """The process that computes has died or was killed."""
 
     reason: str
     kind = ErrorKind.INTERNAL
@@ -49,13 +49,13 @@ class WorkerFailed(SidecarError):
 
 @dataclass(eq=False, slots=True)
 class _InWork:
-    answer: asyncio.Future[BatchResult] | None  # None: only a sign of life was asked for
+    answer: asyncio.Future[BatchResult] | None  # None for a sign of life
     since: float
 
 
 @dataclass(eq=False, slots=True)
 class _Life:
-    """One process and what it has in work."""
+    """One process and the batches that it has in work."""
 
     process: Process
     reader: asyncio.StreamReader
@@ -66,7 +66,7 @@ class _Life:
 
 @dataclass(frozen=True, slots=True)
 class _ModelInWorker:
-    """One model of the worker; implements `Computing`."""
+    """One model of the worker. Implements `Computing`."""
 
     worker: "Worker"
     number: int
@@ -84,7 +84,7 @@ class _ModelInWorker:
 
 
 class Worker:
-    """Computes what it is asked while `run` is running."""
+    """Computes batches in another process, while `run` is running."""
 
     def __init__(self, opened: Sequence[OpenedModel], threads: int) -> None:
         self._opened = opened
@@ -97,14 +97,14 @@ class Worker:
         self.asked_to_load = asyncio.Event()
 
     async def loaded(self, tell: Callable[[bool], None]) -> Sequence[LoadedModel]:
-        """The models, when they are loaded and tested; `tell` hears from then on whether they can be used."""
+        """The models, once they are loaded and tested. From then on `tell` hears when they become (un)usable."""
         models = await self._loaded
         self._tell = tell
         return models
 
     @property
     def pid(self) -> int | None:
-        """Of the process that computes; None while there is none."""
+        """The id of the process that computes, or None while there is none."""
         return self._life.process.pid if self._life else None
 
     async def usable(self) -> None:
@@ -112,7 +112,7 @@ class Worker:
         await self._usable.wait()
 
     async def compute(self, model: int, batch: Sequence[NDArray[np.int32]]) -> BatchResult:
-        """Compute a batch with the model of this number. Raises WorkerLost if the process goes meanwhile."""
+        """Compute a batch with the model of this number. Raises WorkerLost if the process ends meanwhile."""
         if self._life is None:
             raise WorkerLost
         answer: asyncio.Future[BatchResult] = asyncio.get_running_loop().create_future()
@@ -120,7 +120,7 @@ class Worker:
         return await answer
 
     async def run(self) -> None:
-        """Keep a process going until cancelled. Raises what prevents the first start: a SidecarError."""
+        """Keep a process running until cancelled. Raises the error that prevents the first start, a SidecarError."""
         pause_s = 0.0
         while True:
             EMBEDDER_WORKER_STARTS.inc()
@@ -136,7 +136,7 @@ class Worker:
             await asyncio.sleep(pause_s)
 
     async def _live(self) -> None:
-        """One process from its start to its end: raises an ExceptionGroup or is cancelled."""
+        """Run one process from its start to its end. Raises an ExceptionGroup or is cancelled."""
         life = await _start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -162,7 +162,7 @@ class Worker:
         header, _ = await _read(life)
         if "refused" in header:
             raise ConfigurationError(header["refused"])
-        if self._loaded.done():  # those who hold the models go on with another process behind them
+        if self._loaded.done():  # the models that others hold already now use the new process
             return self._loaded.result()
         return [
             LoadedModel(
@@ -182,7 +182,7 @@ class Worker:
         while True:
             header, block = await _read(life)
             answer = life.in_work.pop(header["batch"]).answer
-            if answer is not None and not answer.done():  # it is done if whoever asked was cancelled
+            if answer is not None and not answer.done():  # it is done if its caller was cancelled
                 answer.set_result(BatchResult(vectors_of(header["rows"], block), dict(header["failures"])))
 
     async def _watch(self, life: _Life) -> None:
@@ -214,7 +214,7 @@ class Worker:
 
 @asynccontextmanager
 async def working(opened: Sequence[OpenedModel], threads: int) -> AsyncIterator[Worker]:
-    """A worker that has been asked to load the models; whoever wants to use them waits for `Worker.loaded`.
+    """A worker that has been asked to load the models. Wait for `Worker.loaded` before using them.
 
     Raises a SidecarError if the first process cannot load them or fails the self-test.
     """
@@ -238,7 +238,7 @@ async def _start() -> _Life:
             *(sys.executable, "-m", _MODULE, str(theirs.fileno())),
             pass_fds=(theirs.fileno(),),
             stdin=DEVNULL,
-            stdout=2,  # what a library prints must not mix with what the command says
+            stdout=2,  # the output of a library must not mix with that of the command
         )
     reader, writer = await asyncio.open_connection(sock=ours)
     return _Life(process, reader, writer)
@@ -255,7 +255,7 @@ async def _end(life: _Life) -> None:
 
 
 async def _read(life: _Life) -> tuple[dict[str, Any], bytes]:
-    """The next frame. Raises WorkerFailed when there is none any more."""
+    """The next frame. Raises WorkerFailed at the end of the connection."""
     try:
         header_bytes, block_bytes = sizes(await life.reader.readexactly(PREFIX_BYTES))
         header = orjson.loads(await life.reader.readexactly(header_bytes))
@@ -272,7 +272,7 @@ async def _read(life: _Life) -> tuple[dict[str, Any], bytes]:
 
 
 def _processor_time(pid: int) -> tuple[str, ...]:
-    """What the kernel has counted for a process so far; empty if it has gone."""
+    """The processor time of a process so far, as the kernel writes it. Empty if the process has gone."""
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
     except OSError:

@@ -62,7 +62,7 @@ async def test_watching_ends_cleanly_when_it_is_told_to(papers: Papers, system: 
     process.send_signal(signal.SIGTERM)
     rest, said = await process.communicate()
 
-    assert (first["right"], first["indices"][0]["mended"]) == (True, 1)
+    assert (first["right"], first["indices"][0]["repaired"]) == (True, 1)
     assert (process.returncode, rest, said) == (0, b"", b"")
     assert (await papers.stored("1"))["embedding_meta"]["state"] == "ok"
 
@@ -71,7 +71,9 @@ async def test_watching_ends_cleanly_when_it_is_told_to(papers: Papers, system: 
     ("arguments", "sentence"),
     [
         pytest.param(["nowhere-at-all"], "no such index [nowhere-at-all]", id="an index that there is not"),
-        pytest.param(["--check", "--watch"], "--watch: does not go with --check, which looks once", id="both modes"),
+        pytest.param(
+            ["--check", "--watch"], "--watch: cannot be combined with --check, which looks once", id="both modes"
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(system: dict[str, str], arguments: list[str], sentence: str) -> None:

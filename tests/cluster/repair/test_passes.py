@@ -1,4 +1,4 @@
-"""Repair on a real node: what lies is found and mended, whoever writes meanwhile."""
+"""Repair on a real node: what lies is found and repaired, whoever writes meanwhile."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -13,7 +13,7 @@ from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.ports import Embeddings, Lane, Reply
 from sidecar.provenance import provenance_hash, source_text
 from sidecar.repair.documents import Kind
-from sidecar.repair.passes import Repair
+from sidecar.repair.passes import Passes
 from sidecar.repair.patience import Patience
 from sidecar.repair.report import Outcome, Report
 from sidecar.repair.scan import Scan, check
@@ -90,12 +90,12 @@ class Notes:
     def scan(self) -> Scan:
         return Scan(self.cluster, Patience(5), silent)
 
-    def repair(self, scan: Scan | None = None) -> Repair:
-        return Repair(scan or self.scan(), self.embedder, Patience(5))
+    def repair(self, scan: Scan | None = None) -> Passes:
+        return Passes(scan or self.scan(), self.embedder, Patience(5))
 
-    async def mended(self, *names: str) -> Report:
+    async def repaired(self, *names: str) -> Report:
         scan = self.scan()
-        return await self.repair(scan).mend(await scan.targets(names or (self.index,)))
+        return await self.repair(scan).repair_all(await scan.targets(names or (self.index,)))
 
     async def checked(self) -> Report:
         scan = self.scan()
@@ -163,21 +163,21 @@ def falsified(notes: Notes, number: int) -> dict[str, tuple[Kind, dict[str, Any]
     return {f"{name}-{number}": shape for name, shape in shapes.items()}
 
 
-async def test_whatever_lies_is_found_and_mended(notes: Notes) -> None:
+async def test_whatever_lies_is_found_and_repaired(notes: Notes) -> None:
     await notes.without_guard()
     lies = {name: shape for number in range(13) for name, shape in falsified(notes, number).items()}
     await notes.put(**{name: document for name, (_, document) in lies.items()})
     expected = Counter(kind.value for kind, _ in lies.values())
 
     before = await notes.checked()
-    report = await notes.mended()
+    report = await notes.repaired()
     after = await notes.checked()
 
     assert len(lies) == 208
     assert found(before) == expected
     assert outcomes(before) == {"left": 208}
     assert found(report) == expected
-    assert outcomes(report) == {"mended": 208}
+    assert outcomes(report) == {"repaired": 208}
     assert [index.documents for index in report.indices] == [208]
     assert after.is_right
     assert found(after) == {}
@@ -195,7 +195,7 @@ async def test_what_is_right_is_not_touched(notes: Notes) -> None:
     )
     before = await notes.stored()
 
-    assert (await notes.mended()).is_right
+    assert (await notes.repaired()).is_right
 
     assert await notes.stored() == before
     assert notes.embedder.asked == []
@@ -205,29 +205,29 @@ async def test_a_bulk_update_behind_the_guards_back_is_found(notes: Notes) -> No
     await notes.put(one={"title": "a", "year": 1, "embedding": STALE, "embedding_meta": notes.provenance("a")})
     await notes.bulk({"update": {"_id": "one"}}, {"doc": {"title": "b"}})
 
-    report = await notes.mended()
+    report = await notes.repaired()
 
-    assert (found(report), outcomes(report)) == ({"hash_differs": 1}, {"mended": 1})
+    assert (found(report), outcomes(report)) == ({"hash_differs": 1}, {"repaired": 1})
     await notes.assert_right()
     assert (await notes.stored())["one"]["_source"]["year"] == 1
 
 
 async def test_an_index_that_is_bound_anew_gets_vectors_of_the_new_model(notes: Notes) -> None:
     await notes.put(**{name: {"title": name} for name in "abc"})
-    await notes.mended()
+    await notes.repaired()
     notes.binding = notes.binding.model_copy(update={"model": RETRAINED.id, "space": RETRAINED.space})
     meta = (await notes.call("GET", f"/{notes.index}/_mapping"))[notes.index]["mappings"]["_meta"]["sidecar"]
     meta["fields"]["embedding"] |= {"model": RETRAINED.id, "space": RETRAINED.space}
     await notes.call("PUT", f"/{notes.index}/_mapping", {"_meta": {"sidecar": meta}})
     before = await notes.stored()
 
-    refused = await notes.mended()
+    refused = await notes.repaired()
     notes.embedder = Meddler(RETRAINED)
-    report = await notes.mended()
+    report = await notes.repaired()
 
     assert not refused.is_right
     assert refused.indices[0].problem == "model [tiny@2] is not known here; known: tiny@1"
-    assert (found(report), outcomes(report)) == ({"other_model": 3}, {"mended": 3})
+    assert (found(report), outcomes(report)) == ({"other_model": 3}, {"repaired": 3})
     after = await notes.stored()
     assert all(after[name]["_source"]["embedding_meta"]["model"] == "tiny@2" for name in "abc")
     assert all(after[name]["_seq_no"] > before[name]["_seq_no"] for name in "abc")
@@ -238,7 +238,7 @@ async def test_nothing_is_written_if_the_embedder_serves_another_space(notes: No
     before = await notes.stored()
     notes.embedder = Meddler(RETRAINED.model_copy(update={"id": TINY.id}))
 
-    report = await notes.mended()
+    report = await notes.repaired()
 
     assert not report.is_right
     assert f"model [tiny@1] has space [{RETRAINED.space}]" in str(report.indices[0].problem)
@@ -254,11 +254,11 @@ async def test_a_text_that_is_refused_loses_its_false_vector_and_is_reported_not
     scan = notes.scan()
     repair, targets = notes.repair(scan), await scan.targets((notes.index,))
 
-    report = await repair.mend(targets)
+    report = await repair.repair_all(targets)
     notes.embedder.asked.clear()
-    again = await repair.mend_pending(targets)
+    again = await repair.repair_pending(targets)
 
-    assert outcomes(report) == {"mended": 1, "failed": 1}
+    assert outcomes(report) == {"repaired": 1, "failed": 1}
     assert [(one.id, one.field, one.reason) for one in report.indices[0].failures] == [("bad", "embedding", "refused")]
     assert (await notes.stored())["bad"]["_source"] == {
         "title": "bad",
@@ -266,7 +266,7 @@ async def test_a_text_that_is_refused_loses_its_false_vector_and_is_reported_not
     }
     assert notes.embedder.asked == []
     assert outcomes(again) == {}
-    assert outcomes(await notes.mended()) == {"failed": 1}  # said again by each run, and once
+    assert outcomes(await notes.repaired()) == {"failed": 1}  # said again by each run, and once
 
 
 @dataclass
@@ -283,13 +283,13 @@ class Odd(Meddler):
         return await super().embed(texts, role, model=model, expect_space=expect_space, lane=lane, timeout_s=timeout_s)
 
 
-async def test_a_text_that_the_embedder_fails_on_is_told_and_all_others_are_mended(notes: Notes) -> None:
+async def test_a_text_that_the_embedder_fails_on_is_told_and_all_others_are_repaired(notes: Notes) -> None:
     notes.embedder = Odd(TINY, odd="text 7")
     await notes.put(**{f"d{number}": {"title": f"text {number}"} for number in range(30)})
 
-    report = await notes.mended()
+    report = await notes.repaired()
 
-    assert outcomes(report) == {"mended": 29, "failed": 1}
+    assert outcomes(report) == {"repaired": 29, "failed": 1}
     assert report.indices[0].problem is None
     (failure,) = report.indices[0].failures
     assert (failure.id, failure.reason) == ("d7", "the embedder's reply is not usable: a vector holds NaN or infinity")
@@ -300,7 +300,7 @@ async def test_an_embedder_that_fails_on_every_text_stops_the_index_and_changes_
     await notes.put(**{f"d{number}": {"title": "text"} for number in range(3)})
     before = await notes.stored()
 
-    report = await notes.mended()
+    report = await notes.repaired()
 
     assert report.indices[0].problem == "the embedder's reply is not usable: a vector holds NaN or infinity"
     assert await notes.stored() == before
@@ -328,9 +328,9 @@ async def test_an_index_that_takes_no_writes_is_waited_for(notes: Notes) -> None
     blocked = LiftsItsBlock(notes.cluster, notes.index)
     scan = Scan(blocked, Patience(5), silent)
 
-    report = await notes.repair(scan).mend(await scan.targets((notes.index,)))
+    report = await notes.repair(scan).repair_all(await scan.targets((notes.index,)))
 
-    assert (blocked.refused, outcomes(report)) == (1, {"mended": 1})
+    assert (blocked.refused, outcomes(report)) == (1, {"repaired": 1})
     await notes.assert_right()
 
 
@@ -347,11 +347,11 @@ async def test_patience_with_an_embedder_that_is_away(notes: Notes) -> None:
                 self.failure = None
             return await super().models()
 
-    impatient = Repair(notes.scan(), notes.embedder, Patience(0))
+    impatient = Passes(notes.scan(), notes.embedder, Patience(0))
     targets = await notes.scan().targets((notes.index,))
     with pytest.raises(EmbedderUnavailable):
-        await impatient.mend(targets)
+        await impatient.repair_all(targets)
     notes.embedder = Recovering(TINY, away)
 
-    assert outcomes(await notes.repair().mend(targets)) == {"mended": 1}
+    assert outcomes(await notes.repair().repair_all(targets)) == {"repaired": 1}
     assert calls == 2

@@ -24,9 +24,9 @@ async def test_what_a_writer_changes_meanwhile_is_looked_at_again(notes: Notes) 
         await notes.bulk({"index": {"_id": "changed"}}, {"title": "z"}, {"delete": {"_id": "deleted"}})
 
     notes.embedder.meanwhile = write_once
-    report = await notes.mended()
+    report = await notes.repaired()
 
-    assert outcomes(report) == {"mended": 2, "gone": 1}
+    assert outcomes(report) == {"repaired": 2, "gone": 1}
     assert (await notes.stored())["changed"]["_source"]["title"] == "z"
     await notes.assert_right()
 
@@ -39,9 +39,9 @@ async def test_a_document_that_never_rests_is_left_to_its_writer(notes: Notes) -
         await notes.put(busy={"title": f"a{next(writes)}"})
 
     notes.embedder.meanwhile = write
-    report = await notes.mended()
+    report = await notes.repaired()
 
-    assert outcomes(report) == {"mended": 1, "busy": 1}
+    assert outcomes(report) == {"repaired": 1, "busy": 1}
     assert not report.is_right
     assert (await notes.stored())["busy"]["_source"]["embedding_meta"]["state"] == "pending"
 
@@ -49,18 +49,18 @@ async def test_a_document_that_never_rests_is_left_to_its_writer(notes: Notes) -
 async def test_case_27_two_repairs_at_once_do_the_work_once(notes: Notes) -> None:
     await notes.put(**{f"d{number}": {"title": f"text {number}"} for number in range(60)})
 
-    first, second = await asyncio.gather(notes.mended(), notes.mended())
+    first, second = await asyncio.gather(notes.repaired(), notes.repaired())
 
     assert first.is_right
     assert second.is_right
     # Texts that are embedded: each by one of them, or by both; and after that no repair finds anything.
     assert 60 <= sum(len(texts) for texts in notes.embedder.asked) <= 120
     before = await notes.stored()
-    assert outcomes(await notes.mended()) == {}
+    assert outcomes(await notes.repaired()) == {}
     assert await notes.stored() == before
     stored = await notes.stored()
     assert {hit["_source"]["embedding_meta"]["state"] for hit in stored.values()} == {"ok"}
-    assert outcomes(first).get("mended", 0) + outcomes(second).get("mended", 0) == 60
+    assert outcomes(first).get("repaired", 0) + outcomes(second).get("repaired", 0) == 60
     await notes.assert_right()
 
 
@@ -81,7 +81,7 @@ async def test_case_29_beside_clients_that_update_the_same_documents_no_update_i
 
     async def repair_until(writing: Sequence[asyncio.Task[None]]) -> None:
         while not all(task.done() for task in writing):
-            await notes.mended()
+            await notes.repaired()
 
     settings = bridge_settings(notes.url)
     async with (
@@ -92,7 +92,7 @@ async def test_case_29_beside_clients_that_update_the_same_documents_no_update_i
         writing = [tasks.create_task(write(bridge, own)) for own in (ids[:5], ids[5:])]
         tasks.create_task(repair_until(writing))
 
-    assert (await notes.mended()).is_right
+    assert (await notes.repaired()).is_right
     assert {name: hit["_source"]["title"] for name, hit in (await notes.stored()).items()} == {
         name: f"{name} {rounds - 1}" for name in ids
     }

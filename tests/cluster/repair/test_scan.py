@@ -16,10 +16,10 @@ async def test_routing_is_kept(notes: Notes) -> None:
     await notes.bulk(*lines)
     documents = len((await notes.call("GET", f"/{notes.index}/_count?q=*")) and (await notes.stored()))
 
-    report = await notes.mended()
+    report = await notes.repaired()
 
     assert documents == 1  # by id, but there is one in each shard
-    assert outcomes(report) == {"mended": 2}
+    assert outcomes(report) == {"repaired": 2}
     await notes.assert_right()
 
 
@@ -34,18 +34,18 @@ async def test_names_may_be_aliases_wildcards_and_data_streams(notes: Notes, uni
     await notes.call("POST", f"/{stream}/_doc", {"@timestamp": "2026-01-01", "title": "s"})
     await notes.put(a={"title": "a"})
     try:
-        streamed = await notes.mended(stream)
+        streamed = await notes.repaired(stream)
         await notes.put(a={"title": "b"})
-        aliased = await notes.mended(f"{unique}-alias")
-        everything = await notes.mended(f"{unique}-*")
+        aliased = await notes.repaired(f"{unique}-alias")
+        everything = await notes.repaired(f"{unique}-*")
     finally:
         await notes.call("DELETE", f"/_data_stream/{stream}")
         await notes.call("DELETE", f"/_index_template/{stream}")
 
     assert [(index.index, outcomes(Report((index,)))) for index in streamed.indices] == [
-        (f".ds-{stream}-000001", {"mended": 1})
+        (f".ds-{stream}-000001", {"repaired": 1})
     ]
-    assert [(index.index, outcomes(Report((index,)))) for index in aliased.indices] == [(notes.index, {"mended": 1})]
+    assert [(index.index, outcomes(Report((index,)))) for index in aliased.indices] == [(notes.index, {"repaired": 1})]
     assert {index.index for index in everything.indices} >= {f".ds-{stream}-000001", notes.index}
     assert everything.is_right
     with pytest.raises(ClusterRefused, match="no such index"):

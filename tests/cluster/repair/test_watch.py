@@ -12,7 +12,7 @@ from tests.cluster.repair.test_passes import (
 )
 
 
-async def test_watching_mends_what_comes_later(notes: Notes) -> None:
+async def test_watching_repairs_what_comes_later(notes: Notes) -> None:
     await notes.put(first={"title": "a"})
     passes: asyncio.Queue[Report] = asyncio.Queue()
     scan = notes.scan()
@@ -27,6 +27,6 @@ async def test_watching_mends_what_comes_later(notes: Notes) -> None:
                 pass
         task.cancel()
 
-    assert outcomes(first) == {"mended": 1}
-    assert (found(later), outcomes(later)) == ({"pending": 1}, {"mended": 1})
+    assert outcomes(first) == {"repaired": 1}
+    assert (found(later), outcomes(later)) == ({"pending": 1}, {"repaired": 1})
     await notes.assert_right()

@@ -6,15 +6,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.ports import Space
+from sidecar.embedded_texts import EmbeddedTexts, texts_by_space
+from sidecar.ports import EmbeddedText, Embeddings, Space
 from sidecar.provenance import provenance_hash, well_formed
-from sidecar.repair.documents import Kind, StoredDocument, findings
-from sidecar.repair.write_repairs import Vector, mend, texts_by_space
+from sidecar.repair.documents import Kind, StoredDocument, faults
+from sidecar.repair.write_repairs import plan_write
 from tests.support.bindings import SPACE, a_binding, bound
 
 BINDING = a_binding(source=("title",))
 BOUND = bound(BINDING)
-VECTOR = Vector(np.array([0.5, 0.25], np.float32), "m@1", "torch", truncated=False)
+ANSWER = Embeddings("m@1", SPACE, "torch", np.array([[0.5, 0.25]], np.float32), (EmbeddedText(0),))
 
 TEXTS = st.one_of(st.none(), st.integers(), st.sampled_from(["", "a", "b", "\ud800"]), st.just(["a", ["b"]]))
 HASHES = st.sampled_from([None, "", *(provenance_hash(text, BINDING) for text in ("a", "b", "a\nb"))])
@@ -47,18 +48,24 @@ def run(lines: bytes, source: dict) -> dict:
 @given(source=SOURCES, has_vector=st.booleans(), is_refused=st.booleans())
 def test_one_write_is_enough(source: dict, has_vector: bool, is_refused: bool) -> None:
     before = source | ({"embedding": [1, 0]} if has_vector else {})
-    found = findings(document(source, has_vector=has_vector), BOUND)
+    found = faults(document(source, has_vector=has_vector), BOUND)
     if not found:
         return
-    texts = texts_by_space(found).get(Space("m@1", SPACE), ())
+    texts = texts_by_space(fault for fault in found if fault.text).get(Space("m@1", SPACE), ())
     assert texts == ((well_formed(found[0].text),) if found[0].text else ())
 
-    one = mend(found, {(Space("m@1", SPACE), text): "refused" if is_refused else VECTOR for text in texts})
+    embedded = EmbeddedTexts()
+    for text in texts:
+        if is_refused:
+            embedded.refuse(Space("m@1", SPACE), text, "refused")
+        else:
+            embedded.add(Space("m@1", SPACE), (text,), ANSWER)
+    one = plan_write(found, embedded)
     after = run(one.lines, before) if one.lines else before
-    left = findings(document(after, has_vector=after.get("embedding") is not None), BOUND)
+    left = faults(document(after, has_vector=after.get("embedding") is not None), BOUND)
 
     if is_refused and texts:
-        assert [(finding.kind, finding.is_marked) for finding in left] == [(Kind.PENDING, True)]
+        assert [(fault.kind, fault.is_marked) for fault in left] == [(Kind.PENDING, True)]
     else:
         assert left == ()
     assert after.get("title") == source.get("title")

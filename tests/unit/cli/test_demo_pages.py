@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from sidecar.cli import demo_pages as pages
-from sidecar.cli.demo_pages import DirectCall, Finding, Hit, Places
+from sidecar.cli.demo_pages import Comparison, DirectCall, Hit, Places
 
 PLACES = Places(
     cluster="http://127.0.0.1:9200",
@@ -20,7 +20,7 @@ PLACES = Places(
     source=("title", "abstract"),
 )
 QUESTION = "don't repeat values"
-FINDING = Finding(
+COMPARISON = Comparison(
     QUESTION,
     lexical=[Hit("numpy.repeat", "Repeat each element of an array after themselves"), Hit("a" * 60, "b" * 60)],
     bridged=[Hit("numpy.unique", "Find the unique elements of an array."), Hit("numpy.repeat", "[red]Repeat[/red]")],
@@ -54,9 +54,9 @@ def rendered(page: RenderableType) -> list[str]:
     ("name", "page"),
     [
         pytest.param("addresses", pages.addresses(PLACES), id="addresses"),
-        pytest.param("comparison", pages.comparison(FINDING), id="comparison"),
+        pytest.param("comparison", pages.rankings(COMPARISON), id="comparison"),
         pytest.param(
-            "nothing_found", pages.comparison(Finding(QUESTION, [], [], "lexical (embedder)")), id="nothing found"
+            "nothing_found", pages.rankings(Comparison(QUESTION, [], [], "lexical (embedder)")), id="nothing found"
         ),
         pytest.param("stored_document", pages.stored_document(SOURCE, "embedding"), id="stored document"),
         pytest.param("direct_call", pages.direct_call(CALL), id="direct call"),

@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.provenance import provenance_hash
-from sidecar.repair.documents import Kind, StoredDocument, findings
+from sidecar.repair.documents import Kind, StoredDocument, faults
 from tests.support.bindings import a_binding, bound
 
 BINDING = a_binding()
@@ -80,17 +80,17 @@ def stored(source: dict, *vectors: str) -> StoredDocument:
     ],
 )
 def test_judgement(source: dict, has_vector: bool, kind: Kind) -> None:
-    found = findings(stored(source, *(["embedding"] if has_vector else [])), bound())
+    found = faults(stored(source, *(["embedding"] if has_vector else [])), bound())
 
-    assert [finding.kind for finding in found] == ([] if kind is Kind.RIGHT else [kind])
+    assert [fault.kind for fault in found] == ([] if kind is Kind.RIGHT else [kind])
 
 
 def test_each_field_is_judged_for_itself() -> None:
     binding = bound(a_binding("a", source=("title",)), a_binding("b", source=("abstract",)))
 
-    found = findings(stored({"title": "cats", "abstract": "purr"}, "b"), binding)
+    found = faults(stored({"title": "cats", "abstract": "purr"}, "b"), binding)
 
-    assert [(finding.binding.field, finding.kind, finding.text) for finding in found] == [
+    assert [(fault.binding.field, fault.kind, fault.text) for fault in found] == [
         ("a", Kind.NO_PROVENANCE, "cats"),
         ("b", Kind.NO_PROVENANCE, "purr"),
     ]
@@ -109,9 +109,9 @@ def test_whether_a_document_says_itself_that_the_vector_is_missing(
     meta: dict, has_vector: bool, is_marked: bool
 ) -> None:
     vectors = ["embedding"] if has_vector else []
-    (finding,) = findings(stored(TEXT | {"embedding_meta": meta}, *vectors), bound())
+    (fault,) = faults(stored(TEXT | {"embedding_meta": meta}, *vectors), bound())
 
-    assert finding.is_marked is is_marked
+    assert fault.is_marked is is_marked
 
 
 def test_a_search_hit_is_read() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.model import SearchBinding
-from sidecar.repair.targets import Refused, Target, read_targets
+from sidecar.repair.targets import Target, UnfitTarget, read_targets
 from tests.support.bindings import bound
 
 META = {"sidecar": bound().to_meta()}
@@ -61,4 +61,4 @@ def test_a_binding_of_a_schema_that_we_do_not_know_is_left_alone() -> None:
     ],
 )  # fmt: skip
 def test_indices_that_nothing_is_written_to(index: dict, reason: str) -> None:
-    assert read_targets({"papers": index}) == (Refused("papers", reason),)
+    assert read_targets({"papers": index}) == (UnfitTarget("papers", reason),)

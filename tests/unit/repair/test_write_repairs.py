@@ -1,49 +1,35 @@
-"""The writes that mend findings, and what the cluster says of them."""
+"""The writes that repair faults, and what the cluster says of them."""
 
 import json
 
 import numpy as np
 import pytest
 
+from sidecar.embedded_texts import EmbeddedTexts
 from sidecar.ports import EmbeddedText, Embeddings, Space
 from sidecar.provenance import provenance_hash
-from sidecar.repair import write_repairs as mends
-from sidecar.repair.documents import Kind, StoredDocument, findings
-from sidecar.repair.write_repairs import Result, Vector, bulks, mend, read_result, read_vectors, texts_by_space
+from sidecar.repair import write_repairs
+from sidecar.repair.documents import Kind, StoredDocument, faults
+from sidecar.repair.write_repairs import WriteResult, bulks, plan_write, read_result
 from tests.support.bindings import SPACE, a_binding, bound
 
 BINDING = a_binding()
 M1 = Space("m@1", SPACE)
-VECTOR = Vector(np.array([0.5, 0.1], np.float32), "m@1", "torch", truncated=True)
 
 
 def stored(source: dict, *vectors: str, routing: str | None = None, name: str = "1") -> StoredDocument:
     return StoredDocument("papers", name, routing, 5, 2, source, frozenset(vectors))
 
 
-def test_texts_are_embedded_once_for_each_space_and_well_formed() -> None:
-    other = bound(a_binding("a"), a_binding("b", source=("title",), model="n@1", space="sha256:" + "b" * 64))
-    documents = [stored({"title": "a\ud800"}), stored({"title": "a\ud800"}), stored({"embedding_meta": {}}, "a")]
-
-    found = [finding for document in documents for finding in findings(document, other)]
-
-    assert texts_by_space(found) == {M1: ("a?",), Space("n@1", "sha256:" + "b" * 64): ("a?",)}
-
-
-def test_vectors_and_refusals_are_read_by_text() -> None:
-    items = (EmbeddedText(0, truncated=True), EmbeddedText(-1, error="too odd"))
-    answer = Embeddings("m@1", SPACE, "torch", np.array([[0.5, 0.1]], np.float32), items)
-
-    read = read_vectors(M1, ("a", "b"), answer)
-
-    assert read[M1, "b"] == "too odd"
-    vector = read[M1, "a"]
-    assert isinstance(vector, Vector)
-    assert (vector.values.tolist(), vector.backend, vector.truncated) == ([0.5, pytest.approx(0.1)], "torch", True)
+def embedded(text: str, error: str | None = None) -> EmbeddedTexts:
+    texts = EmbeddedTexts()
+    item = EmbeddedText(0, truncated=True) if error is None else EmbeddedText(-1, error=error)
+    texts.add(M1, (text,), Embeddings("m@1", SPACE, "torch", np.array([[0.5, 0.1]], np.float32), (item,)))
+    return texts
 
 
 def test_a_write_is_guarded_and_routed_and_replaces_vector_and_provenance() -> None:
-    one = mend(findings(stored({"title": "a"}, routing="r"), bound()), {(M1, "a"): VECTOR})
+    one = plan_write(faults(stored({"title": "a"}, routing="r"), bound()), embedded("a"))
 
     action, body = (json.loads(line) for line in one.lines.splitlines())
     assert action == {"update": {"_id": "1", "if_seq_no": 5, "if_primary_term": 2, "routing": "r"}}
@@ -65,7 +51,7 @@ def test_a_write_is_guarded_and_routed_and_replaces_vector_and_provenance() -> N
 
 
 def test_without_a_text_everything_goes() -> None:
-    one = mend(findings(stored({"embedding_meta": {}}, "embedding"), bound()), {})
+    one = plan_write(faults(stored({"embedding_meta": {}}, "embedding"), bound()), EmbeddedTexts())
 
     assert json.loads(one.lines.splitlines()[1])["script"]["params"]["set"] == {}
 
@@ -79,7 +65,9 @@ def test_without_a_text_everything_goes() -> None:
     ],
 )
 def test_a_refused_text_is_marked_as_pending(meta: dict, vectors: tuple[str, ...], is_written: bool) -> None:
-    one = mend(findings(stored({"title": "a", "embedding_meta": meta}, *vectors), bound()), {(M1, "a"): "too odd"})
+    one = plan_write(
+        faults(stored({"title": "a", "embedding_meta": meta}, *vectors), bound()), embedded("a", "too odd")
+    )
 
     assert one.refused == {"embedding": "too odd"}
     assert bool(one.lines) is is_written
@@ -90,9 +78,9 @@ def test_a_refused_text_is_marked_as_pending(meta: dict, vectors: tuple[str, ...
 
 def test_bulks_are_bounded_by_bytes_and_keep_every_write(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("a", "b", "c", "a long one that is too large alone" * 40, "d")
-    found = [findings(stored({"title": "a"}, name=name), bound()) for name in names]
-    writes = [mend(one, {(M1, "a"): VECTOR}) for one in found]
-    monkeypatch.setattr(mends, "MAX_BULK_BYTES", 2 * len(writes[0].lines))
+    found = [faults(stored({"title": "a"}, name=name), bound()) for name in names]
+    writes = [plan_write(one, embedded("a")) for one in found]
+    monkeypatch.setattr(write_repairs, "MAX_BULK_BYTES", 2 * len(writes[0].lines))
 
     parts = list(bulks(writes))
 
@@ -102,34 +90,34 @@ def test_bulks_are_bounded_by_bytes_and_keep_every_write(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("item", "result", "reason"),
     [
-        pytest.param({"status": 200}, Result.WRITTEN, "", id="written"),
-        pytest.param({"status": 409, "error": {"type": "version_conflict_engine_exception"}}, Result.CONFLICT,
+        pytest.param({"status": 200}, WriteResult.WRITTEN, "", id="written"),
+        pytest.param({"status": 409, "error": {"type": "version_conflict_engine_exception"}}, WriteResult.CONFLICT,
                      "version_conflict_engine_exception", id="changed meanwhile"),
-        pytest.param({"status": 404, "error": {"type": "document_missing_exception"}}, Result.GONE,
+        pytest.param({"status": 404, "error": {"type": "document_missing_exception"}}, WriteResult.GONE,
                      "document_missing_exception", id="deleted meanwhile"),
-        pytest.param({"status": 429, "error": {"type": "rejected_execution_exception"}}, Result.NOT_NOW,
+        pytest.param({"status": 429, "error": {"type": "rejected_execution_exception"}}, WriteResult.NOT_NOW,
                      "rejected_execution_exception", id="queue full"),
-        pytest.param({"status": 503, "error": {"type": "unavailable_shards_exception"}}, Result.NOT_NOW,
+        pytest.param({"status": 503, "error": {"type": "unavailable_shards_exception"}}, WriteResult.NOT_NOW,
                      "unavailable_shards_exception", id="no shard"),
-        pytest.param({"status": 403, "error": {"type": "cluster_block_exception"}}, Result.NOT_NOW,
+        pytest.param({"status": 403, "error": {"type": "cluster_block_exception"}}, WriteResult.NOT_NOW,
                      "cluster_block_exception", id="read-only"),
         pytest.param(
             {"status": 400, "error": {"type": "mapper_parsing_exception", "reason": "Preview of value: 'secret'",
                                       "caused_by": {"type": "illegal_argument_exception", "reason": "secret"}}},
-            Result.FAILED, "mapper_parsing_exception, illegal_argument_exception", id="refused: only types are told"),
+            WriteResult.FAILED, "mapper_parsing_exception, illegal_argument_exception", id="refused: only types are told"),
     ],
 )  # fmt: skip
-def test_what_the_cluster_says_of_a_write(item: dict, result: Result, reason: str) -> None:
+def test_what_the_cluster_says_of_a_write(item: dict, result: WriteResult, reason: str) -> None:
     assert read_result({"update": item}) == (result, reason)
 
 
 def test_a_document_with_two_fields_is_written_once() -> None:
     both = bound(a_binding("a", source=("title",)), a_binding("b", source=("abstract",)))
-    found = findings(stored({"title": "a", "b_meta": {}}, "b"), both)
+    found = faults(stored({"title": "a", "b_meta": {}}, "b"), both)
 
-    one = mend(found, {(M1, "a"): "too odd"})
+    one = plan_write(found, embedded("a", "too odd"))
 
-    assert [finding.kind for finding in found] == [Kind.NO_PROVENANCE, Kind.NO_TEXT]
+    assert [fault.kind for fault in found] == [Kind.NO_PROVENANCE, Kind.NO_TEXT]
     params = json.loads(one.lines.splitlines()[1])["script"]["params"]
     assert params["gone"] == ["a", "a_meta", "b", "b_meta"]
     assert list(params["set"]) == ["a_meta"]

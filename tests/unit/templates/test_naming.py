@@ -23,7 +23,7 @@ def test_names_carry_template_binding_and_model():
 
     digest = names.vector.removeprefix("sidecar-papers-")
     assert len(digest) == 8
-    assert names == naming.Names(
+    assert names == naming.TemplateNames(
         template="papers",
         index_template="sidecar-papers",
         base="sidecar-papers-base",

@@ -1,7 +1,11 @@
-"""A search whose two legs the bridge fuses itself.
+"""Runs a search whose two legs the bridge fuses itself.
 
-`search.py` shows the way from top to bottom: `request.py` is the search, `legs.py` writes the requests of both phases,
-`answer.py` reads and composes answers, `arithmetic.py` fuses scores as the neural-search plugin does, and `ranking.py`
-picks the page. `several.py` runs the fused searches of one `_msearch` side by side. A *window* is the number of
-candidates that each leg gives.
+`search.py` runs it from top to bottom. The first phase gets the candidates of both legs, the second one the page:
+
+- `request.py` describes the search, and `legs.py` writes the requests of both phases.
+- `answer.py` reads the answers and composes ours.
+- `arithmetic.py` fuses scores as the neural-search plugin does, and `ranking.py` selects the documents of the page.
+- `several.py` runs the fused searches of one `_msearch` at the same time.
+
+A *window* is the number of candidates that each leg gives.
 """

@@ -1,6 +1,6 @@
-"""How the cluster's answers to the two phases of a fused search become one answer, in the cluster's own shape.
+"""Reads the cluster's answers to both phases of a fused search, and composes one answer in the cluster's own shape.
 
-Pure. An error of a leg on some shards shows in `_shards`, as it does in the cluster; an error on all of them is the
+Pure. If a leg fails on some shards, `_shards` shows it, as in the cluster. If it fails on all shards, its error is the
 answer.
 """
 
@@ -16,7 +16,7 @@ from sidecar.jsontext import Json, Object, at
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The cluster's own error."""
+    """An error of the cluster, which is the answer."""
 
     status: int
     body: Json
@@ -24,13 +24,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the legs found."""
+    """The result of the first phase: the candidates of the legs, and the other parts of the answer."""
 
-    tiers: tuple[tuple[ShardHits[HitKey], ...], ...]  # for each window, what each shard has found within it
-    groups: Mapping[HitKey, Json]  # the value that a document is collapsed by; without `collapse` none has one
-    is_cut: bool  # a leg has found as much as it may
-    uncounted: tuple[HitKey, ...]  # of the vector legs: the lexical query may match them, or may not
-    extra: int  # of the vector legs: the lexical query does not match them
+    tiers: tuple[tuple[ShardHits[HitKey], ...], ...]  # for each window, the hits of each shard within it
+    groups: Mapping[HitKey, Json]  # the value that a document is collapsed by. Empty without `collapse`
+    is_cut: bool  # a leg has filled its window, so there may be more hits
+    uncounted: tuple[HitKey, ...]  # vector hits that the lexical query may match or not
+    extra: int  # the number of vector hits that the lexical query does not match
     total: int
     is_exact: bool
     timed_out: bool
@@ -40,7 +40,7 @@ class Found:
 
 
 def read_legs(search: FusedSearch, responses: Sequence[Object]) -> Found | Refused:
-    """The answer to `legs_request`."""
+    """Read the answer to `legs_request`."""
     count = len(search.shards)
     end = count * (len(search.windows) + 1)
     *semantic, lexical = (responses[i : i + count] for i in range(0, end, count))
@@ -49,7 +49,7 @@ def read_legs(search: FusedSearch, responses: Sequence[Object]) -> Found | Refus
     if failure is not None:
         return failure
     groups = _groups(search, (lexical, *semantic))
-    if groups is None:  # a field of several values: the cluster refuses that in its own words
+    if groups is None:  # a field of several values, which the cluster itself refuses to collapse by
         return Refused(400, None)
     words = [_hits(position, item) for position, item in enumerate(lexical)]
     neighbours = [[_hits(position, item) for position, item in enumerate(leg)] for leg in semantic]
@@ -84,7 +84,7 @@ def _beside(
     neighbours: Sequence[Sequence[Sequence[tuple[HitKey, float]]]],
     totals: Sequence[tuple[int, bool]],
 ) -> tuple[int, list[HitKey]]:
-    """Of the vector hits, how many the lexical query does not match, and those of which that is not known."""
+    """The number of vector hits that the lexical query does not match, and the hits for which this is not known."""
     extra, uncounted = 0, list[HitKey]()
     for lexical, *semantic, (total, is_exact) in zip(words, *neighbours, totals, strict=True):
         known = {document for document, _ in lexical}
@@ -97,7 +97,10 @@ def _beside(
 
 
 def _groups(search: FusedSearch, legs: Sequence[Sequence[Object]]) -> dict[HitKey, Json] | None:
-    """The value that each document is collapsed by: null, as for the cluster, if it has none. None: one has several."""
+    """The value that each document is collapsed by. A document without one has null, as in the cluster.
+
+    Gives None if a document has several values.
+    """
     if search.group_field is None:
         return {}
     found: dict[HitKey, Json] = {}
@@ -115,7 +118,10 @@ def _groups(search: FusedSearch, legs: Sequence[Sequence[Object]]) -> dict[HitKe
 def read_page(
     search: FusedSearch, responses: Sequence[Object], documents: Sequence[HitKey], uncounted: Sequence[HitKey]
 ) -> tuple[dict[HitKey, Object], int] | Refused:
-    """The answer to `page_request`: the documents that are still there, and how many more the lexical query misses."""
+    """Read the answer to `page_request`.
+
+    Gives the documents that still exist, and the number of the `uncounted` hits that the lexical query does not match.
+    """
     for item in responses:
         if "error" in item:
             return _error(item)
@@ -125,7 +131,7 @@ def read_page(
         for position, item in zip(positions, responses, strict=False)
         for hit in _list(_dict(item.get("hits")).get("hits"))
         if isinstance(hit, dict) and isinstance(hit["_seq_no"], int)
-        if hit["_index"] == search.shards[position].index  # an alias may have moved on to another
+        if hit["_index"] == search.shards[position].index  # an alias may have moved to another index
     }
     matched = sum(_total(item)[0] for item in responses[len(positions) :])
     return fetched, len(uncounted) - matched
@@ -140,7 +146,7 @@ def compose(
     max_score: float | None,
     took: int,
 ) -> Object:
-    """One answer; `extra` is how many vector hits the lexical query does not match."""
+    """Compose the answer. `extra` is the number of vector hits that the lexical query does not match."""
     listed: Object = {"max_score": max_score, "hits": [_shown(search, hit, score) for hit, score in hits]}
     if search.counted != 0:
         total = found.total + extra
@@ -159,7 +165,7 @@ def compose(
 
 
 def _shown(search: FusedSearch, hit: Object, score: float) -> Object:
-    """A hit as the client asked for it, with its fused score."""
+    """A hit with its fused score, and without members that the client has not asked for."""
     shown = {**hit, "_score": score}
     if search.body.get("seq_no_primary_term") is not True:
         del shown["_seq_no"], shown["_primary_term"]
@@ -169,7 +175,10 @@ def _shown(search: FusedSearch, hit: Object, score: float) -> Object:
 def _failure(
     search: FusedSearch, lexical: Sequence[Object], semantic: Sequence[Sequence[Object]], whole: Sequence[Object]
 ) -> Refused | None:
-    """The error that is the answer: a leg found no shard at work, or the client wants no partial results."""
+    """The error that is the answer: a leg failed on all shards, or on some and the client wants no partial results.
+
+    None if there is no such error.
+    """
     takes_part = search.header.get("allow_partial_search_results") != "false"
     for leg in (whole, lexical, *semantic):
         errors = [item for item in leg if "error" in item]
@@ -184,12 +193,13 @@ def _error(item: Object) -> Refused:
 
 
 def _shards_header(search: FusedSearch, legs: Sequence[Sequence[Object]]) -> Object:
-    """`_shards` as of one search; a shard on which one leg failed has failed."""
+    """The `_shards` of one search. A shard has failed if one of the legs failed on it."""
     if search.pit is not None:
         return _shards_of_point(legs)
     sums = {"total": 0, "successful": 0, "skipped": 0, "failed": 0}
     failures: list[Json] = []
-    # A leg goes to the shards of one number in all indices, and then looks at one index: the first stands for all.
+    # A request of a leg goes to the shards of one number in all indices, and its filter selects one index. So the first
+    # request of each number represents all of them.
     first_of: dict[int, int] = {}
     for position, shard in enumerate(search.shards):
         first_of.setdefault(shard.number, position)
@@ -202,7 +212,10 @@ def _shards_header(search: FusedSearch, legs: Sequence[Sequence[Object]]) -> Obj
 
 
 def _shards_of_point(legs: Sequence[Sequence[Object]]) -> Object:
-    """The same where each leg goes to all shards, and looks at one: a shard's failure may be told several times."""
+    """The `_shards` of a search of a point in time.
+
+    There each request goes to all shards and looks at one. So several answers may report the failure of one shard.
+    """
     described = [_shards(item) for leg in legs for item in leg]
     failures = {(str(at(f, "index")), str(at(f, "shard"))): f for _, failed in described for f in failed}
     total, skipped = (max(counts.get(name, 0) for counts, _ in described) for name in ("total", "skipped"))
@@ -225,13 +238,13 @@ def _failed(described: tuple[dict[str, int], list[Json]]) -> int:
 
 
 def _hits(position: int, item: Object) -> list[tuple[HitKey, float]]:
-    """The hits of a leg but those with a score that is no number: the cluster writes null for it, or `"Infinity"`."""
-    listed: Any = _list(_dict(item.get("hits")).get("hits"))  # as we asked for them: checked no further, being many
+    """The hits of a leg. Hits whose score is no number are left out: the cluster writes null or `"Infinity"` for it."""
+    listed: Any = _list(_dict(item.get("hits")).get("hits"))  # they are many, so their form is not checked
     return [((position, hit["_seq_no"]), hit["_score"]) for hit in listed if isinstance(hit["_score"], float)]
 
 
 def _total(item: Object) -> tuple[int, bool]:
-    """How many hits there are, and whether that is all of them. A failed shard has none."""
+    """The number of hits, and whether it is exact. A failed shard has exactly none."""
     total = _dict(_dict(item.get("hits")).get("total"))
     value = total.get("value")
     return (value, total.get("relation") == "eq") if isinstance(value, int) else (0, "error" in item)

@@ -1,8 +1,8 @@
-"""How the scores of two legs become one: the arithmetic of the neural-search plugin, number by number.
+"""Fuses the scores of two legs with the arithmetic of the neural-search plugin, number by number.
 
-Pure. Reckoned in float32, in the plugin's own order of operations, so that the cluster and the bridge agree on which of
-two near scores is the greater. Normalisation looks at what a sub-query has found on all shards together, reciprocal
-ranks at each shard alone.
+Pure. It computes in float32, in the same order of operations as the plugin. So the cluster and the bridge agree which
+of two near scores is greater. Normalisation looks at the hits of a sub-query on all shards together. Reciprocal ranks
+look at each shard alone.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -22,23 +22,24 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key", bound=Hashable)
 
-_FLOOR: Final = np.float32(0.001)  # for a hit that would come to nothing: a found document is more than a missing one
+_FLOOR: Final = np.float32(0.001)  # instead of 0, because a found document must count more than a missing one
 _ONE: Final = np.float32(1)
 
 
 @dataclass(frozen=True, slots=True)
 class ShardHits(Generic[Key]):
-    """What both sub-queries found on one shard, each best first: document and score."""
+    """The hits of both sub-queries on one shard, each as document and score, the best first."""
 
     lexical: Sequence[tuple[Key, float]]
     semantic: Sequence[tuple[Key, float]]
 
 
 def fuse(shards: Sequence[ShardHits[Key]], fusion: Fusion) -> list[tuple[Key, float]]:
-    """Every document found with its fused score, best first.
+    """Fuse the scores of all hits. Gives every document with its score, the best first.
 
-    Equal scores keep the order of the shards; on one shard, that of the lexical leg and then of the vector leg. (The
-    cluster has there the order of a hash table of Lucene's document numbers, which no answer shows.)
+    Documents with equal scores keep the order of the shards. On one shard, the hits of the lexical leg come first, then
+    those of the vector leg. There the cluster has the order of a hash table of Lucene's document numbers, which no
+    answer shows.
     """
     documents = list(dict.fromkeys(key for shard in shards for key, _ in (*shard.lexical, *shard.semantic)))
     row_of = {key: row for row, key in enumerate(documents)}
@@ -53,13 +54,13 @@ def fuse(shards: Sequence[ShardHits[Key]], fusion: Fusion) -> list[tuple[Key, fl
         else _COMBINE[fusion.combination](table, weights)
     )
     order = np.argsort(-fused, kind="stable")
-    # Through orjson: the shortest decimals of a float32, as the cluster writes it.
+    # orjson writes the shortest decimals of a float32, as the cluster does.
     scores: list[float] = orjson.loads(orjson.dumps(fused[order], option=orjson.OPT_SERIALIZE_NUMPY))
     return [(documents[row], score) for row, score in zip(order.tolist(), scores, strict=True)]
 
 
 def _normalised(hits: Sequence[Sequence[tuple[Key, float]]], technique: str) -> "Scores":
-    """The scores of one sub-query's hits on all shards, made comparable with those of the other."""
+    """Make the scores of one sub-query's hits on all shards comparable with those of the other sub-query."""
     if technique == "rrf":
         return np.concatenate([np.zeros(0, np.float32), *(_reciprocal_ranks(len(found)) for found in hits)])
     scores = np.array([score for found in hits for _, score in found], np.float32)
@@ -67,7 +68,7 @@ def _normalised(hits: Sequence[Sequence[tuple[Key, float]]], technique: str) -> 
 
 
 def _reciprocal_ranks(count: int) -> "Scores":
-    # Ten decimals, then float32: as the plugin divides.
+    # The plugin rounds to ten decimals and then to float32.
     ranks: Scores = np.round(1 / np.arange(RANK_CONSTANT + 1, RANK_CONSTANT + 1 + count), 10).astype(np.float32)
     return ranks
 
@@ -81,7 +82,7 @@ def _min_max(scores: "Scores") -> "Scores":
 
 
 def _l2(scores: "Scores") -> "Scores":
-    norm = np.sqrt(np.cumsum(scores * scores, dtype=np.float32)[-1])  # added up one by one, as Java does
+    norm = np.sqrt(np.cumsum(scores * scores, dtype=np.float32)[-1])  # summed up one by one, as in Java
     return _ratio(scores, norm)
 
 
@@ -90,7 +91,7 @@ def _z_score(scores: "Scores") -> "Scores":
     mean = np.float32(wide.mean())
     deviation = np.float32(wide.std(ddof=1)) if scores.size > 1 else np.float32(0)
     normalised = _ratio(scores - mean, deviation)
-    # A score that equals the mean gets the greatest raw score: so does the plugin, though hardly on purpose.
+    # A score that equals the mean gets the greatest raw score, as in the plugin. There it is probably not intended.
     return np.where(scores == mean, scores.max(), np.where(normalised <= 0, _FLOOR, normalised))
 
 
@@ -123,7 +124,7 @@ def _weights_of(found: "NDArray[np.bool_]", weights: "Scores") -> "Scores":
 
 
 def _ratio(above: "Scores", below: "Scores | np.float32") -> "Scores":
-    """The quotient; 0 where the divisor is."""
+    """The quotient. It is 0 where the divisor is 0."""
     quotient: Scores = np.divide(above, below, out=np.zeros_like(above), where=below != 0)
     return quotient
 

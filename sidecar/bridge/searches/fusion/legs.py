@@ -1,12 +1,12 @@
-"""What is sent for a search that the bridge fuses itself.
+"""Writes the requests of both phases of a search that the bridge fuses itself.
 
-Pure. There is one lexical and one vector leg for each shard, in one `_msearch`. So normalisation sees the same window
-of each shard as it would in the cluster, and a hit is known by its shard and `_seq_no`, which no other document there
-has. Legs carry no stored fields (those of a hit lie beside its vectors); the page alone is fetched, with the client's
-own options.
+Pure. The first `_msearch` has one lexical and one vector leg for each shard. So normalisation sees the same window of
+each shard as in the cluster. Shard and `_seq_no` identify a hit, because no other document of the shard has the same
+`_seq_no`. Legs get no stored fields, because the vectors are stored beside them. Only the documents of the page are
+fetched, with the client's own options.
 
-Pages of a point in time must not move against each other, but a deeper page looks at a wider window, which shifts the
-normalised scores. So there the windows before it are asked for, too, each with a vector leg of its own (see `ranking`).
+Pages of a point in time must not shift against each other. But a deeper page needs a wider window, and that shifts the
+normalised scores. So such a search asks for the smaller windows too, each with a vector leg of its own (see `ranking`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,10 +18,10 @@ from sidecar.jsontext import Json, Object, at, dumps_quick
 
 
 def legs_request(search: FusedSearch) -> bytes:
-    """The body of the first `_msearch`: for each window the vector leg of each shard, then its lexical leg.
+    """The body of the first `_msearch`: the vector legs of each window and shard, then the lexical leg of each shard.
 
-    The vector legs take longest, so the cluster begins with them. With several shards, aggregations over all of them
-    come last.
+    The vector legs take longest, so the cluster begins with them. If there are several shards, a search of all of
+    them comes last for aggregations and suggestions.
     """
     lexical = dumps_quick(search.body["query"])
     common: Object = {"_source": False, "stored_fields": "_none_", "seq_no_primary_term": True}
@@ -56,9 +56,9 @@ def legs_request(search: FusedSearch) -> bytes:
 
 
 def page_request(search: FusedSearch, documents: Sequence[HitKey], uncounted: Sequence[HitKey]) -> bytes:
-    """The body of a further `_msearch`: the documents with the client's own options, shard by shard.
+    """The body of a further `_msearch`. It fetches the documents with the client's own options, shard by shard.
 
-    Then for each shard of `uncounted`, how many of its documents the lexical query matches.
+    For each shard of `uncounted` it then counts the documents that the lexical query matches.
     """
     lexical: Json = search.body["query"]
     options: Object = {
@@ -70,7 +70,7 @@ def page_request(search: FusedSearch, documents: Sequence[HitKey], uncounted: Se
         options["docvalue_fields"] = _with_field(search.body.get("docvalue_fields"), search.group_field)
     lines: list[bytes] = []
     for position, numbers in by_shard(documents).items():
-        # The client's filter again: should another index have taken the name, nothing that it excludes is shown.
+        # The client's filter again. If another index has this name by now, documents that it excludes are not shown.
         query: Object = {"bool": {"filter": [{"terms": {"_seq_no": list(numbers)}}, *search.filters]}}
         if _fetch_needs_query(search):
             query = {"bool": {"filter": [query], "should": [lexical]}}
@@ -93,22 +93,22 @@ def by_shard(documents: Iterable[HitKey]) -> dict[int, list[int]]:
 def _on_shard(
     search: FusedSearch, position: int, options: Object, query: bytes, *, processors: tuple[Object, ...] | None = None
 ) -> tuple[bytes, bytes]:
-    """A search of one shard, as header and body."""
+    """A search of one shard: its header line and its body line."""
     number, index = search.shards[position].number, search.shards[position].index
     siblings = sum(shard.index == index for shard in search.shards)
     header, options = dict(search.header), {**options, **_everywhere(search, processors)}
     if search.pit is None:
         several = len(search.shards) > 1
         header["preference"] = f"_shards:{number}|{search.preference}" if several else search.preference
-    elif siblings > 1:  # a point in time takes no preference, but as many slices as shards are the shards
+    elif siblings > 1:  # a point in time accepts no preference, but with as many slices as shards each slice is a shard
         options["slice"] = {"id": number, "max": siblings}
-    if siblings < len(search.shards):  # the index's name in the path instead would lose the filter of an alias
+    if siblings < len(search.shards):  # in the path, the name of the index would lose the filter of an alias
         query = b'{"bool":{"must":[%s],"filter":[%s]}}' % (query, dumps_quick({"term": {"_index": index}}))
     return dumps_quick(header), _with_query(options, query)
 
 
 def _everywhere(search: FusedSearch, processors: tuple[Object, ...] | None = None) -> Object:
-    """What every search of both phases has: the point in time, and a pipeline in place of the search's own."""
+    """The options of every search of both phases: the point in time, and a pipeline that replaces the search's own."""
     pipeline: Object = {"response_processors": list(processors)} if processors else {}
     return {
         **({} if search.pit is None else {"pit": search.pit}),
@@ -127,13 +127,13 @@ def _with_neighbours(knn: Object, window: int) -> Object:
 
 
 def _with_field(named: Json, field: str) -> Json:
-    """What `docvalue_fields` names, and one field more; the cluster shows it with the groups of `collapse`."""
+    """Add the field of `collapse` to `docvalue_fields`. The cluster shows its value with each group."""
     given = named if isinstance(named, list) else []
     return given if any(field in (entry, at(entry, "field")) for entry in given) else [*given, field]
 
 
 def _with_query(options: Object, query: bytes) -> bytes:
-    """A search body; the query is written once for all shards, as its vector is long."""
+    """A search body. `query` is JSON already, because it has a long vector and is the same for all shards."""
     return dumps_quick(options)[:-1] + b',"query":' + query + b"}"
 
 
@@ -150,5 +150,5 @@ def _has_summary_item(search: FusedSearch) -> bool:
 
 
 def _fetch_needs_query(search: FusedSearch) -> bool:
-    """Whether a hit says how the query matched it: `highlight`, `matched_queries`."""
+    """Whether hits show how the query matched them: `highlight`, `matched_queries`."""
     return "highlight" in search.body or holds_key(search.body["query"], "_name")

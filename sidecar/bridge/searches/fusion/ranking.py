@@ -1,6 +1,6 @@
-"""Which documents a fused search shows: the ranking of its windows, one of each group, the next for one that has gone.
+"""Selects the documents that a fused search shows: the best of its ranking, one of each group.
 
-Pure.
+Pure. The next document replaces one that no longer exists.
 """
 
 from collections import deque
@@ -16,10 +16,10 @@ Ranked: TypeAlias = Mapping[HitKey, float]
 
 
 def ranking(tiers: Iterable[Sequence[ShardHits[HitKey]]], fusion: Fusion) -> dict[HitKey, float]:
-    """Every document found, best first, with its score.
+    """Rank every document that was found. Gives the documents with their scores, the best first.
 
-    A wider window adds behind what the ones before have found. So what a deeper page looks at never moves the pages
-    before it, though a wider window alone would give other scores.
+    The documents that a wider window adds follow those of the smaller windows. So a deeper page never changes the pages
+    before it, although a wider window alone would give other scores.
     """
     ranked: dict[HitKey, float] = {}
     for shards in tiers:
@@ -29,7 +29,7 @@ def ranking(tiers: Iterable[Sequence[ShardHits[HitKey]]], fusion: Fusion) -> dic
 
 
 class Candidates:
-    """The documents that may still be shown, best first; of each group one."""
+    """The documents that can still be shown, the best first. One of each group is shown."""
 
     def __init__(self, ranked: Ranked, groups: Mapping[HitKey, Json]) -> None:
         self._left = deque(ranked)
@@ -37,7 +37,7 @@ class Candidates:
         self._shown: set[Json | HitKey] = set()
 
     def take(self, count: int) -> list[HitKey]:
-        """The next ones; the others of their groups stay, should one of them have gone."""
+        """Take the next documents. The others of their groups stay, in case that a document no longer exists."""
         taken: dict[Json | HitKey, HitKey] = {}
         passed = []
         while self._left and len(taken) < count:
@@ -51,5 +51,5 @@ class Candidates:
         return list(taken.values())
 
     def show(self, document: HitKey) -> None:
-        """It is there, so no other of its group will be."""
+        """Note that a document is shown. No other one of its group will be."""
         self._shown.add(self._groups.get(document, document))

@@ -1,4 +1,4 @@
-"""A search as the bridge fuses it: on which shards, and with which of the client's options. Pure."""
+"""Describes a search that the bridge fuses: its queries, its shards, and the client's options. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -8,17 +8,17 @@ from sidecar.bridge.searches.rewrite.eligibility import MAX_RESULT_WINDOW, is_nu
 from sidecar.bridge.searches.rewrite.fusibility import HEADER_PARAMETERS, URL_PARAMETERS
 from sidecar.jsontext import Json, Object, at
 
-# A document as it was when a leg found it: the position of its shard, and the `_seq_no`, which changes when it does. A
-# bare tuple, as one search of five shards makes a thousand of them.
+# A document in the state in which a leg found it: the position of its shard, and its `_seq_no`, which changes with the
+# document. It is a bare tuple, because one search of five shards makes a thousand of them.
 HitKey: TypeAlias = tuple[int, int]
 
 _COUNTED_BY_DEFAULT: Final = 10_000
-_DEEPER: Final = 10  # times as many candidates as before
+_DEEPER: Final = 10  # the next window is this many times wider
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Shard:
-    """One shard of an index. They sort as the cluster visits them, which decides between equal scores."""
+    """One shard of an index. Shards sort in the order of the cluster, which decides between equal scores."""
 
     number: int
     index: str
@@ -26,21 +26,21 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class FusedSearch:
-    """A search that the bridge can fuse: both queries, and what the client asks for."""
+    """A search that the bridge can fuse: both queries, and the options of the client."""
 
-    body: Object  # with what the URL says in place
-    knn: Object  # of the first window
-    windows: tuple[int, ...]  # candidates of each leg on each shard, the last the most
+    body: Object  # the options of the URL are already in it
+    knn: Object  # the vector leg of the first window
+    windows: tuple[int, ...]  # candidates of each leg on each shard, the widest last
     shards: tuple[Shard, ...]
     header: Object
     parameters: Mapping[str, str]  # of the `_msearch`
     preference: str
     totals_as_number: bool
-    processors: tuple[Object, ...] | None = None  # response processors for the page; None: no pipeline is in the way
+    processors: tuple[Object, ...] | None = None  # response processors for the page. None: there is no pipeline
 
     @property
     def filters(self) -> list[Json]:
-        """What holds for every hit of both legs."""
+        """The filter that applies to every hit of both legs."""
         clauses = self.knn["knn"]
         options = next(iter(clauses.values())) if isinstance(clauses, dict) else None
         return [options["filter"]] if isinstance(options, dict) and "filter" in options else []
@@ -65,20 +65,20 @@ class FusedSearch:
 
     @property
     def counted(self) -> int | None:
-        """How far hits are counted exactly; None: to the end; 0: not at all."""
+        """The number up to which hits are counted exactly. None: all are counted. 0: none is counted."""
         wanted = self.body.get("track_total_hits", True if self.totals_as_number else _COUNTED_BY_DEFAULT)
         if wanted is True or wanted == "true":
             return None
         return max(0, number_of(wanted)) if wanted not in (False, "false") else 0
 
     def deeper(self) -> "FusedSearch | None":
-        """The same search with one window more; None if there may be none."""
+        """The same search with one more window. None if the widest one is reached."""
         last = self.windows[-1]
         return None if last >= MAX_RESULT_WINDOW else replace(self, windows=windows_to(self.windows, last + 1))
 
 
 def windows_to(windows: tuple[int, ...], depth: int) -> tuple[int, ...]:
-    """The windows, and as many more as it takes to know the first `depth` places of the ranking."""
+    """Add windows until they cover the first `depth` places of the ranking."""
     while windows[-1] < depth:
         windows = (*windows, min(windows[-1] * _DEEPER, MAX_RESULT_WINDOW))
     return windows
@@ -94,14 +94,14 @@ def plan_legs(
     token: str,
     processors: tuple[Object, ...] | None = None,
 ) -> FusedSearch:
-    """The search as the bridge fuses it, where it can. `body` holds the lexical query.
+    """Describe a search that the bridge can fuse. `body` has the lexical query.
 
     `token` makes both phases of a search of one shard read the same copy of it.
     """
     several = tuple(sorted(shards))
     preference = url.get("preference", "")
     if len(several) > 1 and not preference.startswith("_"):
-        preference = "_primary_first"  # a word of the client's own cannot be joined with `_shards`
+        preference = "_primary_first"  # a text of the client's own cannot be combined with `_shards`
     return FusedSearch(
         {**body, **_from_url(url)},
         knn,
@@ -116,7 +116,7 @@ def plan_legs(
 
 
 def _from_url(url: Mapping[str, str]) -> Object:
-    """What the URL says of the body; it wins there too."""
+    """The options of the URL as members of the body. The URL wins over the body in the cluster too."""
     said: Object = {name: url[name] for name in ("from", "size", "timeout", "track_total_hits") if name in url}
     source: Object = {
         key: list(url[name].split(","))
@@ -134,5 +134,5 @@ def _from_url(url: Mapping[str, str]) -> Object:
 
 
 def number_of(value: Json) -> int:
-    """A number, which may be written as a text; 0 for anything else."""
+    """Read a number, which may be written as a text. Anything else is 0."""
     return int(value) if isinstance(value, int) or (isinstance(value, str) and is_number(value)) else 0

@@ -1,4 +1,4 @@
-"""A search that the bridge fuses itself, to be read from top to bottom: legs, fusion, page, answer."""
+"""Runs a search that the bridge fuses itself: legs, fusion, page, answer. Read this module from top to bottom."""
 
 import secrets
 import time
@@ -21,14 +21,15 @@ from sidecar.bridge.searches.rewrite.plan import TextSearch, vector_leg
 from sidecar.jsontext import Json, Object, loads, loads_exact
 from sidecar.model import Fusion
 
-# The answers are read here: they come uncompressed, as JSON, and have bodies of their own.
+# Headers of the client that are not sent. The bridge reads the answers, so they must be uncompressed JSON. The requests
+# have other bodies.
 _NOT_OURS: Final = frozenset({"accept", "accept-encoding", "content-encoding", "content-length", "content-type"})
 _RELAYED: Final = frozenset({"warning", "x-opaque-id"})
-_UNREADABLE: Final = 400  # as if the cluster had refused the legs: the client's own search is sent
+_UNREADABLE: Final = 400  # as if the cluster had refused the legs, so the client's own search is sent
 
 
 def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
-    """The planned search as `search_fused` takes it, with our fields excluded from its hits."""
+    """Make the argument of `search_fused` from a planned search. Our fields are excluded from its hits."""
     given = planned.asked.body or {}
     url = {name: value for name, value in planned.asked.url.items() if name not in plan.consumed}
     if not planned.asked.shows_source:
@@ -52,7 +53,7 @@ def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
 
 
 def _processors(plan: TextSearch, indices: Sequence[BoundIndex]) -> tuple[Object, ...] | None:
-    """What the page runs through; None if there is no pipeline that would have to be replaced."""
+    """The response processors for the page. None if there is no pipeline to replace."""
     if isinstance(plan.pipeline, dict):
         return tuple(page_processors(plan.pipeline) or ())
     return () if any(index.search_pipeline is not None for index in indices) else None
@@ -70,9 +71,9 @@ class FusedAnswer:
 async def search_fused(
     upstream: Upstream, path: str, headers: Headers, search: FusedSearch, fusion: Fusion
 ) -> FusedAnswer:
-    """Answer a search of `path` (`…/_search` or `…/_msearch`, as the client wrote it) in the client's name.
+    """Answer a search with the client's own credentials. `path` is `…/_search` or `…/_msearch`, as the client wrote it.
 
-    A document that changes or goes between the phases is replaced by the next. Raises ClusterUnreachable.
+    If a document is changed or deleted between the phases, the next one takes its place. Raises ClusterUnreachable.
     """
     started = time.perf_counter()
     phases = _Phases(upstream, path, headers, search)
@@ -102,14 +103,14 @@ async def _legs(phases: "_Phases", search: FusedSearch) -> Found | Refused:
 
 
 def _lacks_groups(search: FusedSearch, found: Found, ranked: Ranked) -> bool:
-    """Whether the page needs more groups than the candidates fall into; without `collapse` it takes what is there."""
+    """Whether the candidates have fewer groups than the page needs. Never so without `collapse`."""
     return bool(found.groups) and len({found.groups[document] for document in ranked}) < search.start + search.size
 
 
 async def _page(
     phases: "_Phases", search: FusedSearch, found: Found, ranked: Ranked
 ) -> tuple[list[tuple[Object, float]], int] | Refused:
-    """The hits of the page and how many of the uncounted vector hits the lexical query misses."""
+    """The hits of the page, and the number of the uncounted vector hits that the lexical query does not match."""
     hits: dict[HitKey, Object] = {}
     shown: set[tuple[Json, Json]] = set()
     candidates, uncounted, unmatched = Candidates(ranked, found.groups), found.uncounted, 0
@@ -128,7 +129,7 @@ async def _page(
             if hit is None:
                 continue
             identity = (hit["_index"], hit["_id"]) if "_id" in hit else document
-            if identity not in shown:  # a document that changed between two fetches is there under both numbers
+            if identity not in shown:  # a document that changed between two fetches has two numbers
                 shown.add(identity)
                 hits[document] = hit
                 candidates.show(document)
@@ -137,7 +138,7 @@ async def _page(
 
 
 class _Phases:
-    """Sends each phase's `_msearch` where the client's search was to go."""
+    """Sends the `_msearch` of each phase to the indices of the client's search."""
 
     def __init__(self, upstream: Upstream, path: str, headers: Headers, search: FusedSearch) -> None:
         self._upstream = upstream
@@ -148,13 +149,16 @@ class _Phases:
         self.relayed: Headers = []
 
     async def ask(self, body: bytes, *, exact: bool = False) -> list[Object] | Refused:
-        """The cluster's answers, one for each search. `exact`: the client will read the numbers in them."""
+        """Send an `_msearch`. Gives the cluster's answers, one for each search.
+
+        `exact` keeps numbers unchanged, because the client will read them. Raises ClusterUnreachable.
+        """
         async with self._upstream.send("POST", self._target, self._headers, body) as response:
             self.relayed = [(name, value) for name, value in response.headers.items() if name.lower() in _RELAYED]
             text = await read_answer(response)
         try:
             parsed = _parse(text, exact=exact)
-        except ValueError:  # a document is nested deeper than we can read
+        except ValueError:  # a document is nested more deeply than we can read
             return Refused(_UNREADABLE, None)
         items = parsed.get("responses") if isinstance(parsed, dict) else None
         if response.status != 200 or not isinstance(items, list):
@@ -165,5 +169,5 @@ class _Phases:
 def _parse(text: bytes, *, exact: bool) -> Json:
     try:
         return loads_exact(text) if exact else loads(text)
-    except ValueError:  # not JSON that can be written again as it was
+    except ValueError:  # it cannot be written again unchanged
         return loads(text)

@@ -1,4 +1,4 @@
-"""Searches of one `_msearch` that the bridge fuses, several at the same time."""
+"""Runs the searches of one `_msearch` that the bridge fuses, several at the same time."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping
@@ -16,21 +16,21 @@ from sidecar.model import Fusion
 
 Result = TypeVar("Result")
 
-_AT_ONCE: Final = 4  # each is a request of twice as many searches as it has shards
+_AT_ONCE: Final = 4  # the request of each one has two searches for each shard
 _LIMIT: Final = "max_concurrent_searches"
 
 
 def fused_item(planned: PlannedSearch, plan: TextSearch, indices: str | None, url: Mapping[str, str]) -> FusedSearch:
-    """An item as `search_fused` takes it: with the indices that it names itself, and the limit of the whole request."""
+    """Make the argument of `search_fused` from an item. It has the item's own indices, and the limit of the request."""
     search = fused_search(planned, plan)
-    if indices is not None:  # in the header, as it came: a cluster may forbid that
+    if indices is not None:  # in the header, as the client did: a cluster may forbid that
         search = replace(search, header={**search.header, "index": list(indices.split(","))})
     return replace(search, parameters={**search.parameters, _LIMIT: url[_LIMIT]}) if _LIMIT in url else search
 
 
 @dataclass(frozen=True, slots=True)
 class Fusing:
-    """Where searches are sent, and as whom."""
+    """The place to send searches to, and the headers that identify the client."""
 
     upstream: Upstream
     path: str  # `…/_msearch`, as the client wrote it
@@ -40,7 +40,7 @@ class Fusing:
     async def beside(
         self, searches: Mapping[int, tuple[FusedSearch, Fusion]], other: Coroutine[Any, Any, Result]
     ) -> tuple[dict[int, FusedAnswer], Result]:
-        """The answers to searches, and what is done at the same time. Raises ClusterUnreachable."""
+        """Answer the searches, and run `other` at the same time. Gives both results. Raises ClusterUnreachable."""
         turn = asyncio.Semaphore(self.at_once)
         async with asyncio.TaskGroup() as group:
             rest = group.create_task(_attempted(other), name="the rest of an _msearch")
@@ -56,12 +56,12 @@ class Fusing:
 
 
 def at_once(url: Mapping[str, str]) -> int:
-    """How many searches the bridge fuses at the same time for one request."""
+    """The number of searches that the bridge fuses at the same time for one request."""
     return min(number_of(url.get(_LIMIT)) or _AT_ONCE, _AT_ONCE)
 
 
 async def _attempted(work: Coroutine[Any, Any, Result]) -> Result | ClusterUnreachable:
-    """What comes of it; an error as a value, for out of a group of tasks it would come wrapped."""
+    """The result of `work`, or its error as a value. A group of tasks would wrap the error if it were raised."""
     try:
         return await work
     except ClusterUnreachable as error:

@@ -1,7 +1,12 @@
 """Pure rules on a search body.
 
-`plan.py` decides and rewrites. It asks, in this order: `neural.py` for the client's own `neural` clauses,
-`eligibility.py` for the options, `pipelines.py` and `fusibility.py` for the place of fusion, `intent.py` for texts and
-constraints of the query, with `texts.py` for one clause. `companion.py` says whether an empty index is searched beside
-it, and `point_in_time.py` reads the shards from the id of a point in time.
+`plan.py` decides and rewrites. It asks the others in this order:
+
+- `neural.py`: the client's own `neural` clauses.
+- `eligibility.py`: the options.
+- `pipelines.py` and `fusibility.py`: the place of fusion.
+- `intent.py`: the texts and constraints of the query. `texts.py` reads one clause of it.
+
+`companion.py` decides whether a search takes the companion along. `point_in_time.py` reads the shards from the id of a
+point in time.
 """

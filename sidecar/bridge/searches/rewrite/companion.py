@@ -1,6 +1,7 @@
-"""When a hybrid search takes its template's companion along: an empty index that makes one shard two (see templates).
+"""Decides whether a hybrid search includes the companion of its template.
 
-Pure. The companion must read the query as the index itself does, or its shard would fail and the answer say so.
+The companion is an empty index that makes one shard two (see `templates/`). Pure. The companion must read the query as
+the index itself does. Otherwise its shard would fail, and the answer would show that failure.
 """
 
 from collections.abc import Mapping
@@ -10,10 +11,11 @@ from urllib.parse import quote
 from sidecar.bridge.bindings.indices import BoundIndex
 from sidecar.jsontext import Json, clauses
 
-# An index of one shard is answered as a whole or not at all: the companion's empty answer must not stand for it.
+# A search of one shard is answered completely or not at all. This option keeps that so: if the shard fails, the empty
+# answer of the companion must not be the result.
 WHOLE: Final = {"allow_partial_search_results": "false"}
 
-# Queries that find nothing, and do not fail, on a field that is not mapped.
+# Queries that find nothing on a field that is not mapped, and do not fail there.
 _HARMLESS_UNMAPPED: Final = frozenset(
     {
         "combined_fields", "exists", "fuzzy", "ids", "match", "match_all", "match_bool_prefix", "match_phrase",
@@ -30,7 +32,7 @@ _CLAUSES: Final = {
 
 
 def wanted_companion(indices: tuple[BoundIndex, ...], url: Mapping[str, str]) -> str | None:
-    """The companion for a search of these indices: named by the one index if exactly one shard would be touched."""
+    """The companion for a search of these indices. None unless the search goes to exactly one shard of one index."""
     if len(indices) != 1 or url.get("preference", "").startswith(_PLACES):
         return None
     (index,) = indices
@@ -41,14 +43,17 @@ def wanted_companion(indices: tuple[BoundIndex, ...], url: Mapping[str, str]) ->
 
 
 def fits(companion: tuple[BoundIndex, ...], index: BoundIndex, queries: tuple[Json, ...]) -> bool:
-    """Whether the companion (as the client sees it) answers these queries as `index` would if it were empty."""
+    """Whether the companion answers these queries as `index` would if it were empty.
+
+    `companion` has the indices of its name, as the client sees them.
+    """
     if len(companion) != 1 or companion[0].binding != index.binding:
         return False
     return index.mapped <= companion[0].mapped or all(_is_harmless(query) for query in queries if query is not None)
 
 
 def with_companion(path: str, companion: str) -> str:
-    """The raw path `/{expression}/_search` with one more index."""
+    """Add the companion to the expression of a raw path `/{expression}/_search`."""
     expression, slash, rest = path.rpartition("/_search")
     return f"{expression},{quote(companion, safe='')}{slash}{rest}"
 

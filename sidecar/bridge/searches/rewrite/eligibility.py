@@ -1,6 +1,6 @@
-"""Which options of a search go with `hybrid`, seen on a real node; `docs/search.md` has the table with the reasons.
+"""Decides whether the options of a search work with `hybrid`. The rules were observed on a real node.
 
-Pure. An option that is not listed keeps a search as it is.
+Pure. A search with an option that is not listed is not rewritten. `docs/search.md` has the table with the reasons.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from sidecar.jsontext import Json, Object
 
 MAX_RESULT_WINDOW: Final = 10_000  # index.max_result_window, and the greatest k
 
-# What `?q=` is read with (RestActions.urlParamsToQueryBuilder); without `q` the cluster reads none of them.
+# The parameters of `?q=` (RestActions.urlParamsToQueryBuilder). Without `q` the cluster reads none of them.
 QUERY_PARAMETERS: Final = ("q", "df", "default_operator", "analyzer", "analyze_wildcard", "lenient")
 
 _MAX_DIGITS: Final = 10
@@ -43,7 +43,7 @@ _BY_SCORE: Final = ("_score", ["_score"], [{"_score": "desc"}], [{"_score": {"or
 
 
 def option_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
-    """Why these options do not go with `hybrid`; None if they do."""
+    """The reason why these options do not work with `hybrid`. None if they do."""
     if "q" not in url and not url.keys().isdisjoint(QUERY_PARAMETERS):
         return Reason.OPTION  # the cluster refuses them
     for name, value in url.items():
@@ -59,12 +59,15 @@ def option_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
     if holds_key(body.get("query"), "inner_hits"):
         return Reason.OPTION  # `hybrid` leaves them out of the answer
     if "pit" in body and shards_of_point(body["pit"]) is None:
-        return Reason.OPTION  # of unknown indices
+        return Reason.OPTION  # its indices are unknown
     return None
 
 
 def cluster_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
-    """Why the cluster cannot fuse: a vector leg would change aggregations and exact totals, `collapse` is ignored."""
+    """The reason why the cluster cannot fuse a search. None if it can.
+
+    A vector leg would change aggregations and exact totals, and the cluster ignores `collapse` beside `hybrid`.
+    """
     if "aggs" in body or "aggregations" in body:
         return Reason.AGGREGATIONS
     if body.get("track_total_hits") is True or url.get("track_total_hits") == "true":
@@ -73,7 +76,7 @@ def cluster_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
 
 
 def window_of(body: Object, url: Mapping[str, str]) -> int | None:
-    """Give from + size, as the cluster will read them; None if they are not numbers that it would take."""
+    """The sum of `from` and `size`, as the cluster reads them. None if it would not accept them as numbers."""
     total = 0
     for name, default in (("from", 0), ("size", 10)):
         value = url.get(name, body.get(name, default))
@@ -86,12 +89,12 @@ def window_of(body: Object, url: Mapping[str, str]) -> int | None:
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a number that the cluster would take for an int; more digits are none to it, nor to Python."""
+    """Whether the cluster would read a text as an int. It reads no int of more digits, and Python not of very many."""
     return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 def query_of(body: Object, url: Mapping[str, str]) -> Json:
-    """The query that the cluster would run: `?q=`, read with its parameters, replaces the body's."""
+    """The query that the cluster would run. `?q=` with its parameters replaces the query of the body."""
     if "q" not in url:
         return body.get("query")
     names = {"q": "query", "df": "default_field", "analyze_wildcard": "analyze_wildcard", "lenient": "lenient"}
@@ -100,7 +103,7 @@ def query_of(body: Object, url: Mapping[str, str]) -> Json:
 
 
 def holds_key(node: Json, key: str) -> bool:
-    """Whether a member of this name stands anywhere in a value."""
+    """Whether a value has a member of this name at any depth."""
     if isinstance(node, dict):
         return key in node or any(holds_key(value, key) for value in node.values())
     return isinstance(node, list) and any(holds_key(element, key) for element in node)

@@ -1,4 +1,4 @@
-"""Whether the bridge can fuse a search: it must understand every option, and know every shard. Pure."""
+"""Decides whether the bridge can fuse a search. It must understand every option, and know every shard. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -8,9 +8,9 @@ from sidecar.bridge.searches.rewrite.eligibility import QUERY_PARAMETERS
 from sidecar.bridge.searches.rewrite.point_in_time import holds_all
 from sidecar.jsontext import Json, Object
 
-MAX_SHARDS: Final = 64  # each costs two searches
+MAX_SHARDS: Final = 64  # each shard costs two searches
 
-# What goes into each request.
+# The options of the legs, and those of the page.
 LEG_OPTIONS: Final = ("post_filter", "stats", "timeout")
 FETCH_OPTIONS: Final = frozenset(
     {"_source", "docvalue_fields", "fields", "highlight", "script_fields", "stored_fields", "timeout", "version"}
@@ -38,12 +38,12 @@ _BODY_PARAMETERS: Final = frozenset(
 _PARAMETERS: Final = frozenset(
     {*HEADER_PARAMETERS, *URL_PARAMETERS, *_BODY_PARAMETERS, *QUERY_PARAMETERS, "search_pipeline", "search_type"}
 )
-# Their doc values are what the cluster collapses by; it refuses other types.
+# The cluster collapses by the doc values of these types, and refuses other types.
 _COLLAPSIBLE: Final = frozenset({"byte", "double", "float", "half_float", "integer", "keyword", "long", "short"})
 
 
 def can_fuse(body: Object, url: Mapping[str, str], indices: Sequence[BoundIndex]) -> bool:
-    """Whether the bridge understands every option of a search, and knows all shards it goes to."""
+    """Whether the bridge understands every option of a search, and knows all its shards."""
     return (
         body.keys() <= _BODY
         and url.keys() <= _PARAMETERS
@@ -56,7 +56,7 @@ def can_fuse(body: Object, url: Mapping[str, str], indices: Sequence[BoundIndex]
 
 
 def _can_collapse(collapse: Json, indices: Sequence[BoundIndex]) -> bool:
-    """Whether groups can be told apart here: by one field of one type, without hits inside them."""
+    """Whether the bridge can form the groups. They must have one field of one type, and no inner hits."""
     if not isinstance(collapse, dict) or collapse.keys() != {"field"}:
         return False
     types = [{kind for path, kind in index.mapped if path == collapse["field"]} for index in indices]

@@ -1,6 +1,6 @@
-"""What the user meant by a query: which texts score, and which constraints a hit must meet.
+"""Reads the intent of a query: the texts that score, and the constraints that a hit must meet.
 
-Pure. A table of rules on the query tree. In doubt a query has no text, and stays as it is.
+Pure. There is a rule for each kind of clause in the query. In doubt a query has no text, and is not rewritten.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ _DIS_MAX_KEYS: Final = frozenset({"queries", "tie_breaker", "boost", "_name"})
 
 @dataclass(slots=True)
 class Intent:
-    """What the user meant by a query: its scoring texts, and the constraints that a hit must meet."""
+    """The intent of a query: the texts that score, and the constraints that a hit must meet."""
 
     text_fields: frozenset[str]
     texts: dict[str, None] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Intent:
         return {"bool": found} if found else None
 
     def take(self, query: Json) -> Reason | None:
-        """Read a whole query; a reason if it cannot have a vector leg."""
+        """Read a whole query. Gives a reason if it cannot have a vector leg."""
         kind, spec = _clause(query)
         if kind == "bool":
             return self._take_bool(spec)
@@ -77,7 +77,7 @@ class Intent:
         return next((reason for reason in taken if reason is not None), None)
 
     def _take_dis_max(self, spec: Json) -> Reason | None:
-        """As a `bool` of alternatives: the best of them scores instead of their sum."""
+        """Read `dis_max` as a `bool` of alternatives. The only difference is that the best one scores, not the sum."""
         if not isinstance(spec, dict) or not spec.keys() <= _DIS_MAX_KEYS:
             return Reason.QUERY_TYPE
         taken = [self._take_alternative(clause) for clause in clauses(spec.get("queries"))]
@@ -90,14 +90,14 @@ class Intent:
             return None
         inner = Intent(self.text_fields)
         reason = inner.take(clause) or (None if inner.texts else inner.why_no_text)
-        if reason in (Reason.UNBOUND_FIELDS, Reason.NO_TEXT):  # not a text of ours: a constraint like any other
+        if reason in (Reason.UNBOUND_FIELDS, Reason.NO_TEXT):  # not a text to embed, so a constraint like any other
             self.filters.append(clause)
             return None
         self._join(inner)
         return reason
 
     def _take_alternative(self, clause: Json) -> Reason | None:
-        """One of several of which a hit may match any: without free text it is a boost of the lexical leg."""
+        """Read one of several clauses that a hit may match. Without free text it boosts only the lexical leg."""
         kind, _ = _clause(clause)
         if kind not in _READ:
             return None
@@ -108,7 +108,7 @@ class Intent:
                 self.why_no_text = reason
             return None
         if inner.filters or inner.must_not:
-            return Reason.QUERY_TYPE  # a constraint of one alternative cannot be asked of every hit
+            return Reason.QUERY_TYPE  # a constraint of one alternative does not apply to every hit
         self._join(inner)
         return None
 
@@ -125,7 +125,7 @@ def _clause(query: Json) -> tuple[str, Json]:
 
 
 def _holds_text(node: Json) -> bool:
-    """Whether a full-text clause may stand anywhere in a query."""
+    """Whether a query may have a full-text clause at any depth."""
     if isinstance(node, dict):
         return not _TEXT_QUERIES.isdisjoint(node) or any(_holds_text(value) for value in node.values())
     return isinstance(node, list) and any(_holds_text(element) for element in node)

@@ -1,6 +1,6 @@
-"""The client's own `neural` clauses, anywhere in a search body: the texts that they name, and `knn` in their place.
+"""Finds the client's own `neural` clauses in a search body, and replaces them by `knn`.
 
-Pure. Anywhere means every query that a body may hold: `query` at any depth, `post_filter`, `rescore`, the filters of
+Pure. Clauses are found in every query of a body: `query` at any depth, `post_filter`, `rescore`, the filters of
 aggregations. A clause is ours if its field is bound.
 """
 
@@ -14,11 +14,14 @@ from sidecar.model import MODEL_VERSION_ID, Binding
 
 Vector: TypeAlias = list[float]
 
-_MAX_K: Final = 10_000  # k-NN's own limit
+_MAX_K: Final = 10_000  # the limit of the k-NN plugin
 
 
 def neural_texts(node: Json, indices: tuple[BoundIndex, ...]) -> Iterator[tuple[Binding, str]]:
-    """The text of each `neural` clause on a bound field, at any depth, in the order in which `with_knn` meets them."""
+    """The text of each `neural` clause on a bound field, at any depth, in the order in which `with_knn` needs them.
+
+    Raises InvalidInput for a clause that cannot be answered.
+    """
     if isinstance(node, list):
         for element in node:
             yield from neural_texts(element, indices)
@@ -39,9 +42,9 @@ def _neural_clause(spec: Json, indices: tuple[BoundIndex, ...]) -> tuple[Binding
         return None
     if len(bindings) > 1:
         models = ", ".join(binding.model for binding in bindings)
-        raise InvalidInput(f"neural.{name}", f"the indices searched hold vectors of several models: {models}")
+        raise InvalidInput(f"neural.{name}", f"the searched indices have vectors of several models: {models}")
     if any(name in index.unseen for index in indices):
-        raise InvalidInput(f"neural.{name}", "its vectors are made from fields that these credentials may not read")
+        raise InvalidInput(f"neural.{name}", "its vectors are computed from fields that these credentials may not read")
     if "query_image" in options:
         raise InvalidInput(f"neural.{name}.query_image", f"model [{bindings[0].model}] embeds text only")
     text, model = options.get("query_text"), options.get("model_id")
@@ -49,7 +52,7 @@ def _neural_clause(spec: Json, indices: tuple[BoundIndex, ...]) -> tuple[Binding
         raise InvalidInput(f"neural.{name}.query_text", "a text is required")
     if "k" in options and not _is_k(options["k"]):
         raise InvalidInput(f"neural.{name}.k", f"must be an integer from 1 to {_MAX_K}; got [{options['k']}]")
-    # Ids of ml-commons mean nothing here; one of ours must be the model of the binding.
+    # An id of ml-commons has no meaning here. One of ours must be the model of the binding.
     if isinstance(model, str) and MODEL_VERSION_ID.fullmatch(model) and model != bindings[0].model:
         raise InvalidInput(
             f"neural.{name}.model_id", f"[{model}] is not the model of this field, [{bindings[0].model}]"
@@ -58,7 +61,7 @@ def _neural_clause(spec: Json, indices: tuple[BoundIndex, ...]) -> tuple[Binding
 
 
 def _is_k(value: Json) -> bool:
-    """Whether the cluster takes it for a number of neighbours; it also reads numbers from strings."""
+    """Whether the cluster accepts a value as a number of neighbours. It also reads numbers from strings."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return False
     try:
@@ -76,7 +79,7 @@ def with_knn(node: Json, indices: tuple[BoundIndex, ...], vectors: Iterator[Vect
     rewritten: Object = {}
     for key, value in node.items():
         if key == "neural" and isinstance(value, dict) and _neural_clause(value, indices) is not None:
-            vector = next(vectors)  # before the walk goes on inside, as in neural_texts
+            vector = next(vectors)  # before the clauses inside, as in neural_texts
             rewritten["knn"] = {name: _knn_options(with_knn(o, indices, vectors), vector) for name, o in value.items()}
         else:
             rewritten[key] = with_knn(value, indices, vectors)
@@ -88,5 +91,5 @@ def _knn_options(options: Json, vector: Vector) -> Object:
     for name in ("query_text", "model_id"):
         kept.pop(name, None)
     if kept.keys().isdisjoint(("k", "min_score", "max_distance")):
-        kept["k"] = 10  # the default of `neural`; `knn` has none
+        kept["k"] = 10  # the default of `neural`. `knn` has no default
     return {"vector": list(vector), **kept}

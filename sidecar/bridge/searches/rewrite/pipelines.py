@@ -1,6 +1,6 @@
-"""A client's or an index's own search pipeline, put together with the one that fuses. Pure.
+"""Combines the own search pipeline of a client or an index with ours, which fuses. Pure.
 
-An inline pipeline replaces a named one, so what the named one does must be in ours.
+Ours is inline, and an inline pipeline replaces a named one. So ours must have the processors of the named one.
 """
 
 from typing import Final
@@ -12,30 +12,31 @@ from sidecar.jsontext import Json, Object, at
 from sidecar.model import Fusion
 
 NONE: Final = "_none"
-RANK_CONSTANT: Final = 60  # of reciprocal ranks; the plugin's default
+RANK_CONSTANT: Final = 60  # of reciprocal ranks: the default of the plugin
 
 _NORMALISERS: Final = ("normalization-processor", "score-ranker-processor")
 # Request processors see `hybrid` in the place of the client's query. `filter_query` would put it inside `bool`, where
-# it answers sentinel documents without an error; of one that we do not know we cannot say what it does.
+# it answers sentinel documents without an error. We do not know the effect of any other processor.
 _HARMLESS_REQUEST_PROCESSORS: Final = frozenset({"neural_query_enricher"})
-_NOTED: Final = frozenset({"tag", "description", "ignore_failure"})  # what every processor may say of itself
-# A page that the bridge puts together has run through them in parts, its hits with other scores. So each must look at
-# one hit alone, at nothing but its fields, and fail for all or for none.
+_NOTED: Final = frozenset({"tag", "description", "ignore_failure"})  # the options that every processor has
+# If the bridge fuses, the page runs through the response processors in parts, and its hits have other scores there. So
+# each processor must look at one hit alone, and only at its fields. It must also fail for all hits or for none.
 _PER_HIT: Final = frozenset({"rename_field", "sort", "split"})
-_IDLE: Final = frozenset({"hybrid_score_explanation"})  # without `explain`, which is never fused
+_IDLE: Final = frozenset({"hybrid_score_explanation"})  # without `explain`, which the bridge never fuses
 
 
 def default_pipeline(indices: tuple[BoundIndex, ...]) -> str | None:
-    """The pipeline that the cluster applies to a search that names none: of several different ones, none."""
+    """The pipeline that the cluster applies to a search that names none. None if the indices have different ones."""
     named = {index.search_pipeline for index in indices if index.search_pipeline is not None}
     only = named.pop() if len(named) == 1 else NONE
     return None if only == NONE else only
 
 
 def fusing_pipeline(fusion: Fusion, own: Object | None) -> Object | None:
-    """The pipeline to send inline with `hybrid`: `own` with a normaliser; None if its processors do not allow that.
+    """The pipeline to send with `hybrid`: `own` with a normaliser. None if the processors of `own` do not allow that.
 
-    Inline, so that no cluster permission is needed. Without a normaliser `hybrid` answers sentinel documents.
+    It is sent inline, because that needs no cluster permission. Without a normaliser `hybrid` answers sentinel
+    documents.
     """
     given = own or {}
     before = _processors(given, "request_processors")
@@ -52,9 +53,9 @@ def fusing_pipeline(fusion: Fusion, own: Object | None) -> Object | None:
 
 
 def bridge_fusion(fusion: Fusion, own: Object) -> Fusion | None:
-    """How the bridge fuses a search that would run through `own`; None if it cannot do what that pipeline does.
+    """The bridge's fusion for a search that would run through `own`. None if the bridge cannot do the same as `own`.
 
-    Its own normaliser wins over `fusion`, as in the cluster.
+    A normaliser in `own` wins over `fusion`, as in the cluster.
     """
     between = _processors(own, "phase_results_processors")
     if fusing_pipeline(fusion, own) is None or page_processors(own) is None or between is None or len(between) > 1:
@@ -63,7 +64,7 @@ def bridge_fusion(fusion: Fusion, own: Object) -> Fusion | None:
 
 
 def page_processors(own: Object) -> list[Object] | None:
-    """The response processors that each page of a search fused in the bridge runs through; None if it must not."""
+    """The response processors for each page of a search that the bridge fuses. None if one of them cannot run there."""
     after = _processors(own, "response_processors")
     if after is None or not all(_looks_at_one_hit(processor) for processor in after):
         return None
@@ -71,7 +72,7 @@ def page_processors(own: Object) -> list[Object] | None:
 
 
 def has_normaliser(pipeline: Object) -> bool:
-    """Whether a pipeline makes one score of several by itself."""
+    """Whether a pipeline has a normaliser of its own."""
     between = _processors(pipeline, "phase_results_processors") or []
     return any(name in processor for processor in between for name in _NORMALISERS)
 
@@ -87,14 +88,14 @@ def _processors(pipeline: Object, kind: str) -> list[Object] | None:
 def _looks_at_one_hit(processor: Object) -> bool:
     for name, options in processor.items():
         if name == "rename_field" and at(options, "ignore_missing") is not True:
-            return False  # whether a hit without the field is an error depends on the hits before it
+            return False  # it depends on earlier hits whether a missing field is an error
         if name not in _PER_HIT | _IDLE or at(options, "ignore_failure") not in (None, False):
             return False
     return True
 
 
 def _fusion_of(processor: Object) -> Fusion | None:
-    """What a normaliser does, if the bridge's arithmetic can do the same."""
+    """The fusion of a normaliser. None if the bridge's arithmetic cannot do the same."""
     (name, options), *others = processor.items() or [("", None)]
     if others or name not in _NORMALISERS or not isinstance(options, dict):
         return None
@@ -121,7 +122,7 @@ def _parsed(normalization: Json, combination: Json) -> Fusion | None:
         fusion = Fusion.model_validate({name: value for name, value in said.items() if value is not None})
     except ValidationError:
         return None
-    return fusion if fusion.technique != "rrf" else None  # no normalisation; the cluster refuses it here
+    return fusion if fusion.technique != "rrf" else None  # it is no normalisation, and the cluster refuses it here
 
 
 def _normaliser(fusion: Fusion) -> Object:

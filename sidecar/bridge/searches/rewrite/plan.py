@@ -1,7 +1,9 @@
-"""What becomes of a search body: `neural` -> `knn`, eligible text -> a hybrid of itself and `knn`, or nothing.
+"""Decides how a search is answered, and writes the new body.
 
-Pure. Two steps: `plan_search` decides and names the texts to embed, `rewrite` puts the vectors in. Rewriting never
-widens what a client may see: its filters hold in both legs. Keys that we do not know keep a query as it is.
+Pure. `neural` clauses become `knn`. An eligible text query becomes a `hybrid` of itself and `knn`. Any other search is
+not rewritten, nor is one with keys that we do not know. There are two steps: `plan_search` decides and lists the texts
+to embed, and `rewrite` writes the body with their vectors. A rewrite never shows a client more than it may see, because
+the client's filters apply to both legs.
 """
 
 from collections.abc import Mapping
@@ -36,7 +38,7 @@ Where: TypeAlias = Literal["cluster", "bridge"]
 
 @dataclass(frozen=True, slots=True)
 class Untouched:
-    """The search goes on as it came."""
+    """The client's own search is sent."""
 
     mode: Mode
     reason: Reason
@@ -45,13 +47,13 @@ class Untouched:
 
     @property
     def note(self) -> str:
-        """For `X-Sidecar-Search`."""
+        """The value of `X-Sidecar-Search`."""
         return f"{self.mode}; reason={self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class TextSearch:
-    """A plain text query that gets a vector leg, or is replaced by it."""
+    """A text query that gets a vector leg, or is replaced by it."""
 
     mode: Mode
     binding: Binding
@@ -60,11 +62,11 @@ class TextSearch:
     text: str
     knn_filter: Object | None
     window: int
-    pipeline: str | Object | None = None  # the client's or the index's own; a name is to be resolved before `rewrite`
-    consumed: tuple[str, ...] = ()  # parameters of the URL that the rewritten body stands for
+    pipeline: str | Object | None = None  # that of client or index. A name is resolved before `rewrite`
+    consumed: tuple[str, ...] = ()  # parameters of the URL that the rewritten body replaces
     companion: str | None = None
     where: Where = "cluster"  # where both legs are fused
-    tells_depth: bool = False  # whether the note says how many candidates are looked at
+    tells_depth: bool = False  # whether the note says the number of candidates
 
     @property
     def texts(self) -> tuple[tuple[Binding, str], ...]:
@@ -85,7 +87,10 @@ class TextSearch:
 
     @property
     def k(self) -> int:
-        """Neighbours of the vector leg: with fewer than the window its last places would be the lexical leg's alone."""
+        """The number of neighbours of the vector leg.
+
+        With fewer than the window, only the lexical leg would fill the last places of the window.
+        """
         return max(self.search.k, self.window)
 
     @property
@@ -129,8 +134,8 @@ def plan_search(
     """Decide how a search of these indices is answered.
 
     `mode` is the one that the client asks for, and `url` holds the decoded query parameters. `names_indices` says
-    whether the request names any: if not, the cluster applies no index's default pipeline. Raises InvalidInput for a
-    `neural` clause that cannot be answered.
+    whether the request names any. If it names none, the cluster applies no default pipeline of an index. Raises
+    InvalidInput for a `neural` clause that cannot be answered.
     """
     if not any(index.binding for index in indices):
         return Untouched(Mode.LEXICAL, Reason.UNBOUND)
@@ -169,7 +174,7 @@ def _plan_text(
     reason = intent.take(query)
     if reason is not None or not intent.text:
         return Untouched(Mode.LEXICAL, reason or intent.why_no_text)
-    if "post_filter" in body:  # it stays where it is; here it keeps unfit neighbours from filling the k
+    if "post_filter" in body:  # it stays in the body too. In the `knn` filter it keeps unfit neighbours out of the k
         intent.filters.append(body["post_filter"])
     names = (*QUERY_PARAMETERS, *(("search_pipeline",) if mode is Mode.HYBRID else ()))
     consumed = tuple(name for name in names if name in url)
@@ -188,14 +193,17 @@ def _way_of_fusing(
     indices: tuple[BoundIndex, ...],
     default: str | None,
 ) -> tuple[Where, str | Object | None] | Reason:
-    """Where both legs are fused, and the pipeline that the search would run through; a reason if neither place can."""
+    """The place where both legs are fused, and the pipeline that the search would run through.
+
+    Gives a reason if neither place can fuse.
+    """
     pipeline = _own_pipeline(body, url, default)
     reason = cluster_reason(body, url)
-    # z_score came to the cluster with 3.0.
+    # The cluster has z_score since 3.0.
     needs_bridge = search.where == "bridge" or reason is not None or search.fusion.technique == "z_score"
     if isinstance(pipeline, Reason):
         return pipeline
-    # Pages of a point in time hold still only here.
+    # Only the bridge fuses so that the pages of a point in time do not shift.
     if mode is Mode.SEMANTIC or search.where == "cluster" or not (needs_bridge or "pit" in body):
         return reason or ("cluster", pipeline)
     if can_fuse(body, url, indices):
@@ -204,7 +212,7 @@ def _way_of_fusing(
 
 
 def in_bridge(plan: TextSearch, body: Object, url: Mapping[str, str], indices: tuple[BoundIndex, ...]) -> SearchPlan:
-    """The plan for a cluster that turned out not to know `hybrid`."""
+    """The plan after the cluster has refused `hybrid`: the bridge fuses if it can, else the search is lexical."""
     if plan.where == "bridge":
         return plan
     if plan.search.where != "auto" or not can_fuse(body, url, indices):
@@ -214,7 +222,7 @@ def in_bridge(plan: TextSearch, body: Object, url: Mapping[str, str], indices: t
 
 
 def _common_search(indices: tuple[BoundIndex, ...]) -> tuple[Binding, SearchBinding] | Reason:
-    """The one way in which all these indices are searched by meaning."""
+    """The binding and the search options that all these indices share. Gives a reason if they do not."""
     searches = [index.binding.search if index.binding else None for index in indices]
     first = searches[0]
     if first is None and not any(searches):
@@ -230,15 +238,15 @@ def _common_search(indices: tuple[BoundIndex, ...]) -> tuple[Binding, SearchBind
 
 
 def _asks(search: SearchBinding) -> SearchBinding:
-    return search.model_copy(update={"companion": None})  # it makes searches quicker, not different
+    return search.model_copy(update={"companion": None})  # a companion does not change the answer
 
 
 def _own_pipeline(body: Object, url: Mapping[str, str], default: str | None) -> str | Object | Reason | None:
-    """The pipeline that this search would run through: inline, by name, or the index's default."""
+    """The pipeline that this search would run through: inline, by name, or the default of its indices."""
     named = url.get("search_pipeline")
     given = body.get("search_pipeline")
     if isinstance(given, dict):
-        return given if named is None else Reason.SEARCH_PIPELINE  # both: the cluster refuses that in its own words
+        return given if named is None else Reason.SEARCH_PIPELINE  # the cluster refuses both together
     if given is not None and not isinstance(given, str):
         return Reason.SEARCH_PIPELINE
     found = named or given or default
@@ -246,7 +254,10 @@ def _own_pipeline(body: Object, url: Mapping[str, str], default: str | None) -> 
 
 
 def with_pipeline(plan: TextSearch, definition: Json) -> SearchPlan:
-    """The plan with its own pipeline's definition in place of the name, if that can be put together with ours."""
+    """The plan with the definition of its own pipeline in place of the name.
+
+    The search is lexical if the pipeline cannot be combined with ours.
+    """
     if not isinstance(definition, dict) or fusing_pipeline(plan.search.fusion, definition) is None:
         return Untouched(Mode.LEXICAL, Reason.SEARCH_PIPELINE)
     if plan.where == "cluster":
@@ -260,15 +271,15 @@ def with_pipeline(plan: TextSearch, definition: Json) -> SearchPlan:
 def rewrite(
     body: Object, plan: TextSearch | NeuralSearch, vectors: tuple[Vector, ...], indices: tuple[BoundIndex, ...]
 ) -> Object:
-    """The body to send: `vectors` holds one vector for each of the plan's texts. `body` is not changed."""
+    """The body to send. `vectors` has one vector for each text of the plan. `body` is not changed."""
     if isinstance(plan, NeuralSearch):
         rewritten = with_knn(body, indices, iter(vectors))
         return rewritten if isinstance(rewritten, dict) else body
     knn: Json = vector_leg(plan, vectors[0])
-    rest = {name: value for name, value in body.items() if name != "sort"}  # it was by score
+    rest = {name: value for name, value in body.items() if name != "sort"}  # it sorts by score, as `hybrid` does
     if plan.mode is Mode.SEMANTIC:
         return {**rest, "query": knn}
-    # On 2.19 `hybrid` takes no filter of its own: the lexical leg has the client's, the vector leg its copy.
+    # On 2.19 `hybrid` accepts no filter of its own. The lexical leg has the client's filters, the vector leg a copy.
     hybrid: Json = {"queries": [plan.query, knn], "pagination_depth": plan.window}
     own = plan.pipeline if isinstance(plan.pipeline, dict) else None
     return {**rest, "query": {"hybrid": hybrid}, "search_pipeline": fusing_pipeline(plan.search.fusion, own)}

@@ -1,7 +1,7 @@
-"""Which shards a point in time holds: its id says so, in OpenSearch's wire format under base64.
+"""Reads the shards of a point in time from its id. The id is in OpenSearch's wire format, as base64.
 
-Pure. As `SearchContextId` writes it: the version, then a map from each shard to where it is searched, then the filters
-of aliases. An id that reads differently is the cluster's to understand or to refuse.
+Pure. `SearchContextId` writes the version, then a map from each shard to the place of its search, then the filters of
+aliases. If an id reads differently, the bridge leaves it to the cluster.
 """
 
 import base64
@@ -17,7 +17,7 @@ _MAX_VINT_BYTES: Final = 5
 
 
 def shards_of_point(pit: Json) -> frozenset[tuple[str, int]] | None:
-    """Index and number of every shard that `{"id": …}` holds; None if it cannot be read or names another cluster."""
+    """The index and number of every shard of `{"id": …}`. None if it cannot be read, or names another cluster."""
     identifier = at(pit, "id")
     if not isinstance(identifier, str) or not identifier:
         return None
@@ -30,23 +30,23 @@ def shards_of_point(pit: Json) -> frozenset[tuple[str, int]] | None:
 
 
 def holds_all(pit: Json, indices: Iterable[BoundIndex]) -> bool:
-    """Whether a point in time holds all shards of these indices (one made with `routing` does not)."""
+    """Whether a point in time holds all shards of these indices. One that was made with `routing` does not."""
     every = frozenset((index.name, number) for index in indices for number in range(index.shards))
     return shards_of_point(pit) == every
 
 
 def expression_of_point(body: Json) -> str | None:
-    """The indices that a search of a point in time goes to, which the request itself must not name."""
+    """The indices of the point in time in a search. None if there are none. Such a request itself must not name any."""
     shards = shards_of_point(at(body, "pit"))
     return None if not shards else ",".join(sorted({index for index, _ in shards}))
 
 
 class _Unreadable(Exception):
-    """The id is not what this module reads."""
+    """The id has a form that this module cannot read."""
 
 
 class _Stream:
-    """OpenSearch's `StreamInput`, as far as it takes to read the shards."""
+    """The part of OpenSearch's `StreamInput` that is needed to read the shards."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -66,7 +66,7 @@ class _Stream:
         return value == 1
 
     def number(self) -> int:
-        """A VInt: seven bits in each byte, the lowest first."""
+        """Read a VInt. Each byte has seven bits of it, the lowest first."""
         value = 0
         for place in range(_MAX_VINT_BYTES):
             (byte,) = self.skip(1)
@@ -76,7 +76,7 @@ class _Stream:
         raise _Unreadable
 
     def text(self) -> str:
-        """So many UTF-16 units, each in one to three bytes."""
+        """Read a text. The number of its UTF-16 units precedes them, and each unit has one to three bytes."""
         return "".join(self._unit() for _ in range(self.number()))
 
     def _unit(self) -> str:
@@ -88,11 +88,14 @@ class _Stream:
 
 
 def _shard(stream: _Stream) -> tuple[str, int]:
-    """A shard, and behind it the node, the cluster and the search context, which are nothing to us."""
+    """Read a shard. The node, the cluster and the search context follow it, and are skipped.
+
+    Raises _Unreadable for a shard of another cluster.
+    """
     index, _, number = stream.text(), stream.text(), stream.number()
     stream.text()
     if stream.flag():
-        raise _Unreadable  # of another cluster: we know no bindings there
+        raise _Unreadable  # we know no bindings of another cluster
     stream.skip(_CONTEXT_BYTES)
     stream.text()
     return index, number

@@ -1,6 +1,6 @@
-"""Which text a full-text clause searches for, and whether it is free text or an exact-match wish.
+"""Reads the text that a full-text clause searches for, if it is free text and not an exact match.
 
-Pure. One reader for each kind of clause. A reader gives the text, or the reason why there is none for us.
+Pure. There is one reader for each kind of clause. A reader gives the text, or the reason why it is not embedded.
 """
 
 import fnmatch
@@ -15,7 +15,7 @@ _EXACT_TYPES: Final = frozenset({"phrase", "phrase_prefix"})
 _FREE_TYPES: Final = frozenset({"best_fields", "most_fields", "cross_fields"})
 
 # Lucene's classic syntax: fields, phrases, wildcards, fuzziness, boosts, ranges, groups, regular expressions, escapes.
-# A "+", "-" or "!" is an operator only where a term begins, so that hyphenated words stay words.
+# A "+", "-" or "!" is an operator only at the beginning of a term, so hyphenated words stay words.
 _QUERY_STRING_SYNTAX: Final = re.compile(r'[:"*?~^()\[\]{}\\/<>]|&&|\|\||(?:^|\s)[+\-!]|(?:^|\s)(?:AND|OR|NOT)(?:\s|$)')
 _SIMPLE_SYNTAX: Final = re.compile(r'["*~()\\+|]|(?:^|\s)-')
 
@@ -38,7 +38,7 @@ def _multi_match(spec: Json, text_fields: frozenset[str]) -> str | Reason:
     if kind in _EXACT_TYPES:
         return Reason.EXACT_MATCH
     if kind not in _FREE_TYPES:
-        return Reason.QUERY_TYPE  # bool_prefix: the last word is not whole yet
+        return Reason.QUERY_TYPE  # such as bool_prefix, whose last word is not complete
     return _words(spec, "operator") if _searches(spec, text_fields, "fields") else Reason.UNBOUND_FIELDS
 
 
@@ -77,14 +77,14 @@ TEXT_READERS: Final[Mapping[str, TextReader]] = {
 
 
 def _searches(spec: Object, text_fields: frozenset[str], *keys: str) -> bool:
-    """Whether one of the fields that a clause names (by name or pattern, with a boost or not) feeds the vector."""
+    """Whether one of the fields of a clause feeds the vector. Fields may be patterns, and may have boosts."""
     patterns = [str(name).partition("^")[0] for name in _named(spec, keys)]
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns for name in text_fields)
 
 
 def _named(spec: Object, keys: tuple[str, ...]) -> Iterator[Json]:
     given = next((spec[key] for key in keys if spec.get(key) not in (None, [])), "*")
-    yield from given if isinstance(given, list) else [given]  # none: index.query.default_field, which is "*"
+    yield from given if isinstance(given, list) else [given]  # no field: index.query.default_field, which is "*"
 
 
 def _words(options: Object, operator: str) -> str | Reason:

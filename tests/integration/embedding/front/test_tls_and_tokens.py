@@ -201,7 +201,7 @@ async def test_files_that_cannot_be_used_are_told_at_the_start(
 
 
 async def test_the_settings_of_the_bridge_reach_the_client(minilm: LoadedModel, tmp_path: Path) -> None:
-    from sidecar.cli.connecting import embedder_client
+    from sidecar.cli.embedder_client import embedder_client
     from sidecar.config import BridgeSettings
 
     ours = Authority.make(tmp_path, "ours")

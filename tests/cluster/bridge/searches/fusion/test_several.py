@@ -5,7 +5,12 @@ from typing import Any
 import pytest
 
 from tests.cluster.bridge.searches.fusion.test_search_forms import note, untimed
-from tests.cluster.bridge.searches.fusion.test_search_options import AGGREGATIONS, NOTE, QUERY
+from tests.cluster.bridge.searches.fusion.test_search_options import (
+    AGGREGATIONS,
+    NOTE,
+    QUERY,
+    filled,  # noqa: F401 - a fixture
+)
 from tests.cluster.bridges import Papers
 from tests.support.http import ndjson
 

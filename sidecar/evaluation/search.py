@@ -1,4 +1,4 @@
-"""A search as a client sends it, and what the bridge says it did with it: `demo` and `eval` show and check that."""
+"""A search as a client sends it, with what the bridge says about it. `demo` and `eval` show and check that."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +11,16 @@ from sidecar.ports import Reply
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """The hits, best first, and the mode of the search; "" if there was no bridge."""
+class FoundHits:
+    """The hits, best first, and the mode of the search, which is "" without a bridge."""
 
     hits: list[dict[str, Any]]
     mode: str
-    reason: str  # why not another mode; "" if none was asked for or wanted
+    reason: str  # why the bridge chose this mode, "" if it gave no reason
 
 
-async def search(session: aiohttp.ClientSession, url: str, index: str, body: Json, *, mode: str = "") -> Answered:
-    """Search an index at a cluster or a bridge; `mode` is asked of the bridge for this call.
+async def search(session: aiohttp.ClientSession, url: str, index: str, body: Json, *, mode: str = "") -> FoundHits:
+    """Search an index at a cluster or a bridge. `mode` is the mode that the bridge is asked for.
 
     Raises ClusterRefused, ClusterUnreachable.
     """
@@ -34,4 +34,4 @@ async def search(session: aiohttp.ClientSession, url: str, index: str, body: Jso
     hits = Reply(response.status, answer).require(f"a search of {index}")["hits"]["hits"]
     name, _, details = done.partition(";")
     parts = dict(part.strip().partition("=")[::2] for part in details.split(";"))
-    return Answered(hits, name, parts.get("reason", ""))
+    return FoundHits(hits, name, parts.get("reason", ""))

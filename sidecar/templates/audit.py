@@ -1,4 +1,7 @@
-"""Whether an installed template is as `apply` would install it: compiled anew from its documents and compared. Pure."""
+"""The audit of an installed template: is it as `apply` would install it? Pure.
+
+It is compiled again from its own documents, and compared.
+"""
 
 from dataclasses import dataclass
 
@@ -14,7 +17,7 @@ from sidecar.templates.installed import Installed, Summary, template_of
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The component templates that an installed template is composed of, and what it binds."""
+    """The component templates that an installed template is composed of, and its binding."""
 
     base: Json
     vector: Json
@@ -47,7 +50,7 @@ def drift(summary: Summary, installed: Installed, version: ModelVersion) -> tupl
 
 
 def overruled_by(summary: Summary, installed: Installed) -> str | None:
-    """The index template that a new index of the template's patterns would be made from instead."""
+    """The index template that wins for a new index of the template's patterns; None if that is the template itself."""
     winners = (installed.winner(naming.example(pattern)) for pattern in summary.index_patterns)
     return next(
         (name for name in winners if name and not naming.owns(summary.template, naming.INDEX_TEMPLATE + name)), None
@@ -55,13 +58,13 @@ def overruled_by(summary: Summary, installed: Installed) -> str | None:
 
 
 def template_for(index: str, installed: Installed) -> str | None:
-    """The template of ours that a new index of this name would be made from."""
+    """Our template that a new index of this name would be made from; None if another or no template matches."""
     winner = installed.winner(index)
     return None if winner is None else template_of(installed.documents[naming.INDEX_TEMPLATE + winner])
 
 
 def companion_binding(companion: Json) -> IndexBinding | None:
-    """What a companion is bound to; None if that cannot be read."""
+    """The binding of a companion; None if it cannot be read."""
     try:
         return IndexBinding.from_meta(at(companion, "mappings", "_meta"))
     except InvalidInput:
@@ -89,7 +92,7 @@ def _compile_again(summary: Summary, installed: Installed, version: ModelVersion
 
 
 def _settings(parts: Parts, installed: Installed) -> dict[str, Json]:
-    """The settings of the base; its own final pipeline, if any, is the one that the guard calls first."""
+    """The settings of the base. Its own final pipeline, if any, is the one that the guard calls first."""
     given, ours = at(parts.base, "settings"), at(parts.vector, "settings")
     settings = flatten_settings(given) if isinstance(given, dict) else {}
     guard = flatten_settings(ours).get(FINAL_PIPELINE) if isinstance(ours, dict) else None

@@ -6,7 +6,7 @@ from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json, at
 from sidecar.model import Engine, ModelVersion, SpaceType
 from sidecar.templates import naming
-from sidecar.templates.auditing import drift, overruled_by, template_for
+from sidecar.templates.audit import drift, overruled_by, template_for
 from sidecar.templates.compiler import CompiledTemplate, compile_template, default_base
 from sidecar.templates.installed import Installed, Summary, summaries
 

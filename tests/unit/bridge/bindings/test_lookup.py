@@ -1,0 +1,127 @@
+"""What is remembered of bindings, for whom, and what makes it forgotten."""
+
+import asyncio
+
+import pytest
+
+from sidecar.bridge.bindings.lookup import Bindings
+from sidecar.errors import ClusterUnreachable
+from sidecar.ports import Reply
+from tests.support.bindings import bound
+from tests.support.clusters import WrittenCluster
+
+MAPPED = {"mappings": {"_meta": {"sidecar": bound().to_meta()}, "properties": {"title": {"type": "text"}}}}
+ADA, BOB = {"authorization": "Basic ada"}, {"authorization": "Basic bob"}
+
+
+@pytest.fixture
+def cluster() -> WrittenCluster:
+    return WrittenCluster({"GET /papers": Reply(200, {"papers": MAPPED}), "GET /secret": Reply(403, {})})
+
+
+@pytest.fixture
+def bindings(cluster: WrittenCluster) -> Bindings:
+    return Bindings(cluster, ttl_s=60)
+
+
+async def test_an_expression_is_looked_up_once_for_each_client(bindings: Bindings, cluster: WrittenCluster) -> None:
+    for credentials in (ADA, ADA, BOB, BOB):
+        (index,) = await bindings.of_search("papers", {}, credentials)
+        assert index.binding == bound()
+
+    assert cluster.asked == [("GET /papers", ADA), ("GET /papers", BOB)]
+
+
+async def test_parameters_that_resolve_an_expression_make_it_another(
+    bindings: Bindings, cluster: WrittenCluster
+) -> None:
+    await bindings.of_search("papers", {}, ADA)
+    await bindings.of_search("papers", {"expand_wildcards": "all"}, ADA)
+    await bindings.of_search("papers", {"size": "3"}, ADA)
+
+    assert len(cluster.asked) == 2
+
+
+async def test_a_change_is_seen_at_once(bindings: Bindings, cluster: WrittenCluster) -> None:
+    assert len(await bindings.of_search("papers", {}, ADA)) == 1
+    cluster.replies["GET /papers"] = Reply(404, {})
+    bindings.forget()
+
+    assert await bindings.of_search("papers", {}, ADA) == ()
+
+
+async def test_an_answer_from_before_a_change_is_not_remembered() -> None:
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    class Slow(WrittenCluster):
+        async def call(self, method: str, path: str, **options: object) -> Reply:
+            asked.set()
+            await may_answer.wait()
+            return await super().call(method, path)
+
+    cluster = Slow({"GET /papers": Reply(200, {"papers": MAPPED})})
+    bindings = Bindings(cluster, ttl_s=60)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(bindings.of_search("papers", {}, ADA))
+        await asked.wait()
+        bindings.forget()
+        may_answer.set()
+    await bindings.of_search("papers", {}, ADA)
+
+    assert len(cluster.asked) == 2
+
+
+async def test_who_may_not_see_an_index_has_no_binding_there(bindings: Bindings) -> None:
+    assert await bindings.of_search("secret", {}, ADA) == ()
+    assert bindings.hides("secret", {}, ADA)
+    assert not bindings.hides("secret", {}, BOB)
+
+
+async def test_a_cluster_without_an_answer_is_an_error_and_asked_again(
+    bindings: Bindings, cluster: WrittenCluster
+) -> None:
+    cluster.replies["GET /papers"], answer = None, cluster.replies["GET /papers"]
+    with pytest.raises(ClusterUnreachable):
+        await bindings.of_search("papers", {}, ADA)
+    cluster.replies["GET /papers"] = answer
+
+    assert len(await bindings.of_search("papers", {}, ADA)) == 1
+
+
+async def test_an_index_that_does_not_exist_is_bound_as_its_template_says(
+    bindings: Bindings, cluster: WrittenCluster
+) -> None:
+    cluster.replies["POST /_index_template/_simulate_index/new"] = Reply(200, {"template": MAPPED})
+
+    assert (await bindings.of_write("new", ADA)).binding == bound()
+    assert (await bindings.of_write("other", ADA)).binding is None
+
+
+async def test_a_pipeline_is_read_once_and_one_that_is_missing_is_none(
+    bindings: Bindings, cluster: WrittenCluster
+) -> None:
+    cluster.replies["GET /_search/pipeline/mine"] = Reply(200, {"mine": {"description": "d"}})
+
+    for _ in range(2):
+        assert await bindings.search_pipeline("mine", ADA) == {"description": "d"}
+        assert await bindings.search_pipeline("none", ADA) is None
+    assert len(cluster.asked) == 2
+
+
+async def test_a_client_is_authorised_by_the_cluster(bindings: Bindings, cluster: WrittenCluster) -> None:
+    cluster.replies["GET /"] = Reply(401, "no")
+    assert await bindings.authorise(ADA) == Reply(401, "no")
+    cluster.replies["GET /"] = Reply(200, {})
+    assert await bindings.authorise(ADA) is None
+    cluster.replies["GET /"] = Reply(401, "no")
+
+    assert await bindings.authorise(ADA) is None
+    assert await bindings.authorise(BOB) == Reply(401, "no")
+
+
+def test_a_refusal_is_remembered_for_the_client_that_got_it(bindings: Bindings) -> None:
+    bindings.refuse_hybrid("papers", ADA)
+
+    assert bindings.refuses_hybrid("papers", ADA)
+    assert not bindings.refuses_hybrid("papers", BOB)
+    assert not bindings.refuses_hybrid("notes", ADA)
