@@ -1,9 +1,11 @@
 """A bridge under test between a client and the real node, and an index that is bound."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from sidecar.model import Binding
-from tests.support.http import Http
+from tests.support.http import Http, ndjson
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +27,13 @@ class Papers:
         """Switch the index's pipeline off: a cluster writes each document that runs through one anew."""
         answer = await self.direct("PUT", f"/{self.index}/_settings", {"index.final_pipeline": "_none"})
         assert answer.status == 200
+
+
+class ReadOnly(Protocol):
+    """The index of a name with these documents, which nobody changes; the first who asks fills it."""
+
+    async def __call__(self, name: str, documents: Mapping[str, object], mapping: object = None) -> Papers: ...
+
+
+def bulk_of(documents: Mapping[str, object]) -> bytes:
+    return ndjson(*(line for name, source in documents.items() for line in ({"index": {"_id": name}}, source)))

@@ -4,7 +4,8 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from sidecar.models.catalogue import shipped_versions
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.rpc.client import EmbedderClient
 from sidecar.templates.apply import apply
-from sidecar.templates.compiler import compile_template
-from tests.cluster.bridges import Papers
+from sidecar.templates.compiler import CompiledTemplate, compile_template
+from tests.cluster.bridges import Papers, ReadOnly, bulk_of
 from tests.support.between import bridge_settings
 from tests.support.http import http
 
@@ -90,23 +91,61 @@ def unique() -> str:
     return f"t{uuid.uuid4().hex[:10]}"
 
 
-@pytest.fixture
-async def papers(system: dict[str, str], cluster: OpenSearchCluster, unique: str) -> AsyncIterator[Papers]:
-    """An index that a template has bound, and a bridge of this test's own in front of it."""
+def _template(name: str) -> CompiledTemplate:
     version = shipped_versions()["all-minilm-l6-v2@1"]
     source = ("title", "abstract")
-    template = compile_template(unique, version, PAPERS, index_patterns=(f"{unique}-papers*",), source=source)
-    await apply(cluster, template)
-    index = f"{unique}-papers"
-    assert (await cluster.call("PUT", f"/{index}")).ok
+    return compile_template(name, version, PAPERS, index_patterns=(f"{name}-papers*",), source=source)
+
+
+@asynccontextmanager
+async def _through_a_bridge(system: dict[str, str], name: str) -> AsyncIterator[Papers]:
+    binding = _template(name).binding.fields["embedding"]
     async with (
         EmbedderClient(system["embedder"]) as embedder,
         serving(bridge_settings(system["cluster"]), embedder) as at,
         http(f"http://{at.address}", system["cluster"], f"http://{at.admin_address}") as (bridge, direct, admin),
     ):
-        yield Papers(bridge, direct, admin, index, template.binding.fields["embedding"])
+        yield Papers(bridge, direct, admin, f"{name}-papers", binding)
+
+
+@pytest.fixture
+async def papers(system: dict[str, str], cluster: OpenSearchCluster, unique: str) -> AsyncIterator[Papers]:
+    """An index that a template has bound, and a bridge of this test's own in front of it."""
+    template = _template(unique)
+    await apply(cluster, template)
+    index = f"{unique}-papers"
+    assert (await cluster.call("PUT", f"/{index}")).ok
+    async with _through_a_bridge(system, unique) as made:
+        yield made
     # A node takes a thousand shards.
     await cluster.call("DELETE", f"/{index}*,{template.names.companion}", params={"ignore_unavailable": "true"})
+
+
+@pytest.fixture
+async def read_only(system: dict[str, str], cluster: OpenSearchCluster) -> AsyncIterator[ReadOnly]:
+    """Indices that all tests of the run share because the cluster lets nobody change them; each test has its own bridge.
+
+    The first test that asks for a name fills its index.
+    """
+    run = Path(os.environ["PYTEST_SIDECAR_RUN_DIRECTORY"])
+    async with AsyncExitStack() as stack:
+
+        async def index_of(name: str, documents: Mapping[str, object], mapping: object = None) -> Papers:
+            made = await stack.enter_async_context(_through_a_bridge(system, name))
+            is_filled = run / f"{name}.filled"
+            with locked(run / f"{name}.lock"):
+                if not is_filled.exists():
+                    await apply(cluster, _template(name))
+                    assert (await cluster.call("PUT", f"/{made.index}", body=mapping)).ok
+                    written = await made.bridge("POST", f"/{made.index}/_bulk?refresh=true", bulk_of(documents))
+                    assert written.ingested == (len(documents), 0)
+                    assert (
+                        await made.direct("PUT", f"/{made.index}/_settings", {"index.blocks.read_only": True})
+                    ).status == 200
+                    is_filled.touch()
+            return made
+
+        yield index_of
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from sidecar.models.catalogue import shipped_versions
-from tests.cluster.bridges import Papers
+from tests.cluster.bridges import Papers, ReadOnly
 from tests.support.between import Between, between
 from tests.support.faults import Faults
 from tests.support.http import ndjson
@@ -21,10 +21,8 @@ SLACK_S = 20.0  # of a busy machine, for two look-ups and the search itself; wit
 
 
 @pytest.fixture
-async def filled(papers: Papers) -> Papers:
-    lines = (line for name, title in DOCUMENTS.items() for line in ({"index": {"_id": name}}, {"title": title}))
-    await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true", ndjson(*lines))
-    return papers
+async def filled(read_only: ReadOnly) -> Papers:
+    return await read_only("options-of-requests", {name: {"title": title} for name, title in DOCUMENTS.items()})
 
 
 async def scores(papers: Papers, query: str = "", **headers: str) -> tuple[str, dict[str, float]]:

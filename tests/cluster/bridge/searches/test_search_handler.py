@@ -3,9 +3,8 @@
 import pytest
 
 from sidecar.models.catalogue import shipped_versions
-from tests.cluster.bridges import Papers
+from tests.cluster.bridges import Papers, ReadOnly, bulk_of
 from tests.support.between import between
-from tests.support.http import ndjson
 
 DOCUMENTS = {
     "1": {"title": "Felines purr", "abstract": "A kitten makes this sound when it is content", "year": 2001},
@@ -17,9 +16,14 @@ QUERY = {"multi_match": {"query": "cat sound", "fields": ["title^2", "abstract"]
 
 
 @pytest.fixture
-async def filled(papers: Papers) -> Papers:
-    lines = [line for identifier, source in DOCUMENTS.items() for line in ({"index": {"_id": identifier}}, source)]
-    answer = await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true", ndjson(*lines))
+async def filled(read_only: ReadOnly) -> Papers:
+    return await read_only("forms-of-search", DOCUMENTS)
+
+
+@pytest.fixture
+async def changeable(papers: Papers) -> Papers:
+    """The same for a test that changes it."""
+    answer = await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true", bulk_of(DOCUMENTS))
     assert answer.ingested == (4, 0)
     return papers
 
@@ -78,24 +82,24 @@ async def test_filters_hold_in_both_legs(filled: Papers) -> None:
 
 
 @pytest.mark.parametrize("expression", ["{index}*", "{index},{index}-alias", "{index}-alias"])
-async def test_wildcards_lists_and_aliases_are_searched_by_meaning(filled: Papers, expression: str) -> None:
-    await filled.direct(
-        "POST", "/_aliases", {"actions": [{"add": {"index": filled.index, "alias": f"{filled.index}-alias"}}]}
+async def test_wildcards_lists_and_aliases_are_searched_by_meaning(changeable: Papers, expression: str) -> None:
+    await changeable.direct(
+        "POST", "/_aliases", {"actions": [{"add": {"index": changeable.index, "alias": f"{changeable.index}-alias"}}]}
     )
 
-    answer = await filled.bridge("POST", f"/{expression.format(index=filled.index)}/_search", {"query": QUERY})
+    answer = await changeable.bridge("POST", f"/{expression.format(index=changeable.index)}/_search", {"query": QUERY})
 
     assert answer.headers["X-Sidecar-Search"].startswith("hybrid")
     assert sorted(ids(answer.json)) == ["1", "2", "3", "4"]
 
 
-async def test_the_filter_of_an_alias_holds_in_both_legs(filled: Papers) -> None:
-    alias = {"index": filled.index, "alias": f"{filled.index}-old", "filter": {"range": {"year": {"lt": 2003}}}}
-    await filled.direct("POST", "/_aliases", {"actions": [{"add": alias}]})
+async def test_the_filter_of_an_alias_holds_in_both_legs(changeable: Papers) -> None:
+    alias = {"index": changeable.index, "alias": f"{changeable.index}-old", "filter": {"range": {"year": {"lt": 2003}}}}
+    await changeable.direct("POST", "/_aliases", {"actions": [{"add": alias}]})
 
     for mode in ("hybrid", "semantic"):
-        answer = await filled.bridge(
-            "POST", f"/{filled.index}-old/_search", {"query": QUERY, "from": 0, "size": 5}, X_Sidecar_Mode=mode
+        answer = await changeable.bridge(
+            "POST", f"/{changeable.index}-old/_search", {"query": QUERY, "from": 0, "size": 5}, X_Sidecar_Mode=mode
         )
         assert answer.headers["X-Sidecar-Search"].startswith(mode)
         assert sorted(ids(answer.json)) == ["1", "2"]
@@ -257,9 +261,11 @@ async def test_an_index_without_a_binding_is_searched_as_if_there_were_no_bridge
     assert mixed.headers["X-Sidecar-Search"] == "lexical; reason=mixed_indices"
 
 
-async def test_count_and_delete_by_query_stay_lexical(filled: Papers) -> None:
-    count = await filled.bridge("POST", f"/{filled.index}/_count", {"query": {"match": {"title": "kitty"}}})
-    deleted = await filled.bridge("POST", f"/{filled.index}/_delete_by_query", {"query": {"match": {"title": "kitty"}}})
+async def test_count_and_delete_by_query_stay_lexical(changeable: Papers) -> None:
+    count = await changeable.bridge("POST", f"/{changeable.index}/_count", {"query": {"match": {"title": "kitty"}}})
+    deleted = await changeable.bridge(
+        "POST", f"/{changeable.index}/_delete_by_query", {"query": {"match": {"title": "kitty"}}}
+    )
 
     assert (count.json["count"], deleted.json["deleted"]) == (0, 0)
 

@@ -5,8 +5,7 @@ Those that shape single hits are in `test_search_handler.py`; aggregations and t
 
 import pytest
 
-from tests.cluster.bridges import Papers
-from tests.support.http import ndjson
+from tests.cluster.bridges import Papers, ReadOnly
 
 DOCUMENTS = {
     "1": {"title": "Felines purr", "year": 2001, "parts": [{"text": "kitten sound"}, {"text": "content"}]},
@@ -19,13 +18,9 @@ PARTS = {"nested": {"path": "parts", "query": {"match": {"parts.text": "noise"}}
 
 
 @pytest.fixture
-async def filled(papers: Papers) -> Papers:
+async def filled(read_only: ReadOnly) -> Papers:
     parts = {"properties": {"parts": {"type": "nested", "properties": {"text": {"type": "text"}}}}}
-    assert (await papers.bridge("PUT", f"/{papers.index}/_mapping", parts)).status == 200
-    lines = [line for identifier, source in DOCUMENTS.items() for line in ({"index": {"_id": identifier}}, source)]
-    written = await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true", ndjson(*lines))
-    assert written.ingested == (4, 0)
-    return papers
+    return await read_only("options-of-search", DOCUMENTS, {"mappings": parts})
 
 
 def ids(answer: dict) -> list[str]:

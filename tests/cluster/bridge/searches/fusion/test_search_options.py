@@ -9,7 +9,7 @@ from aiohttp import web
 
 from sidecar.bridge.app import serving
 from sidecar.rpc.client import EmbedderClient
-from tests.cluster.bridges import Papers
+from tests.cluster.bridges import Papers, ReadOnly, bulk_of
 from tests.support.between import bridge_settings
 from tests.support.http import Http, http, ndjson
 
@@ -26,9 +26,14 @@ NOTE = "hybrid; model=all-minilm-l6-v2@1; fusion=min_max(0.5,0.5); where="
 
 
 @pytest.fixture
-async def filled(papers: Papers) -> Papers:
-    lines = [line for identifier, source in DOCUMENTS.items() for line in ({"index": {"_id": identifier}}, source)]
-    answer = await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true", ndjson(*lines))
+async def filled(read_only: ReadOnly) -> Papers:
+    return await read_only("fused-searches", DOCUMENTS)
+
+
+@pytest.fixture
+async def changeable(papers: Papers) -> Papers:
+    """The same for a test that changes it."""
+    answer = await papers.bridge("POST", f"/{papers.index}/_bulk?refresh=true", bulk_of(DOCUMENTS))
     assert answer.ingested == (4, 0)
     return papers
 
@@ -74,10 +79,10 @@ async def test_a_filter_after_the_aggregations_holds_for_the_hits_of_both_legs(f
     assert [hit["_id"] for hit in ours["hits"]["hits"]] == ["2", "1"]
 
 
-async def test_a_binding_may_ask_for_the_bridge(filled: Papers) -> None:
-    cluster, _, _ = await both(filled, {"query": QUERY})
-    await set_search(filled, where="bridge")
-    ours, _, note = await both(filled, {"query": QUERY}, "?size=3&_source=year")
+async def test_a_binding_may_ask_for_the_bridge(changeable: Papers) -> None:
+    cluster, _, _ = await both(changeable, {"query": QUERY})
+    await set_search(changeable, where="bridge")
+    ours, _, note = await both(changeable, {"query": QUERY}, "?size=3&_source=year")
 
     assert note == NOTE + "bridge"
     assert [(hit["_id"], hit["_source"]) for hit in ours["hits"]["hits"]] == [
@@ -86,11 +91,11 @@ async def test_a_binding_may_ask_for_the_bridge(filled: Papers) -> None:
     assert ours["hits"]["max_score"] == pytest.approx(cluster["hits"]["max_score"], abs=1e-5)
 
 
-async def test_reciprocal_ranks_are_fused_alike_in_both_places(filled: Papers) -> None:
-    await set_search(filled, fusion={"technique": "rrf"})
-    cluster, _, noted = await both(filled, {"query": QUERY})
-    await set_search(filled, where="bridge")
-    bridge, _, note = await both(filled, {"query": QUERY})
+async def test_reciprocal_ranks_are_fused_alike_in_both_places(changeable: Papers) -> None:
+    await set_search(changeable, fusion={"technique": "rrf"})
+    cluster, _, noted = await both(changeable, {"query": QUERY})
+    await set_search(changeable, where="bridge")
+    bridge, _, note = await both(changeable, {"query": QUERY})
 
     assert noted == "hybrid; model=all-minilm-l6-v2@1; fusion=rrf; where=cluster"
     assert note == "hybrid; model=all-minilm-l6-v2@1; fusion=rrf; where=bridge"
@@ -113,11 +118,11 @@ async def test_reciprocal_ranks_are_fused_alike_in_both_places(filled: Papers) -
     ],
 )
 async def test_what_the_bridge_cannot_fuse_is_answered_as_the_cluster_answers(
-    filled: Papers, search: dict[str, object], body: dict[str, object], query: str, reason: str
+    changeable: Papers, search: dict[str, object], body: dict[str, object], query: str, reason: str
 ) -> None:
-    await set_search(filled, **search)
+    await set_search(changeable, **search)
     sent = {"query": QUERY, "_source": ["year"], **body}
-    ours, direct, note = await both(filled, sent, query)
+    ours, direct, note = await both(changeable, sent, query)
 
     assert note == f"lexical; reason={reason}"
     assert {**ours, "took": 0} == {**direct, "took": 0}
