@@ -23,6 +23,8 @@ from sidecar.ports import Embedder, Lane
 from sidecar.provenance import well_formed
 
 _MAX_TEXTS: Final = 1_024
+# These counters would tell a client which texts others have stored or searched for.
+_SECRET: Final = frozenset({"sidecar_bridge_query_vectors", ("sidecar_bridge_ingest_texts", "cached")})
 
 
 class _EmbedBody(BaseModel):
@@ -142,7 +144,8 @@ def _stats() -> dict[str, dict[str, float]]:
     for family in REGISTRY.collect():
         if family.name.startswith("sidecar_bridge") and family.type == "counter":
             for sample in family.samples:
-                if sample.name.endswith("_total"):
+                is_secret = family.name in _SECRET or (family.name, *sample.labels.values()) in _SECRET
+                if sample.name.endswith("_total") and not is_secret:
                     labels = ",".join(value for value in sample.labels.values() if value)
                     stats.setdefault(family.name.removeprefix("sidecar_bridge_"), {})[labels] = sample.value
     return stats

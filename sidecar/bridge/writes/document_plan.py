@@ -59,7 +59,8 @@ class Counts:
         return Counts(self.embedded + other.embedded, self.cached + other.cached, self.pending + other.pending)
 
     def __str__(self) -> str:
-        return f"embedded={self.embedded}; cached={self.cached}; pending={self.pending}"
+        # Not `cached`: a client could find out with it which texts others have stored or searched for.
+        return f"embedded={self.embedded}; pending={self.pending}"
 
 
 def plan_document(source: bytes, bound: IndexBinding | None) -> DocumentPlan:
