@@ -13,6 +13,7 @@ MINILM = ModelVersion(
     normalized=True,
     dimension=384,
 )
+TINY = MINILM.model_copy(update={"id": "tiny@1", "dimension": 2})
 NEXT = MINILM.model_copy(update={"id": "all-minilm-l6-v2@2", "tokenizer": "3" * 64})
 CHANGED = MINILM.model_copy(update={"tokenizer": "3" * 64})
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sidecar.errors import EmbedderMisbehaved, EmbedderUnavailable
-from sidecar.model import Binding, ModelVersion, Role
+from sidecar.model import Binding, Role
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.ports import Embeddings, Lane, Reply
 from sidecar.provenance import provenance_hash, source_text
@@ -21,16 +21,8 @@ from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template
 from tests.support.embedders import HashEmbedder
 from tests.support.http import ndjson
+from tests.support.templates import TINY
 
-TINY = ModelVersion(
-    id="tiny@1",
-    weights={"model.safetensors": "1" * 64},
-    tokenizer="2" * 64,
-    pooling="mean",
-    max_tokens=256,
-    normalized=True,
-    dimension=2,
-)
 RETRAINED = TINY.model_copy(update={"id": "tiny@2", "tokenizer": "3" * 64})
 BASE = {
     "mappings": {

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from sidecar.bridge.app import serving
 from sidecar.errors import EmbedderUnavailable
 from tests.cluster.repair.test_passes import (
-    TINY,
     Notes,
     notes,  # noqa: F401 - fixtures
     outcomes,
@@ -14,6 +13,7 @@ from tests.cluster.repair.test_passes import (
 from tests.support.between import bridge_settings
 from tests.support.embedders import HashEmbedder
 from tests.support.http import Http, http, ndjson
+from tests.support.templates import TINY
 
 
 async def test_what_a_writer_changes_meanwhile_is_looked_at_again(notes: Notes) -> None:

@@ -7,20 +7,12 @@ from typer.testing import CliRunner
 
 from sidecar.cli.template import app
 from sidecar.errors import Conflict, InvalidInput
-from sidecar.model import IndexBinding, ModelVersion
+from sidecar.model import IndexBinding
 from sidecar.templates import naming
 from sidecar.templates.apply import apply, delete, diff, list_templates, read_installed
 from sidecar.templates.compiler import compile_template
+from tests.support.templates import TINY
 
-TINY = ModelVersion(
-    id="tiny@1",
-    weights={"model.safetensors": "1" * 64},
-    tokenizer="2" * 64,
-    pooling="mean",
-    max_tokens=256,
-    normalized=True,
-    dimension=2,
-)
 BASE = {
     "mappings": {
         "dynamic": False,

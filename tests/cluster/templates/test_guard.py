@@ -9,23 +9,15 @@ from itertools import chain
 import pytest
 
 from sidecar import jsontext
-from sidecar.model import Binding, ModelVersion, SpaceType
+from sidecar.model import Binding, SpaceType
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.provenance import provenance_hash, source_text
 from sidecar.templates.apply import apply, delete
 from sidecar.templates.compiler import compile_guard, compile_template
 from tests.support.folders import GOLDEN
+from tests.support.templates import TINY
 
 CASES = json.loads((GOLDEN / "provenance.json").read_text("ascii"))
-TINY = ModelVersion(
-    id="tiny@1",
-    weights={"model.safetensors": "1" * 64},
-    tokenizer="2" * 64,
-    pooling="mean",
-    max_tokens=256,
-    normalized=True,
-    dimension=2,
-)
 BASE = {
     "mappings": {
         "properties": {"title": {"type": "text"}, "abstract": {"type": "text"}, "number": {"type": "unsigned_long"}}
