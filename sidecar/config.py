@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -52,6 +61,7 @@ Address = Annotated[str, AfterValidator(_check_address)]
 Url = Annotated[str, AfterValidator(_check_url)]
 _CommaSeparated = BeforeValidator(lambda v: v.split(",") if isinstance(v, str) else v)
 Names = Annotated[tuple[str, ...], NoDecode, _CommaSeparated]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, _CommaSeparated]
 Addresses = Annotated[tuple[Address, ...], NoDecode, _CommaSeparated]
 
 
@@ -99,6 +109,24 @@ class BridgeSettings(_Section):
     max_inflight_bytes: int = Field(
         536_870_912, gt=0, description="Largest sum of the bodies of all writes and searches in work; beyond it: 429"
     )
+    max_connections: int = Field(
+        8_192, gt=0, description="Most connections of all clients, or half of what the open files allow; beyond it: 503"
+    )
+    max_client_connections: int = Field(
+        2_048, gt=0, description="Most connections of one client address that is no trusted proxy; beyond it: 429"
+    )
+    max_requests: int = Field(4_096, gt=0, description="Most requests of all clients in work; beyond it: 429")
+    max_client_requests: int = Field(1_024, gt=0, description="Most requests of one client in work; beyond it: 429")
+    max_client_bytes: int = Field(
+        268_435_456,
+        gt=0,
+        description="Largest sum of the bodies of one client's writes and searches in work; then: 429",
+    )
+    trusted_proxies: Networks = Field(
+        (),
+        description="Addresses or networks of proxies whose X-Forwarded-* headers are believed and forwarded, "
+        "comma-separated; of all others they are dropped",
+    )
     connect_timeout_s: float = Field(2.0, gt=0, description="To open a connection to the cluster")
     write_embed_timeout_s: float = Field(
         60.0,
@@ -109,6 +137,11 @@ class BridgeSettings(_Section):
         300.0,
         ge=0,
         description="How long the cluster may be silent after a write; beyond it 504, never sent again; 0: no limit",
+    )
+    read_answer_timeout_s: float = Field(
+        300.0,
+        ge=0,
+        description="How long the cluster may be silent after a search or a plain read; beyond it 504; 0: no limit",
     )
     search_embed_timeout_s: float = Field(
         0.2, gt=0, description="Embedding budget of one search; beyond it the search is lexical"

@@ -18,7 +18,7 @@ from aiohttp import web
 from sidecar.config import split_address
 from sidecar.connections import SILENCE_S, Answer, Connection, Refuse
 from sidecar.errors import ConfigurationError
-from sidecar.places import Places
+from sidecar.places import Places, plain_address
 from sidecar.telemetry import exposition, logger
 
 _BACKLOG: Final = 1_024
@@ -103,11 +103,6 @@ def raise_descriptor_limit() -> None:
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def plain_address(address: str) -> str:
-    """The IPv4 address of a peer that has come over an IPv6 socket."""
-    return address.removeprefix("::ffff:")
 
 
 def _room_for_connections() -> int:

@@ -7,6 +7,11 @@ from typing import Final
 SURPLUS: Final = 64  # connections beyond a limit that still get an answer, which says so
 
 
+def plain_address(address: str) -> str:
+    """The IPv4 address of a peer that has come over an IPv6 socket."""
+    return address.removeprefix("::ffff:")
+
+
 class Places:
     """The places for connections. A proxy speaks for many clients, so it has no limit of its own."""
 

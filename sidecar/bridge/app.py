@@ -12,12 +12,26 @@ from sidecar.bridge.admin import admin_app
 from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.plugin import PluginHandler
 from sidecar.bridge.proxy.body import BodyReader
+from sidecar.bridge.proxy.clients import Clients
 from sidecar.bridge.proxy.errors import error_answer, error_body, json_answer, refusal_type
+from sidecar.bridge.proxy.headers import FORWARDED_FOR
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.query_string import parameters
 from sidecar.bridge.proxy.upstream import Upstream
 from sidecar.bridge.reads import Reads
-from sidecar.bridge.routes import Bulk, Document, MultiSearch, PassThrough, Plugin, Read, Route, Search, Update, route
+from sidecar.bridge.routes import (
+    Bulk,
+    Document,
+    MultiSearch,
+    PassThrough,
+    Plugin,
+    Read,
+    Route,
+    Search,
+    Update,
+    is_plain_read,
+    route,
+)
 from sidecar.bridge.searches.msearch_handler import MultiSearches
 from sidecar.bridge.searches.planner import Planner
 from sidecar.bridge.searches.search_handler import Searches
@@ -32,7 +46,11 @@ from sidecar.telemetry import BRIDGE_REQUESTS, BRIDGE_SECONDS, logger, series
 
 _log = logger("bridge")
 
-_MAX_HEADER_BYTES: Final = 16_384  # the same as http.max_header_size of OpenSearch
+# The cluster has limits of its own for the head of a request, and refuses in its own words what exceeds them. These are
+# larger, so that its refusal is relayed.
+_MAX_HEADER_BYTES: Final = 65_536
+_MAX_HEADERS: Final = 2_048
+_CONTINUE: Final = "100-continue"
 _REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
 
 
@@ -47,30 +65,52 @@ class Bridge:
         for_writes = upstream.limited(settings.write_answer_timeout_s)
         self._documents = Documents(for_writes, self._bindings, passages, bodies)
         self._bulks = Bulks(for_writes, self._bindings, passages, bodies)
+        for_reads = upstream.limited(settings.read_answer_timeout_s)
+        self._for_reads = for_reads
         planner = Planner(self._bindings, embedder, embed_timeout_s=settings.search_embed_timeout_s)
-        self._searches = Searches(upstream, planner, bodies)
-        self._msearches = MultiSearches(upstream, planner, bodies)
-        self._reads = Reads(upstream, self._bindings)
+        self._searches = Searches(for_reads, planner, bodies)
+        self._msearches = MultiSearches(for_reads, planner, bodies)
+        self._reads = Reads(for_reads, self._bindings)
+        self._clients = Clients(
+            settings.trusted_proxies,
+            max_requests=settings.max_requests,
+            max_client_requests=settings.max_client_requests,
+            max_client_bytes=settings.max_client_bytes,
+        )
         self._plugin = PluginHandler(self._bindings, embedder, bodies, embed_timeout_s=settings.write_embed_timeout_s)
 
     async def handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. If a SidecarError is raised, the answer has the shape of an OpenSearch error."""
         started = time.perf_counter()
         name = "refused"
-        if raw.method in _REFUSED_METHODS:
-            reason = f"method [{raw.method}] is not served here"
-            return json_answer(error_body(405, "illegal_argument_exception", reason), status=405)
         try:
-            request = IncomingRequest(raw)
-            found = route(request.method, request.path)
-            name = type(found).__name__.lower()
-            answer = await self._dispatch(request, found)
+            if raw.method in _REFUSED_METHODS:
+                return _closing(_refuse(405, f"method [{raw.method}] is not served here"))
+            if raw.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
+                return _closing(_refuse(417, f"header Expect: only [{_CONTINUE}] is supported"))
+            with self._clients.in_work(self._client_of(raw)) as work:
+                request = IncomingRequest(raw, is_proxied=self._clients.is_proxy(raw.remote), hold=work.hold)
+                found = route(request.method, request.path)
+                name = type(found).__name__.lower()
+                answer = await self._refuse_body(request) or await self._dispatch(request, found)
         except SidecarError as error:
             _log.info("a request was refused", action="refused", route=name, kind=error.kind, error=str(error))
-            answer = error_answer(error, parameters(raw.raw_path.partition("?")[2]))
+            refusal = error_answer(error, parameters(raw.raw_path.partition("?")[2]))
+            answer = refusal if raw.content.is_eof() and name != "refused" else _closing(refusal)
         series(BRIDGE_REQUESTS, name, f"{answer.status // 100}xx").inc()
         series(BRIDGE_SECONDS, name).observe(time.perf_counter() - started)
         return answer
+
+    def is_proxy(self, peer: str | None) -> bool:
+        """Whether this address is one of a trusted proxy."""
+        return self._clients.is_proxy(peer)
+
+    def _client_of(self, raw: web.BaseRequest) -> str:
+        return self._clients.client(raw.remote, raw.headers.getall(FORWARDED_FOR, ()))
+
+    async def _refuse_body(self, request: IncomingRequest) -> web.StreamResponse | None:
+        """The cluster's own refusal if a client that it does not know asks whether to send its body."""
+        return await self._upstream.refuses(request) if request.expects_continue and request.has_body else None
 
     async def _dispatch(self, request: IncomingRequest, found: Route) -> web.StreamResponse:
         match found:
@@ -89,8 +129,11 @@ class Bridge:
             case Plugin():
                 return await self._plugin.handle(request, found)
             case PassThrough():
+                upstream = (
+                    self._for_reads if is_plain_read(request.method, request.path, request.query) else self._upstream
+                )
                 try:
-                    return await self._upstream.forward(request)
+                    return await upstream.forward(request)
                 finally:
                     if found.changes_bindings:
                         self._bindings.forget()
@@ -99,6 +142,12 @@ class Bridge:
 def _refuse(status: int, reason: str) -> web.Response:
     """The answer to a request that is not valid HTTP, or that has no place here."""
     return json_answer(error_body(status, refusal_type(status), reason), status=status)
+
+
+def _closing(answer: web.Response) -> web.Response:
+    """The same answer, after which the connection is closed: nothing that the client sends behind it is read."""
+    answer.force_close()
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +174,16 @@ async def serving(settings: BridgeSettings, embedder: Embedder) -> AsyncIterator
             bridge.handle,
             handler_cancellation=True,  # a client that hangs up cancels the work on its request
             auto_decompress=False,
+            max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
+            max_headers=_MAX_HEADERS,
             access_log=None,
         )
         admin = web.AppRunner(admin_app(upstream, lambda: draining), access_log=None)
         admin_address = await stack.enter_async_context(listening(admin, settings.admin_listen, "bridge.admin_listen"))
+        limits = Limits(settings.max_connections, settings.max_client_connections, bridge.is_proxy, _refuse)
         runner = web.ServerRunner(server, shutdown_timeout=settings.drain_timeout_s)
-        address = await stack.enter_async_context(
-            listening(runner, settings.listen, "bridge.listen", limits=Limits(refuse=_refuse))
-        )
+        address = await stack.enter_async_context(listening(runner, settings.listen, "bridge.listen", limits=limits))
         try:
             yield Listening(address, admin_address)
         finally:

@@ -105,6 +105,26 @@ def route(method: str, raw_path: str) -> Route:
             return PassThrough(changes_bindings=method in _CHANGES and not _BINDING_TOKENS.isdisjoint(tokens))
 
 
+# A GET of a path with one of these may wait for work that takes hours.
+_WAITING_TOKENS: Final = frozenset({"_asynchronous_search", "_plugins", "_snapshot", "_tasks", "health"})
+_WAITING: Final = "wait_for"
+# A POST of a path with one of these only reads.
+_READING_TOKENS: Final = frozenset(
+    {
+        "_analyze", "_count", "_explain", "_field_caps", "_mget", "_msearch", "_mtermvectors", "_rank_eval", "_render",
+        "_search", "_search_shards", "_source", "_termvectors", "_validate",
+    }
+)  # fmt: skip
+
+
+def is_plain_read(method: str, raw_path: str, query: str) -> bool:
+    """Whether a request that is forwarded only reads, and waits for nothing that may take long."""
+    tokens = frozenset(_tokens(raw_path))
+    if _WAITING in query or not _WAITING_TOKENS.isdisjoint(tokens):
+        return False
+    return method in _READS or (method == "POST" and not _READING_TOKENS.isdisjoint(tokens))
+
+
 def _index_route(method: str, index: str, rest: list[str]) -> Route:
     match rest:
         case ["_bulk"] if method in _WRITES:

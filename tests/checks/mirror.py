@@ -14,7 +14,7 @@ from tests.checks.modules import PACKAGE, Module, modules
 from tests.support.folders import ROOT
 
 TIERS: Final = ("unit", "integration", "cluster")
-_ALL_TIERS: Final = (*TIERS, "property")
+_ALL_TIERS: Final = (*TIERS, "property", "security")
 
 
 def problems() -> Iterator[str]:

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from sidecar import listening as module
 from sidecar.config import split_address
 from sidecar.errors import ConfigurationError
-from sidecar.listening import Limits, Readiness, listening, plain_address, probes, raise_descriptor_limit
+from sidecar.listening import Limits, Readiness, listening, probes, raise_descriptor_limit
 from sidecar.places import SURPLUS
 
 SETTING = "some.listen"
@@ -66,11 +66,6 @@ async def test_every_address_of_ipv6_is_every_address() -> None:
         for host in ("127.0.0.1", "[::1]"):
             async with session.get(f"http://{host}:{address.rpartition(':')[2]}/livez") as answer:
                 assert answer.status == 200
-
-
-def test_the_address_of_a_peer_is_the_same_over_both_kinds_of_sockets() -> None:
-    assert plain_address("::ffff:10.0.0.1") == plain_address("10.0.0.1") == "10.0.0.1"
-    assert plain_address("::1") == "::1"
 
 
 async def test_without_the_c_parser_nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Who finds a place, and who is told that there is none."""
 
-from sidecar.places import SURPLUS, Places
+from sidecar.places import SURPLUS, Places, plain_address
 
 
 def places(most: int = 4, per_peer: int = 2, *proxies: str) -> Places:
@@ -57,3 +57,8 @@ def test_only_so_many_connections_too_many_get_an_answer() -> None:
 
     assert counted.are_worn_out("a")
     assert not counted.are_worn_out("b")
+
+
+def test_the_address_of_a_peer_is_the_same_over_both_kinds_of_sockets() -> None:
+    assert plain_address("::ffff:10.0.0.1") == plain_address("10.0.0.1") == "10.0.0.1"
+    assert plain_address("::1") == "::1"

@@ -12,13 +12,16 @@ from sidecar.bridge.proxy.spool import Spool
 from sidecar.errors import BodyTooLarge, ErrorKind, InvalidInput, SidecarError
 
 _LIMIT_SETTING: Final = "bridge.max_body_bytes"
-_GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
+_GZIP: Final = zlib.MAX_WBITS | 16
+_RAW: Final = -zlib.MAX_WBITS
+_GZIP_HEAD_BYTES: Final = 10
 _MAX_RATIO: Final = 200  # of decoded to sent bytes. More is a zip bomb, not a document
 _RATIO_FLOOR: Final = 10 * 1024 * 1024  # the first megabytes may have any ratio
 _PIECE_BYTES: Final = 256 * 1024
 
-_PLAIN: Final = frozenset({"", "identity"})
-_DEFLATED: Final = frozenset({"gzip", "x-gzip", "deflate"})
+# The cluster's own rules: it reads a body of a coding that it does not know as it is.
+_DEFLATED: Final = frozenset({"gzip", "x-gzip", "deflate", "x-deflate"})
+_UNREAD: Final = frozenset({"br", "snappy", "zstd"})
 
 
 @dataclass(eq=False)
@@ -57,15 +60,16 @@ class BodyReader:
     async def read(self, request: IncomingRequest) -> AsyncIterator[Body]:
         """Read the body of a request. Its bytes count as in work until the context ends.
 
-        Raises BodyTooLarge, BridgeOverloaded, SpoolFull, and InvalidInput if the body does not match its coding.
+        Raises BodyTooLarge, BridgeOverloaded, TooManyRequests, SlowBody, SpoolFull, and InvalidInput if the body does
+        not match its coding.
         """
         held = 0
         with Spool() as sent, Spool() as text:
             try:
                 if (request.raw.content_length or 0) > self._max_body:
                     raise BodyTooLarge(self._max_body, _LIMIT_SETTING)
-                await request.continue_if_expected()
-                async for piece in request.raw.content.iter_any():
+                async for piece in request.pieces():
+                    request.hold(len(piece))
                     held += len(piece)
                     self._inflight += len(piece)
                     if held > self._max_body:
@@ -74,13 +78,11 @@ class BodyReader:
                         raise BridgeOverloaded(self._max_inflight)
                     sent.write(piece)
                 coding = request.header("Content-Encoding").strip().lower()
-                if coding in _PLAIN:
-                    yield Body(sent, sent)
-                elif coding not in _DEFLATED:
-                    yield Body(sent, None)
-                else:
+                if coding in _DEFLATED:
                     await asyncio.to_thread(_decode_into, text, sent, coding, self._max_body)
                     yield Body(sent, text)
+                else:
+                    yield Body(sent, None if coding in _UNREAD else sent)
             finally:
                 self._inflight -= held
 
@@ -93,16 +95,31 @@ def _decode_into(text: Spool, sent: Spool, coding: str, limit: int) -> None:
 def inflated(pieces: Iterable[bytes], coding: str, limit: int) -> Iterator[bytes]:
     """Decode gzip or deflate, in pieces of bounded size.
 
+    The forms are those that the cluster takes. Gzip may have several members, and a few bytes may follow the last.
+    Deflate comes with or without the head of zlib, and anything may follow it. The end may be missing.
     Raises BodyTooLarge, and InvalidInput for bytes that do not match the coding.
     """
-    inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
+    is_gzip = coding.endswith("gzip")
+    inflate = zlib.decompressobj(_GZIP) if is_gzip else None
     came = gave = 0
+    head = b""  # of the stream, or what follows the last member
     for piece in pieces:
         came += len(piece)
-        rest = piece
+        rest = head + piece
+        head = b""
+        if inflate is None:
+            if len(rest) < 2:
+                head = rest
+                continue
+            inflate = zlib.decompressobj(zlib.MAX_WBITS if _has_head_of_zlib(rest) else _RAW)
         while rest:
-            if inflate.eof:  # a gzip stream may have several members
-                inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
+            if inflate.eof:
+                if not is_gzip:
+                    return
+                if len(rest) < _GZIP_HEAD_BYTES:
+                    head = rest
+                    break
+                inflate = zlib.decompressobj(_GZIP)
             try:
                 found = inflate.decompress(rest, _PIECE_BYTES)
             except zlib.error as error:
@@ -112,5 +129,9 @@ def inflated(pieces: Iterable[bytes], coding: str, limit: int) -> Iterator[bytes
                 raise BodyTooLarge(limit, _LIMIT_SETTING)
             yield found
             rest = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
-    if came and not inflate.eof:
-        raise InvalidInput("request body", f"the {coding} stream is cut off")
+
+
+def _has_head_of_zlib(start: bytes) -> bool:
+    """Whether a stream begins as zlib does (RFC 1950). The cluster looks at the same bits."""
+    first = int.from_bytes(start[:2])
+    return first & 0x7800 == 0x7800 and first % 31 == 0

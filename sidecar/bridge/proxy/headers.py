@@ -37,9 +37,13 @@ _HOP_BY_HOP: Final = frozenset(
         "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
     }
 )  # fmt: skip
-# With these a client could pretend to be another one. The proxy authentication of the security plugin trusts
-# x-proxy-user.
-_FROM_PROXIES: Final = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-by", "x-real-ip"})
+# With these a client could pretend to be another one, or to have come to another address. Only a trusted proxy may send
+# them. The proxy authentication of the security plugin trusts x-proxy-user.
+_FROM_PROXIES: Final = frozenset(
+    {"forwarded", "true-client-ip", "x-client-ip", "x-cluster-client-ip", "x-original-forwarded-for", "x-real-ip"}
+)
+_FORWARDED: Final = "x-forwarded-"
+FORWARDED_FOR: Final = "X-Forwarded-For"
 _PROXY_IDENTITY: Final = ("x-proxy-",)
 _OURS: Final = frozenset(name.lower() for name in (*SEARCH_OPTIONS.values(), SOURCE, EXPLAIN))
 # With this header of the security plugin an administrator acts for a user. The request has that user's rights.
@@ -67,11 +71,26 @@ def check_request(headers: Iterable[tuple[str, str]]) -> None:
         raise InvalidInput("header Connection", f"must not name [{', '.join(sorted(taken))}]")
 
 
-def to_upstream(headers: Sequence[tuple[str, str]], peer: str | None, without: Iterable[str] = ()) -> Headers:
-    """The headers of a client's request for the cluster. `without` names further ones to leave out (lower case)."""
-    dropped = _HOP_BY_HOP | _FROM_PROXIES | _OURS | _nominated(headers) | frozenset(without)
-    kept = [(name, value) for name, value in headers if _is_safe(name.lower()) and name.lower() not in dropped]
-    return [*kept, ("Via", "1.1 sidecar"), *([("X-Forwarded-For", peer)] if peer else [])]
+def to_upstream(
+    headers: Sequence[tuple[str, str]], peer: str | None, without: Iterable[str] = (), *, is_proxied: bool = False
+) -> Headers:
+    """The headers of a client's request for the cluster. `without` names further ones to leave out (lower case).
+
+    `is_proxied`: the peer is a trusted proxy, so its words about the client are kept.
+    """
+    dropped = _HOP_BY_HOP | _OURS | _nominated(headers) | frozenset(without) | {FORWARDED_FOR.lower()}
+    kept = [
+        (name, value)
+        for name, value in headers
+        if _is_safe(name.lower()) and name.lower() not in dropped and (is_proxied or not _is_of_a_proxy(name.lower()))
+    ]
+    hops = [value for name, value in headers if name.lower() == FORWARDED_FOR.lower()] if is_proxied else []
+    hops += [peer] if peer else []
+    return [*kept, ("Via", "1.1 sidecar"), *([(FORWARDED_FOR, ", ".join(hops))] if hops else [])]
+
+
+def _is_of_a_proxy(name: str) -> bool:
+    return name in _FROM_PROXIES or name.startswith(_FORWARDED)
 
 
 def _is_safe(name: str) -> bool:

@@ -1,14 +1,17 @@
 """Parses a request of a client once. The handlers read the request only through this module."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cached_property
 from typing import Final, TypeAlias
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.bridge.proxy.headers import EXPLAIN, SOURCE, Headers, check_request, credentials, to_upstream
 from sidecar.bridge.proxy.query_string import parameters
+from sidecar.connections import arriving
 from sidecar.errors import InvalidInput
+from sidecar.places import plain_address
 
 Credentials: TypeAlias = Mapping[str, str]  # the headers that identify the client to the cluster
 
@@ -18,14 +21,19 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 class IncomingRequest:
     """The method, path and query of a request as the client wrote them, and the meaning of its headers."""
 
-    def __init__(self, raw: web.BaseRequest) -> None:
+    def __init__(
+        self, raw: web.BaseRequest, *, is_proxied: bool = False, hold: Callable[[int], None] = lambda _: None
+    ) -> None:
         """Raise InvalidInput for a request that cannot be forwarded faithfully.
 
-        The target must be a path, because the host that a request names must never decide where it goes.
+        The target must be a path, because the host that a request names must never decide where it goes. `is_proxied`:
+        the peer is a trusted proxy. `hold` is told of each byte of the body that the bridge keeps.
         """
         if not raw.raw_path.startswith("/"):
             raise InvalidInput("request target", "must be a path")
         self.raw = raw
+        self.hold = hold
+        self._is_proxied = is_proxied
         self.method = raw.method
         self.target = raw.raw_path
         self.path, _, self.query = raw.raw_path.partition("?")
@@ -47,8 +55,8 @@ class IncomingRequest:
 
     @property
     def peer(self) -> str | None:
-        """The address of the client."""
-        return self.raw.remote
+        """The address at the other end of the connection."""
+        return plain_address(self.raw.remote) if self.raw.remote else None
 
     @property
     def has_body(self) -> bool:
@@ -70,10 +78,23 @@ class IncomingRequest:
 
     def for_upstream(self, *without: str) -> Headers:
         """The headers of this request for the cluster. `without` names further ones to leave out (lower case)."""
-        return to_upstream(self.headers, self.peer, without)
+        return to_upstream(self.headers, self.peer, without, is_proxied=self._is_proxied)
 
-    async def continue_if_expected(self) -> None:
-        """Answer `Expect: 100-continue`. To be called only when the bridge is going to read the body."""
-        if self.header("Expect").lower() == "100-continue":
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client asks before it sends its body."""
+        return self.header("Expect").lower() == "100-continue"
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body, as it comes. A client that asks whether to send it is told to do so.
+
+        Raises SlowBody, and InvalidInput if the body is not valid HTTP.
+        """
+        if self.expects_continue:
             await self.raw.writer.write(_CONTINUE)
             self.raw.writer.output_size = 0  # an interim answer does not count: aiohttp may still answer with an error
+        try:
+            async for piece in arriving(self.raw.content):
+                yield piece
+        except (web.RequestPayloadError, HttpProcessingError) as error:
+            raise InvalidInput("request body", "is not valid HTTP") from error

@@ -21,7 +21,7 @@ from sidecar.bridge.proxy.body import Body
 from sidecar.bridge.proxy.headers import Headers, to_client
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.connections import Unbranded
-from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ConfigurationError
+from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ConfigurationError, SidecarError
 from sidecar.jsontext import Json, dumps, loads
 from sidecar.ports import Reply
 from sidecar.telemetry import logger
@@ -103,11 +103,15 @@ class Upstream:
             try:
                 # Bytes are sent in pieces, so that a large body does not block the event loop.
                 data = io.BytesIO(body) if isinstance(body, bytes) else body
-                response = await self._session.request(
-                    method, url, headers=headers, data=data, allow_redirects=False, timeout=self._timeout
-                )
+                # aiohttp counts silence from the end of the body. A cluster that has stopped may not even read that.
+                async with asyncio.timeout(None if isinstance(body, AsyncIterator) else self._timeout.sock_read):
+                    response = await self._session.request(
+                        method, url, headers=headers, data=data, allow_redirects=False, timeout=self._timeout
+                    )
                 break
             except (aiohttp.ClientError, TimeoutError) as error:
+                if isinstance(error.__cause__, SidecarError):  # the body of the client has failed, not the cluster
+                    raise error.__cause__ from None
                 if tries and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
                     continue
                 raise _no_answer(self._url, error) from error
@@ -142,12 +146,10 @@ class Upstream:
     async def forward(self, request: IncomingRequest, target: str | None = None) -> web.StreamResponse:
         """Forward a request. Its body is streamed to the cluster, and the answer to the client.
 
-        `target` replaces the target of the request. Raises ClusterUnreachable.
+        `target` replaces the target of the request. Raises ClusterUnreachable, SlowBody, and InvalidInput for a body
+        that is not valid HTTP.
         """
-        body = None
-        if request.has_body:
-            await request.continue_if_expected()
-            body = request.raw.content.iter_any()
+        body = request.pieces() if request.has_body else None
         async with self.send(request.method, target or request.target, request.for_upstream(), body) as response:
             return await relay(request, response)
 
@@ -156,6 +158,11 @@ class Upstream:
         headers = request.for_upstream("content-length")
         async with self.send(request.method, target or request.target, headers, body.sent.payload()) as response:
             return await relay(request, response)
+
+    async def refuses(self, request: IncomingRequest) -> web.StreamResponse | None:
+        """The cluster's 401 to the credentials of a client. None: it knows them."""
+        async with self.send(hdrs.METH_GET, "/", list(request.credentials.items()), None) as response:
+            return await relay(request, response) if response.status == 401 else None
 
 
 def _give_back(response: aiohttp.ClientResponse) -> None:
@@ -186,7 +193,8 @@ async def read_answer(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _no_answer(url: str, error: aiohttp.ClientError | TimeoutError) -> ClusterUnreachable:
-    kind = ClusterTimedOut if isinstance(error, aiohttp.SocketTimeoutError) else ClusterUnreachable
+    is_silent = isinstance(error, aiohttp.SocketTimeoutError) or type(error) is TimeoutError
+    kind = ClusterTimedOut if is_silent else ClusterUnreachable
     return kind(url, str(error) or type(error).__name__)
 
 
@@ -208,6 +216,8 @@ async def relay(
     answer = _Relayed(status=response.status, reason=response.reason)
     for name, value in [*to_client(list(response.headers.items())), *added]:
         answer.headers.add(name, value)
+    if not request.raw.content.is_eof():
+        answer.force_close()  # the cluster does not want the rest of the body
     await answer.prepare(request.raw)
     try:
         async for chunk in response.content.iter_any():

@@ -2,7 +2,18 @@
 
 import pytest
 
-from sidecar.bridge.routes import Bulk, Document, MultiSearch, PassThrough, Plugin, Read, Search, Update, route
+from sidecar.bridge.routes import (
+    Bulk,
+    Document,
+    MultiSearch,
+    PassThrough,
+    Plugin,
+    Read,
+    Search,
+    Update,
+    is_plain_read,
+    route,
+)
 
 UNCHANGING = PassThrough(changes_bindings=False)
 CHANGING = PassThrough(changes_bindings=True)
@@ -64,3 +75,31 @@ CHANGING = PassThrough(changes_bindings=True)
 )
 def test_route(method: str, path: str, expected: object) -> None:
     assert route(method, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "is_plain"),
+    [
+        ("GET", "/", "", True),
+        ("HEAD", "/papers", "", True),
+        ("GET", "/papers/_count", "q=x", True),
+        ("POST", "/papers/_count", "", True),
+        ("POST", "/_search/scroll", "", True),
+        ("GET", "/_cat/indices/", "v", True),
+        ("GET", "/_cluster/health", "", False),
+        ("GET", "/_cluster/health/papers", "wait_for_status=green&timeout=1h", False),
+        ("GET", "/_cluster/state", "wait_for_metadata_version=9", False),
+        ("GET", "/_tasks/a:1", "wait_for_completion=true", False),
+        ("GET", "/_snapshot/here/all/_status", "", False),
+        ("GET", "/_plugins/_asynchronous_search/x", "", False),
+        ("POST", "/_reindex", "", False),
+        ("POST", "/papers/_update_by_query", "", False),
+        ("POST", "/papers/_delete_by_query", "", False),
+        ("POST", "/papers/_forcemerge", "", False),
+        ("POST", "/papers/_anything_new", "", False),
+        ("PUT", "/papers", "", False),
+        ("DELETE", "/papers/_search", "", False),
+    ],
+)
+def test_a_plain_read_waits_for_nothing(method: str, path: str, query: str, is_plain: bool) -> None:
+    assert is_plain_read(method, path, query) is is_plain

@@ -10,12 +10,24 @@ from sidecar.bridge.proxy.spool import Spool
 from sidecar.errors import BodyTooLarge, InvalidInput
 
 
+def raw_deflate(text: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(text) + packer.flush()
+
+
 @pytest.mark.parametrize(
     ("sent", "coding", "expected"),
     [
         pytest.param(gzip.compress(b"x" * 9), "gzip", b"x" * 9, id="gzip"),
         pytest.param(gzip.compress(b"a") + gzip.compress(b"b"), "gzip", b"ab", id="two gzip members"),
         pytest.param(zlib.compress(b"x"), "deflate", b"x", id="deflate"),
+        pytest.param(raw_deflate(b"xyz"), "deflate", b"xyz", id="deflate without the head of zlib"),
+        pytest.param(raw_deflate(b"xyz"), "x-deflate", b"xyz", id="its other name"),
+        pytest.param(zlib.compress(b"x") + b"anything", "deflate", b"x", id="what follows deflate"),
+        pytest.param(raw_deflate(b"x") + b"anything", "deflate", b"x", id="what follows deflate without a head"),
+        pytest.param(zlib.compress(b"xyz")[:-2], "deflate", b"xyz", id="deflate without its end"),
+        pytest.param(gzip.compress(b"x") + b"\0" * 9, "gzip", b"x", id="padding after gzip"),
+        pytest.param(gzip.compress(b"xyz")[:-4], "gzip", b"xyz", id="gzip without its end"),
         pytest.param(b"", "gzip", b"", id="nothing"),
     ],
 )
@@ -36,11 +48,20 @@ def test_a_ratio_that_no_text_has_is_a_bomb_below_the_limit_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [pytest.param(b"x", id="not gzip"), pytest.param(gzip.compress(b"xyz")[:-9], id="cut off")]
+    ("sent", "coding"),
+    [
+        pytest.param(b"plain", "gzip", id="not gzip"),
+        pytest.param(zlib.compress(b"x"), "gzip", id="deflate as gzip"),
+        pytest.param(raw_deflate(b"x"), "gzip", id="raw deflate as gzip"),
+        pytest.param(gzip.compress(b"x"), "deflate", id="gzip as deflate"),
+        pytest.param(gzip.compress(b"x") + b"\0" * 10, "gzip", id="much padding after gzip"),
+        pytest.param(gzip.compress(b"x")[:-8] + b"\1" * 8, "gzip", id="wrong checksum of gzip"),
+        pytest.param(zlib.compress(b"x")[:-4] + b"\1" * 4, "deflate", id="wrong checksum of deflate"),
+    ],
 )
-def test_bytes_that_are_not_in_their_coding_are_refused(sent: bytes) -> None:
-    with pytest.raises(InvalidInput, match="request body"):
-        list(inflated([sent], "gzip", 100))
+def test_bytes_that_are_not_in_their_coding_are_refused(sent: bytes, coding: str) -> None:
+    with pytest.raises(InvalidInput, match=f"request body: is not valid {coding}"):
+        list(inflated([sent], coding, 100))
 
 
 @pytest.mark.parametrize("count", [pytest.param(3, id="in memory"), pytest.param(3_000, id="in a file")])

@@ -13,6 +13,8 @@ def test_headers_of_one_connection_and_claims_about_the_client_stay_behind() -> 
         ("HTTP2-Settings", "x"), ("Transfer-Encoding", "chunked"), ("X-Forwarded-For", "6.6.6.6"),
         ("x-proxy-user", "admin"), ("x-proxy-roles", "all"), ("X_Forwarded_For", "6.6.6.6"),
         ("Forwarded", "for=6.6.6.6"), ("X-Forwarded-By", "6.6.6.6"), ("X-Real-IP", "6.6.6.6"),
+        ("X-Forwarded-Host", "evil"), ("x-forwarded-proto", "https"), ("X-Forwarded-Port", "1"), ("X-Client-IP", "6"),
+        ("X-Forwarded-Anything", "1"),
         ("X-Sidecar-Mode", "off"), ("Authorization", "Basic x"), ("X-Opaque-Id", "7"), ("Content-Length", "3"),
     ]  # fmt: skip
 
@@ -22,6 +24,18 @@ def test_headers_of_one_connection_and_claims_about_the_client_stay_behind() -> 
         ("X-Opaque-Id", "7"),
         ("Via", "1.1 sidecar"),
         ("X-Forwarded-For", "127.0.0.9"),
+    ]
+
+
+def test_a_trusted_proxy_says_for_whom_it_speaks() -> None:
+    sent = [("X-Forwarded-For", "6.6.6.6, 7.7.7.7"), ("x-forwarded-for", "8.8.8.8"), ("X-Forwarded-Proto", "https"),
+            ("Forwarded", "for=6.6.6.6"), ("x-proxy-user", "admin")]  # fmt: skip
+
+    assert wire.to_upstream(sent, "10.0.0.1", is_proxied=True) == [
+        ("X-Forwarded-Proto", "https"),
+        ("Forwarded", "for=6.6.6.6"),
+        ("Via", "1.1 sidecar"),
+        ("X-Forwarded-For", "6.6.6.6, 7.7.7.7, 8.8.8.8, 10.0.0.1"),
     ]
 
 
