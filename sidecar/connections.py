@@ -18,6 +18,7 @@ from sidecar.telemetry import logger
 
 SILENCE_S: Final = 10.0  # for a client that has begun to send a head or a body
 IDLE_S: Final = 75.0  # for a connection between two requests, and for a whole head
+_MAX_HEAD_BYTES: Final = 131_072  # more than any cluster takes
 _UNREAD_S: Final = 15.0  # a client that has read nothing of its answer for twice this time is gone
 
 _log = logger("http")
@@ -80,6 +81,7 @@ class Connection(RequestHandler):
         self._refuse = refuse
         self._closed = closed
         self._deadline: asyncio.TimerHandle | None = None  # of the head that has begun
+        self._head_bytes = 0  # of a head that has begun
         self._reading: asyncio.TimerHandle | None = None  # looks whether the client reads its answer
         self._unread: int | None = None
         if surplus is not None:
@@ -102,17 +104,28 @@ class Connection(RequestHandler):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        if data and self._waits_for_head():  # these bytes are a part of a head
-            self._deadline = self._loop.call_later(SILENCE_S, self._head_is_late)
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            self._end_broken_body()
+        if self._waiter is None or self._waiter.done():
+            self._head_bytes = 0
+        elif data:  # a part of a head
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self._refuse_head(400, ValueError("too long"))
+            else:
+                self._deadline = self._loop.call_later(SILENCE_S, self._refuse_head, 408, TimeoutError())
 
-    def _waits_for_head(self) -> bool:
-        return self._waiter is not None and not self._waiter.done()
-
-    def _head_is_late(self) -> None:
+    def _refuse_head(self, status: int, error: Exception) -> None:
         if self._waiter is not None and not self._waiter.done():
-            late = _ErrInfo(status=408, exc=TimeoutError(), message="")
-            self._messages.append((late, EMPTY_PAYLOAD))
+            self._messages.append((_ErrInfo(status=status, exc=error, message=""), EMPTY_PAYLOAD))
             self._waiter.set_result(None)
+
+    def _end_broken_body(self) -> None:
+        """Tell the handler in work that the rest of its body will never come. aiohttp would let it wait."""
+        request = self._current_request
+        if request is not None and not request.content.is_eof():
+            request.content.set_exception(web.RequestPayloadError("not valid HTTP"))
+            self._lingering_time = 0.0
 
     def pause_writing(self) -> None:
         super().pause_writing()

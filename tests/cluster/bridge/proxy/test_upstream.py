@@ -1,14 +1,22 @@
 """Whatever is neither a write nor a search of a bound index goes through byte for byte."""
 
 import asyncio
+import gzip
+import zlib
 
+import aiohttp
 import pytest
 
+from sidecar.bridge.app import serving
 from sidecar.config import split_address
 from sidecar.models.catalogue import shipped_versions
 from tests.cluster.bridges import Papers
-from tests.support.between import between
-from tests.support.http import ndjson
+from tests.support.between import between, bridge_settings
+from tests.support.embedders import HashEmbedder
+from tests.support.http import http, ndjson
+from tests.support.recording import recording
+
+MINILM = shipped_versions()["all-minilm-l6-v2@1"]
 
 
 @pytest.mark.parametrize(
@@ -163,3 +171,113 @@ async def test_a_connection_is_used_again_after_an_answer_that_was_read_to_its_e
 
     assert statuses == [200, 404, 200, 200]
     assert at.to_node.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/papers/_search"),
+        ("POST", "/papers/_search?sidecar=off"),
+        ("POST", "/papers/_msearch"),
+        ("GET", "/papers/_doc/1"),
+        ("GET", "/"),
+        ("POST", "/papers/_count"),
+    ],
+)
+async def test_a_search_or_a_read_is_given_up_when_the_cluster_is_silent(method: str, path: str) -> None:
+    async with (
+        recording() as upstream,
+        serving(bridge_settings(upstream.url, read_answer_timeout_s=0.2), HashEmbedder(MINILM)) as at,
+        http(f"http://{at.address}") as (bridge,),
+    ):
+        upstream.silent = f"{method} {path.partition('?')[0]}".encode()
+        answer = await bridge(method, path, b'{}\n{"query":{"match_all":{}}}\n' if method == "POST" else None)
+        async with asyncio.timeout(60):
+            await upstream.hung_up.wait()
+
+    assert answer.status == answer.json["status"] == 504
+    assert answer.json["error"]["type"] == "cluster_timeout_exception"
+
+
+async def test_a_request_that_may_wait_waits() -> None:
+    waiting = ("POST /_reindex", "GET /_tasks/a:1", "GET /_cluster/health", "POST /papers/_forcemerge")
+    async with (
+        recording() as upstream,
+        serving(bridge_settings(upstream.url, read_answer_timeout_s=0.05), HashEmbedder(MINILM)) as at,
+        http(f"http://{at.address}") as (bridge,),
+    ):
+        upstream.silent = b" /"
+        async with asyncio.TaskGroup() as tasks:
+            started = [tasks.create_task(bridge(*request.split(" "))) for request in waiting]
+            while len(upstream.heads) < len(waiting):
+                await asyncio.sleep(0.01)
+            for _ in range(3):  # meanwhile reads are given up
+                assert (await bridge("GET", "/")).status == 504
+            assert not [task for task in started if task.done()]
+            for task in started:
+                task.cancel()
+
+
+@pytest.mark.parametrize("header_bytes", [8_000, 9_000, 60_000])
+async def test_headers_are_as_long_as_the_cluster_takes_them(papers: Papers, header_bytes: int) -> None:
+    for name in ("X-Long", "Cookie"):
+        through = await papers.bridge.request("GET", "/", None, {name: "a" * header_bytes})
+        direct = await papers.direct.request("GET", "/", None, {name: "a" * header_bytes})
+
+        assert (through.status, through.body) == (direct.status, direct.body)
+
+
+async def test_headers_are_as_many_as_the_cluster_takes_them(papers: Papers) -> None:
+    many = {f"x-{number}": "a" for number in range(500)}
+
+    assert (await papers.bridge.request("GET", "/", None, many)).status == 200
+
+
+def raw_deflate(text: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(text) + packer.flush()
+
+
+_LINES = b'{"index":{"_id":"1"}}\n{"title":"Cats"}\n'
+_GZIP = gzip.compress(_LINES)
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        pytest.param("gzip", _GZIP, id="gzip"),
+        pytest.param("X-GZip", _GZIP, id="its other name"),
+        pytest.param("gzip", gzip.compress(_LINES[:9]) + gzip.compress(_LINES[9:]), id="members"),
+        pytest.param("gzip", _GZIP + bytes(9), id="padding"),
+        pytest.param("gzip", _GZIP + bytes(40), id="much padding"),
+        pytest.param("gzip", _GZIP[:-4], id="no end"),
+        pytest.param("gzip", _GZIP[:-8] + b"\1" * 8, id="wrong checksum"),
+        pytest.param("gzip", zlib.compress(_LINES), id="zlib as gzip"),
+        pytest.param("gzip", _LINES, id="plain as gzip"),
+        pytest.param("deflate", zlib.compress(_LINES), id="deflate"),
+        pytest.param("deflate", raw_deflate(_LINES), id="raw deflate"),
+        pytest.param("x-deflate", raw_deflate(_LINES), id="its other name for deflate"),
+        pytest.param("deflate", zlib.compress(_LINES) + b"garbage", id="garbage after deflate"),
+        pytest.param("deflate", zlib.compress(_LINES)[:-2], id="deflate without its end"),
+        pytest.param("deflate", _GZIP, id="gzip as deflate"),
+        pytest.param("gzip, gzip", gzip.compress(_GZIP), id="gzip twice"),
+        pytest.param("unknown", _LINES, id="a coding that nobody knows"),
+        pytest.param("br", _LINES, id="plain as brotli"),
+    ],
+)
+async def test_a_content_coding_means_the_same_as_to_the_cluster(papers: Papers, coding: str, body: bytes) -> None:
+    """The cluster closes the connection without an answer where we say that the body is not valid."""
+    headers = {"Content-Encoding": coding, "Content-Type": "application/x-ndjson"}
+    unbound = papers.index.replace("papers", "plain")
+
+    try:
+        direct = (await papers.direct.request("POST", f"/{unbound}/_bulk", body, headers)).status
+    except aiohttp.ClientError:
+        direct = 400
+    through = await papers.bridge.request("POST", f"/{papers.index}/_bulk", body, headers)
+
+    assert through.status == direct
+    if direct == 200:
+        stored = await papers.stored("1")
+        assert stored["title"] == "Cats"
+        assert "embedding_meta" in stored
