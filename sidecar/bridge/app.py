@@ -1,6 +1,5 @@
 """The bridge as a server: its listeners, its life cycle, and the handler of each route."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,13 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from sidecar.bridge.admin import admin_app
 from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.plugin import PluginHandler
 from sidecar.bridge.proxy.body import BodyReader
-from sidecar.bridge.proxy.errors import error_answer, error_body, json_answer
+from sidecar.bridge.proxy.errors import error_answer, error_body, json_answer, refusal_type
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.query_string import parameters
 from sidecar.bridge.proxy.upstream import Upstream
@@ -28,14 +26,13 @@ from sidecar.bridge.writes.document_handler import Documents
 from sidecar.bridge.writes.passages import Passages
 from sidecar.config import BridgeSettings
 from sidecar.errors import SidecarError
-from sidecar.listening import listening
+from sidecar.listening import Limits, listening
 from sidecar.ports import Embedder
 from sidecar.telemetry import BRIDGE_REQUESTS, BRIDGE_SECONDS, logger, series
 
 _log = logger("bridge")
 
 _MAX_HEADER_BYTES: Final = 16_384  # the same as http.max_header_size of OpenSearch
-_KEEPALIVE_S: Final = 75.0
 _REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
 
 
@@ -99,36 +96,9 @@ class Bridge:
                         self._bindings.forget()
 
 
-class _Protocol(RequestHandler):
-    """Answers bad requests with an error in OpenSearch's shape, and logs one line for each.
-
-    The answer does not repeat the bad bytes.
-    """
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002
-    ) -> web.StreamResponse:
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun already") from exc
-        if status == 500:
-            _log.error("a request failed", action="request_failed", exc_info=exc)
-            answer = json_answer(error_body(500, "exception", "internal error in the bridge"), status=500)
-        else:
-            _log.info("a request is not valid HTTP", action="bad_request", status=status, error=type(exc).__name__)
-            answer = json_answer(
-                error_body(status, "illegal_argument_exception", "malformed HTTP request"), status=status
-            )
-        answer.force_close()
-        return answer
-
-
-class _Server(web.Server):
-    def __call__(self) -> RequestHandler:
-        return _Protocol(self, loop=asyncio.get_running_loop(), **self._kwargs)
+def _refuse(status: int, reason: str) -> web.Response:
+    """The answer to a request that is not valid HTTP, or that has no place here."""
+    return json_answer(error_body(status, refusal_type(status), reason), status=status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,18 +121,19 @@ async def serving(settings: BridgeSettings, embedder: Embedder) -> AsyncIterator
             Upstream(settings.upstream, connect_timeout_s=settings.connect_timeout_s, tls_ca=settings.upstream_tls_ca)
         )
         bridge = Bridge(settings, upstream, embedder)
-        server = _Server(
+        server = web.Server(
             bridge.handle,
             handler_cancellation=True,  # a client that hangs up cancels the work on its request
             auto_decompress=False,
-            keepalive_timeout=_KEEPALIVE_S,
             max_field_size=_MAX_HEADER_BYTES,
             access_log=None,
         )
         admin = web.AppRunner(admin_app(upstream, lambda: draining), access_log=None)
         admin_address = await stack.enter_async_context(listening(admin, settings.admin_listen, "bridge.admin_listen"))
         runner = web.ServerRunner(server, shutdown_timeout=settings.drain_timeout_s)
-        address = await stack.enter_async_context(listening(runner, settings.listen, "bridge.listen"))
+        address = await stack.enter_async_context(
+            listening(runner, settings.listen, "bridge.listen", limits=Limits(refuse=_refuse))
+        )
         try:
             yield Listening(address, admin_address)
         finally:

@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from sidecar.bridge.proxy.presentation import indented, wants_pretty
+from sidecar.connections import Answer, SlowBody
 from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ErrorKind, SidecarError
 from sidecar.jsontext import dumps
 
@@ -24,8 +25,24 @@ _STATUSES: Final = {
 }
 
 
+# The same for a request that no handler sees.
+_REFUSAL_TYPES: Final = {
+    408: "timeout_exception",
+    429: "rejected_execution_exception",
+    500: "exception",
+    503: "rejected_execution_exception",
+}
+
+
+def refusal_type(status: int) -> str:
+    """The OpenSearch error type for a request that no handler sees."""
+    return _REFUSAL_TYPES.get(status, "illegal_argument_exception")
+
+
 def error_status(error: SidecarError) -> tuple[int, str]:
     """The HTTP status and the OpenSearch error type for an error of ours."""
+    if isinstance(error, SlowBody):
+        return 408, refusal_type(408)
     if isinstance(error, ClusterTimedOut):
         return 504, "cluster_timeout_exception"
     if isinstance(error, ClusterUnreachable):
@@ -55,7 +72,7 @@ def json_answer(
 ) -> web.Response:
     """An answer of ours. It is indented as OpenSearch does if the parameters ask for `pretty`."""
     text = dumps(body)
-    return web.Response(
+    return Answer(
         body=indented(text) if wants_pretty(parameters or {}) else text,
         status=status,
         content_type="application/json",

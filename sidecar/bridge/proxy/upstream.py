@@ -20,6 +20,7 @@ from yarl import URL
 from sidecar.bridge.proxy.body import Body
 from sidecar.bridge.proxy.headers import Headers, to_client
 from sidecar.bridge.proxy.incoming import IncomingRequest
+from sidecar.connections import Unbranded
 from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ConfigurationError
 from sidecar.jsontext import Json, dumps, loads
 from sidecar.ports import Reply
@@ -189,19 +190,12 @@ def _no_answer(url: str, error: aiohttp.ClientError | TimeoutError) -> ClusterUn
     return kind(url, str(error) or type(error).__name__)
 
 
-class _Relayed(web.StreamResponse):
-    """An answer without the headers that aiohttp would add by itself."""
+class _Relayed(Unbranded):
+    """An answer of the cluster."""
 
     # The head is sent with the first piece of the body, which mostly arrives at the same time. So there is one write,
     # and the client wakes once.
     _send_headers_immediately = False
-
-    async def _prepare_headers(self) -> None:
-        given = {name.lower() for name in self.headers}
-        await super()._prepare_headers()
-        for name in (hdrs.CONTENT_TYPE, hdrs.SERVER, hdrs.DATE):
-            if name.lower() not in given:
-                self.headers.popall(name, None)
 
 
 async def relay(
