@@ -162,6 +162,10 @@ async def _grpc(
         interceptors=[GateInterceptor(gate)] if gate else [],
         options=[
             ("grpc.so_reuseport", 0),  # otherwise a second server on the same port would take half of the calls
+            # Many clients ask every few seconds whether the connection lives, also while they wait for a long answer.
+            # By default such a client would be cut off after some minutes.
+            ("grpc.http2.max_ping_strikes", 0),
+            ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
         ],

@@ -491,6 +491,21 @@ async def _reflected(channel: grpc.aio.Channel) -> list[str]:
     ]
 
 
+async def test_a_client_may_ask_as_often_as_it_likes_whether_the_connection_lives(minilm: LoadedModel) -> None:
+    pings = [
+        ("grpc.keepalive_time_ms", 50),
+        ("grpc.keepalive_timeout_ms", 60_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+    async with server(minilm) as running, grpc.aio.insecure_channel(running.address, options=pings) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(TimeoutError):  # the server has nothing more to say, and does not hang up
+            async with asyncio.timeout(6):  # grpc asks once a second at most
+                await watch.read()
+
+
 @pytest.mark.parametrize("setting", [pytest.param("listen", id="gRPC"), pytest.param("http_listen", id="HTTP")])
 async def test_a_taken_port_is_told_before_anything_is_loaded(setting: str) -> None:
     async def load(tell: Callable[[bool], None]) -> Sequence[LoadedModel]:
