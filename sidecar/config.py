@@ -188,7 +188,7 @@ class EmbedderSettings(_Section):
     )
     max_texts: int = Field(1_024, gt=0, description="Most texts of one request")
     max_queue_tokens: int = Field(
-        1_048_576, gt=0, description="Most tokens that may wait; beyond it: RESOURCE_EXHAUSTED"
+        1_048_576, gt=0, description="Most tokens that may wait in one lane; beyond it: RESOURCE_EXHAUSTED"
     )
     cache_memory_bytes: int = Field(67_108_864, ge=0, description="Largest size of the vectors kept in memory; 0: none")
     cache_dir: str = Field("", description="Folder in which vectors are kept on disk; empty: none")

@@ -14,7 +14,7 @@ _LONGEST_LINE: Final = 4_096
 def configure_logging(level: str) -> None:
     """Write to stderr: JSON objects, one a line, which escape control characters, or readable lines on a terminal.
 
-    Values that are longer than 4 KiB are cut.
+    Values that are longer than 4 KiB are cut. The log of libraries becomes lines of ours.
     """
     rendering: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
@@ -32,9 +32,28 @@ def configure_logging(level: str) -> None:
             *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the present stderr, which tests replace
+        # The present stderr, which tests replace. A line and its end are one write, so that both or none are lost.
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    logging.captureWarnings(capture=True)
+    root = logging.getLogger()
+    root.handlers = [one for one in root.handlers if not isinstance(one, _Forward)] + [_Forward(logging.WARNING)]
+
+
+class _Forward(logging.Handler):
+    """Writes what libraries log to our log, so that no line of it is anything but JSON."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log it with its traceback."""
+        write = _log.error if record.levelno >= logging.ERROR else _log.warning
+        write(
+            "a library says",
+            action="library_says",
+            library=record.name,
+            reason=record.getMessage(),
+            exc_info=record.exc_info,
+        )
 
 
 def _cut(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -47,6 +66,9 @@ def logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """The logger of a module. Events are short sentences, and `action` is the stable name to search for."""
     bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=name)
     return bound
+
+
+_log: Final = logger("telemetry")
 
 
 def exposition() -> tuple[bytes, str]:

@@ -6,6 +6,7 @@ from typing import Annotated
 from sidecar.cli.foreground import run_until_signal, until_cancelled
 from sidecar.cli.options import AsJson, ConfigFile, configure, setting
 from sidecar.config import Settings
+from sidecar.output import say
 
 
 def bridge(
@@ -41,7 +42,7 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
     ):
         url, admin = f"http://{listening.address}", f"http://{listening.admin_address}"
         if as_json:
-            print(json.dumps({"bridge": url, "admin": admin}), flush=True)
+            say(json.dumps({"bridge": url, "admin": admin}))
         else:
-            print(f"bridge ready on {url} (admin {admin})", flush=True)
+            say(f"bridge ready on {url} (admin {admin})")
         await until_cancelled()

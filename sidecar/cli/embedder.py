@@ -8,6 +8,7 @@ from sidecar.cli.foreground import run_until_signal, until_cancelled
 from sidecar.cli.options import AsJson, ConfigFile, configure, setting
 from sidecar.config import Settings
 from sidecar.models.store import ModelStore
+from sidecar.output import say
 
 if TYPE_CHECKING:
     from sidecar.embedding.server import Running
@@ -60,8 +61,8 @@ async def _say_and_wait(server: "AbstractAsyncContextManager[Running]", *, as_js
                 "http": running.http_address,
                 "models": [{"model": model, "backend": backend} for model, backend in models],
             }
-            print(json.dumps(ready), flush=True)
+            say(json.dumps(ready))
         else:
             names = "; ".join(f"model {model}, {backend}" for model, backend in models)
-            print(f"embedder ready on {running.address} ({names})", flush=True)
+            say(f"embedder ready on {running.address} ({names})")
         await until_cancelled()

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from sidecar import __version__
 from sidecar.errors import ErrorKind, SidecarError
+from sidecar.output import forget_stdout, guard_streams
 
 USAGE_ERROR: Final = 2
 FAILURE: Final = 1
@@ -103,13 +104,14 @@ def root(
 
 def main() -> None:
     """Run the command line. An error of ours becomes one sentence on stderr and an exit code, without a traceback."""
+    guard_streams()
     try:
         app()
     except SidecarError as error:
         typer.echo(f"sidecar: {error}", err=True)
         sys.exit(_EXIT_CODES.get(error.kind, FAILURE))
     except BrokenPipeError:  # the reader of our output has ended, as `head` does
-        sys.stderr.close()
+        forget_stdout()
         sys.exit(FAILURE)
 
 

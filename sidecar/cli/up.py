@@ -19,6 +19,7 @@ from sidecar.cli.steps import steps
 from sidecar.config import Configuration, split_address, variable
 from sidecar.errors import ConfigurationError, ErrorKind, SidecarError
 from sidecar.opensearch.local import start_node
+from sidecar.output import say
 
 StepReport: TypeAlias = Callable[[str], None]
 
@@ -230,9 +231,9 @@ async def _run(
             )
         where = asdict(system.addresses)
         if as_json:
-            print(json.dumps(where), flush=True)
+            say(json.dumps(where))
         else:
-            print("ready: " + "  ".join(f"{name} {address}" for name, address in where.items()), flush=True)
+            say("ready: " + "  ".join(f"{name} {address}" for name, address in where.items()))
         await system.wait()
 
 

@@ -126,8 +126,8 @@ class Batcher:
     async def compute(self, texts: Sequence[Text], lane: Lane, remaining_s: float | None = None) -> Computed:
         """Wait for the vectors of these texts. If it is cancelled, texts that nobody else waits for leave the queue.
 
-        Raises EmbedderOverloaded if the queue is full or would take longer than `remaining_s`. An empty queue takes any
-        call.
+        Raises EmbedderOverloaded if the lane is full or would take longer than `remaining_s`. An empty lane takes any
+        call, whatever waits in the other, so a load never shuts queries out.
         """
         new = (text for text in texts if text.key is None or text.key not in self._by_key)
         self._admit(sum(len(text.tokenized.ids) for text in new), lane, remaining_s)
@@ -171,10 +171,11 @@ class Batcher:
                     await self._run_batch(batch)
 
     def _admit(self, tokens: int, lane: Lane, remaining_s: float | None) -> None:
+        waiting = self._lane_tokens[lane]
         if not tokens or not self.queued_tokens:
             return
         wait_s = self._wait_s(lane)
-        if self.queued_tokens + tokens > self._max_queue_tokens:
+        if waiting and waiting + tokens > self._max_queue_tokens:
             raise EmbedderOverloaded(_retry_after_s(wait_s))
         if remaining_s is not None and wait_s is not None and wait_s > remaining_s:
             raise EmbedderOverloaded(_retry_after_s(wait_s - remaining_s))

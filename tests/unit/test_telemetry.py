@@ -1,7 +1,9 @@
 """What is logged and measured, in a form that cannot be forged or grow without bound."""
 
 import json
+import logging
 import sys
+import warnings
 
 import pytest
 import structlog
@@ -11,8 +13,11 @@ from sidecar.telemetry import configure_logging, exposition, logger
 
 @pytest.fixture(autouse=True)
 def restored() -> object:
+    handlers = logging.getLogger().handlers[:]
     yield
     structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    logging.getLogger().handlers[:] = handlers
 
 
 def test_a_log_line_is_one_json_object_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +62,27 @@ def test_a_traceback_on_a_terminal_shows_no_local_variable(
 
 def fail(_text: str) -> None:
     raise ValueError("its own words")
+
+
+def test_what_a_library_logs_or_warns_of_is_a_line_of_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info")
+    configure_logging("info")  # a second time changes nothing
+
+    try:
+        fail("")
+    except ValueError:
+        logging.getLogger("some.library").exception("it %s", "failed")
+    logging.getLogger("some.library").info("chatter")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("soon gone", DeprecationWarning, stacklevel=1)
+
+    failed, warned = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (failed["action"], failed["library"], failed["reason"]) == ("library_says", "some.library", "it failed")
+    assert failed["level"] == "error"
+    assert "ValueError: its own words" in failed["exception"]
+    assert (warned["library"], warned["level"]) == ("py.warnings", "warning")
+    assert "soon gone" in warned["reason"]
 
 
 def test_metrics_are_in_prometheus_format() -> None:

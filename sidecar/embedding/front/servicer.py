@@ -42,11 +42,13 @@ class EmbedderServicer(embedding_pb2_grpc.EmbedderServicer):
         context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.StreamReply],
     ) -> None:
         in_work: asyncio.Queue[asyncio.Task[pb.StreamReply] | None] = asyncio.Queue(_STREAM_WINDOW)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_write_in_order(in_work, context), name="write stream replies")
-            async for request in requests:
-                await in_work.put(group.create_task(self._stream_reply(request, context), name="embed stream request"))
-            await in_work.put(None)
+        with _gone_is_cancelled():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_write_in_order(in_work, context), name="write stream replies")
+                async for request in requests:
+                    work = self._stream_reply(request, context)
+                    await in_work.put(group.create_task(work, name="embed stream request"))
+                await in_work.put(None)
 
     async def Tokenize(  # noqa: N802
         self, request: pb.TokenizeRequest, context: grpc.aio.ServicerContext[pb.TokenizeRequest, pb.TokenizeReply]
@@ -114,6 +116,18 @@ async def _write_in_order(
 
 
 @contextmanager
+def _gone_is_cancelled() -> Iterator[None]:
+    """Take it for a cancellation if a caller cannot be written to. It has gone, and gRPC would log a traceback."""
+    gone = False
+    try:
+        yield
+    except* (grpc.aio.InternalError, grpc.aio.UsageError):
+        gone = True  # what is raised here would be wrapped in a group
+    if gone:
+        raise asyncio.CancelledError
+
+
+@contextmanager
 def _counted() -> Iterator[None]:
     """Count a request by its status. Each request of a stream counts."""
     status, kind = "INTERNAL", ErrorKind.INTERNAL
@@ -141,7 +155,8 @@ async def _aborting(context: grpc.aio.ServicerContext[Any, Any], given: str = ""
             yield request_id
     except Exception as error:  # noqa: BLE001 - the edge: the log gets the traceback, the caller an answer
         status = rpc_status.to_status(status_of(_logged(error, request_id), shortened(request_id)))
-        await context.abort(status.code, status.details, status.trailing_metadata)
+        with _gone_is_cancelled():
+            await context.abort(status.code, status.details, status.trailing_metadata)
 
 
 def _request_id(context: grpc.aio.ServicerContext[Any, Any], given: str) -> str:

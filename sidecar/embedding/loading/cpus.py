@@ -1,13 +1,12 @@
-"""The CPUs that this process may really use. A container limits them in its cgroup, not in the number of cores."""
+"""The CPUs that this process may really use. A container limits them in a cgroup, not in the number of cores."""
 
 import math
 import os
 from pathlib import Path
 from typing import Final
 
-_V2: Final = Path("/sys/fs/cgroup/cpu.max")
-_V1_QUOTA: Final = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
-_V1_PERIOD: Final = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+from sidecar.embedding.loading.cgroups import MEMBERSHIP, ROOT, cgroups_of, read
+
 _CPUINFO: Final = Path("/proc/cpuinfo")
 
 _VNNI: Final = frozenset({"avx512_vnni", "avx_vnni"})  # the names that Linux uses
@@ -20,11 +19,10 @@ def quota_cpus(quota: str, period: str) -> int | None:
     return max(math.ceil(int(quota) / int(period)), 1)
 
 
-def available_cpus() -> int:
-    """The smaller of the CPUs that this process may run on and its cgroup's quota."""
-    affinity = len(os.sched_getaffinity(0))
-    quota = quota_cpus(*_read_quota())
-    return affinity if quota is None else min(affinity, quota)
+def available_cpus(*, root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
+    """The smallest of the CPUs that this process may run on and the quotas of its cgroups."""
+    quotas = (quota_cpus(*_quota_in(folder)) for folder in cgroups_of("cpu", root=root, membership=membership))
+    return min([len(os.sched_getaffinity(0)), *(quota for quota in quotas if quota is not None)])
 
 
 def names_vnni(cpuinfo: str) -> bool:
@@ -34,17 +32,12 @@ def names_vnni(cpuinfo: str) -> bool:
 
 def has_vnni() -> bool:
     """Whether this CPU multiplies and adds bytes in one instruction. False if that is not known."""
-    try:
-        return names_vnni(_CPUINFO.read_text("ascii", "replace"))
-    except OSError:
-        return False
+    return names_vnni(read(_CPUINFO))
 
 
-def _read_quota() -> tuple[str, str]:
-    try:
-        if _V2.exists():
-            quota, _, period = _V2.read_text("ascii").strip().partition(" ")
-            return quota, period
-        return _V1_QUOTA.read_text("ascii").strip(), _V1_PERIOD.read_text("ascii").strip()
-    except OSError:
-        return "max", ""
+def _quota_in(folder: Path) -> tuple[str, str]:
+    """The quota and the period of a cgroup of version 2 or 1."""
+    quota, _, period = read(folder / "cpu.max").strip().partition(" ")
+    if quota:
+        return quota, period
+    return read(folder / "cpu.cfs_quota_us").strip(), read(folder / "cpu.cfs_period_us").strip()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sidecar.embedding.loading.cgroups import MEMBERSHIP, ROOT, cgroups_of, read
 from sidecar.errors import ConfigurationError
 
 _MB: Final = 1_000_000
@@ -30,10 +31,10 @@ _COSTS: Final = {
     "openvino-int8": _Cost("openvino", 3.0, 110 * _MB),  # measured with MiniLM only
 }
 
-# The files of cgroup versions 2 and 1, as a container sees its own: limit, usage, and the droppable part of the usage.
-_CGROUPS: Final = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+# The files of cgroup versions 2 and 1: limit, usage, and the name of the droppable part of the usage in memory.stat.
+_FILES: Final = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
 
@@ -76,22 +77,23 @@ def weight_bytes(folder: Path, files: Iterable[str]) -> int:
 
 
 def available_bytes(
-    limit: int = 0, *, cgroup: Path = Path("/sys/fs/cgroup"), meminfo: Path = Path("/proc/meminfo")
+    limit: int = 0, *, cgroup: Path = ROOT, membership: Path = MEMBERSHIP, meminfo: Path = Path("/proc/meminfo")
 ) -> int | None:
-    """The limit, or with 0 the free memory of the cgroup and the machine. None if it is not known."""
+    """The limit, or with 0 the free memory of the process's cgroups and the machine. None if it is not known."""
     if limit:
         return limit
-    free = [_free_of_cgroup(cgroup, *names) for names in _CGROUPS]
-    free.append(_free_of_machine(_read(meminfo)))
+    folders = cgroups_of("memory", root=cgroup, membership=membership)
+    free = [_free_of_cgroup(folder, *names) for folder in folders for names in _FILES]
+    free.append(_free_of_machine(read(meminfo)))
     return min((found for found in free if found is not None), default=None)
 
 
-def _free_of_cgroup(folder: Path, limit_file: str, usage_file: str, stat_file: str, droppable: str) -> int | None:
-    limit, usage = _read(folder / limit_file).strip(), _read(folder / usage_file).strip()
+def _free_of_cgroup(folder: Path, limit_file: str, usage_file: str, droppable: str) -> int | None:
+    limit, usage = read(folder / limit_file).strip(), read(folder / usage_file).strip()
     if not limit.isdigit() or not usage.isdigit():  # there is no limit ("max"), or no such cgroup
         return None
     # Files that were read lately count as used. The files of the models are among them, as they have just been hashed.
-    dropped = next((int(value) for name, value in _pairs(_read(folder / stat_file)) if name == droppable), 0)
+    dropped = next((int(value) for name, value in _pairs(read(folder / "memory.stat")) if name == droppable), 0)
     return max(int(limit) - int(usage) + dropped, 0)
 
 
@@ -103,10 +105,3 @@ def _pairs(lines: str) -> list[tuple[str, str]]:
     """The name and the number of each line that has both."""
     words = [line.split() for line in lines.splitlines()]
     return [(some[0], some[1]) for some in words if len(some) > 1 and some[1].isdigit()]
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text("ascii")
-    except OSError:
-        return ""

@@ -23,12 +23,14 @@ from sidecar.embedding.backends import Backend, load_backend
 from sidecar.embedding.backends.computing import compute_each
 from sidecar.embedding.worker.frames import PREFIX_BYTES, pack, sizes, texts_of, vectors_frame
 from sidecar.errors import SidecarError
+from sidecar.output import guard_streams
 
 _OOM_SCORE: Final = "500"  # when memory runs out, the kernel should end this process and not the server
 
 
 def main() -> None:
     """Load the models in the first frame, then compute the others, until the server has gone."""
+    guard_streams()
     faulthandler.enable()  # after a crash in a library, the log says where
     for stop in (signal.SIGINT, signal.SIGTERM):  # a terminal sends them to all processes, but the server drains first
         signal.signal(stop, signal.SIG_IGN)

@@ -1,6 +1,7 @@
 """The server's side of the process that computes: starts it, watches it, and starts it again when it dies or hangs."""
 
 import asyncio
+import os
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
@@ -31,6 +32,7 @@ _EXIT_TIMEOUT_S: Final = 1.0
 _FIRST_PAUSE_S: Final = 0.2  # between two attempts to start the process, doubled each time
 _LONGEST_PAUSE_S: Final = 30.0
 
+_THREADS_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _MODULE: Final = "sidecar.embedding.worker.process"
 
 _log = logger("embedding.worker")
@@ -137,7 +139,7 @@ class Worker:
 
     async def _live(self) -> None:
         """Run one process from its start to its end. Raises an ExceptionGroup or is cancelled."""
-        life = await _start()
+        life = await _start(self._threads)
         try:
             async with asyncio.TaskGroup() as group:
                 models = await self._load(life)
@@ -231,14 +233,17 @@ async def working(opened: Sequence[OpenedModel], threads: int) -> AsyncIterator[
         raise several.exceptions[0] from None  # the first to fail has cancelled the other
 
 
-async def _start() -> _Life:
+async def _start(threads: int) -> _Life:
     ours, theirs = socket.socketpair()
+    # Libraries that see only the cores of the machine would start a thread for each, whatever the quota is.
+    library_threads = dict.fromkeys(_THREADS_VARIABLES, str(threads))
     with theirs:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", _MODULE, str(theirs.fileno())),
             pass_fds=(theirs.fileno(),),
             stdin=DEVNULL,
             stdout=2,  # the output of a library must not mix with that of the command
+            env={**library_threads, **os.environ},
         )
     reader, writer = await asyncio.open_connection(sock=ours)
     return _Life(process, reader, writer)

@@ -121,9 +121,23 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_try_again() -> None
         group.create_task(batcher.compute([ids(1, 2)], Lane.BULK))
         await asyncio.sleep(0)
         with pytest.raises(EmbedderOverloaded) as refused:
-            await batcher.compute([ids(1, 2)], Lane.INTERACTIVE)
+            await batcher.compute([ids(1, 2)], Lane.BULK)
         assert refused.value.retry_after_s > 0
         backend.go_on.release(2)
+
+
+@pytest.mark.parametrize(("load", "other"), [(Lane.BULK, Lane.INTERACTIVE), (Lane.INTERACTIVE, Lane.BULK)])
+async def test_a_load_that_is_larger_than_the_queue_shuts_nobody_out_of_the_other_lane(load: Lane, other: Lane) -> None:
+    backend = StepBackend()
+    async with running(backend, max_queue_tokens=3, max_batch_tokens=1) as batcher, asyncio.TaskGroup() as group:
+        group.create_task(batcher.compute([ids(1, 1), ids(2, 2), ids(3, 3)], load))
+        await entered(backend)
+        beside = group.create_task(batcher.compute([ids(4, 4)], other))
+        await asyncio.sleep(0)
+        with pytest.raises(EmbedderOverloaded):  # this lane is bounded, too
+            await batcher.compute([ids(5, 5)], other)
+        backend.go_on.release(4)
+        assert (await beside).pooled.tolist() == [[4, 2]]
 
 
 async def test_a_back_end_that_raises_fails_its_batch_and_goes_on() -> None:

@@ -200,3 +200,13 @@ def _children(pid: int) -> set[int]:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
             found |= {int(child) for child in (task / "children").read_text().split()}
     return found
+
+
+async def test_no_library_starts_a_thread_for_each_core_of_the_machine(opened: tuple[OpenedModel, ...]) -> None:
+    async with system(opened) as one:
+        environment = environment_of(one.pid)
+    assert {b"OMP_NUM_THREADS=2", b"OPENBLAS_NUM_THREADS=2"} <= set(environment)
+
+
+def environment_of(pid: int) -> list[bytes]:
+    return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from sidecar.embedding.loading.cpus import available_cpus, names_vnni, quota_cpus
@@ -20,6 +23,34 @@ def test_quota_cpus(quota: str, period: str, cpus: int | None) -> None:
 
 def test_there_is_at_least_one() -> None:
     assert available_cpus() >= 1
+
+
+@pytest.mark.parametrize(
+    ("membership", "quotas"),
+    [
+        pytest.param("0::/a/b\n", {"a/b/cpu.max": "100000 100000"}, id="version 2, its own"),
+        pytest.param("0::/a/b\n", {"a/b/cpu.max": "max 100000", "a/cpu.max": "90000 100000"}, id="of the cgroup above"),
+        pytest.param("0::/a\n", {"a/cpu.max": "800000 100000", "cpu.max": "50000 100000"}, id="of the topmost"),
+        pytest.param("0::/../other\n", {"cpu.max": "100000 100000"}, id="outside of what it sees"),
+        pytest.param("0::/unknown/here\n", {"cpu.max": "100000 100000"}, id="a path of the machine"),
+        pytest.param("1:name=x:/\n0::/a:b\n", {"unified/a:b/cpu.max": "100000 100000"}, id="both versions"),
+        pytest.param("1:cpu:/a\n0::/\n", {"cpu/a/cpu.cfs_quota_us": "100000"}, id="version 1, its own"),
+        pytest.param("1:cpu,cpuacct:/a\n", {"cpu,cpuacct/a/cpu.cfs_quota_us": "100000"}, id="two controllers"),
+        pytest.param("", {"cpu/cpu.cfs_quota_us": "100000"}, id="no membership, version 1"),
+    ],
+)
+def test_the_smallest_quota_on_the_path_of_the_process_counts(
+    membership: str, quotas: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
+    (tmp_path / "membership").write_text(membership)
+    others = {"cpu/others/cpu.cfs_quota_us": "1", "others/cpu.max": "1 100000"}
+    assert available_cpus(root=tmp_path, membership=tmp_path / "membership") == 4
+    for name, quota in {**others, **quotas}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{quota}\n")
+        (tmp_path / name).with_name("cpu.cfs_period_us").write_text("100000\n")
+    assert available_cpus(root=tmp_path, membership=tmp_path / "membership") == 1
 
 
 @pytest.mark.parametrize(

@@ -108,8 +108,30 @@ def test_what_is_free_is_the_least_that_cgroup_and_machine_say(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     (tmp_path / "meminfo").write_text(meminfo)
-    assert available_bytes(cgroup=tmp_path, meminfo=tmp_path / "meminfo") == free
-    assert available_bytes(5, cgroup=tmp_path, meminfo=tmp_path / "meminfo") == 5
+    places = {"cgroup": tmp_path, "membership": tmp_path / "membership", "meminfo": tmp_path / "meminfo"}
+    assert available_bytes(**places) == free
+    assert available_bytes(5, **places) == 5
+
+
+@pytest.mark.parametrize(
+    ("membership", "folder", "names"),
+    [
+        pytest.param("0::/a/b\n", "", ("memory.max", "memory.current"), id="version 2"),
+        pytest.param("4:memory:/a/b\n", "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes"), id="version 1"),
+    ],
+)
+@pytest.mark.parametrize("narrow", ["", "a", "a/b"])
+def test_the_fullest_cgroup_on_the_path_of_the_process_counts(
+    membership: str, folder: str, names: tuple[str, str], narrow: str, tmp_path: Path
+) -> None:
+    for path in ("", "a", "a/b", "others"):
+        of_path = tmp_path / folder / path
+        of_path.mkdir(parents=True, exist_ok=True)
+        (of_path / names[0]).write_text({narrow: "1000\n", "others": "0\n"}.get(path, "2000\n"))
+        (of_path / names[1]).write_text("100\n")
+    (tmp_path / "membership").write_text(membership)
+    free = available_bytes(cgroup=tmp_path, membership=tmp_path / "membership", meminfo=tmp_path / "none")
+    assert free == 900
 
 
 def test_this_machine_says_what_it_has() -> None:
