@@ -97,7 +97,9 @@ class BridgeSettings(_Section):
         104_857_600, gt=0, description="Largest decoded body of a write or search, as http.max_content_length"
     )
     max_inflight_bytes: int = Field(
-        536_870_912, gt=0, description="Largest sum of the bodies of all writes and searches in work; beyond it: 429"
+        536_870_912,
+        gt=0,
+        description="Largest sum of the decoded bodies in work, 8 times those that are parsed whole; beyond it: 429",
     )
     connect_timeout_s: float = Field(2.0, gt=0, description="To open a connection to the cluster")
     write_embed_timeout_s: float = Field(

@@ -16,6 +16,7 @@ from sidecar.bridge.plugin import PluginHandler
 from sidecar.bridge.proxy.body import BodyReader
 from sidecar.bridge.proxy.errors import error_answer, error_body, json_answer
 from sidecar.bridge.proxy.incoming import IncomingRequest
+from sidecar.bridge.proxy.nesting import refuse_deep_nesting
 from sidecar.bridge.proxy.query_string import parameters
 from sidecar.bridge.proxy.upstream import Upstream
 from sidecar.bridge.reads import Reads
@@ -36,6 +37,7 @@ _log = logger("bridge")
 
 _MAX_HEADER_BYTES: Final = 16_384  # the same as http.max_header_size of OpenSearch
 _KEEPALIVE_S: Final = 75.0
+_STREAM: Final = "/_bulk/stream"
 _REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
 
 
@@ -45,7 +47,7 @@ class Bridge:
     def __init__(self, settings: BridgeSettings, upstream: Upstream, embedder: Embedder) -> None:
         self._upstream = upstream
         self._bindings = Bindings(upstream, settings.binding_ttl_s)
-        bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
+        self._bodies = bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
         passages = Passages(embedder, settings.write_embed_timeout_s)
         for_writes = upstream.limited(settings.write_answer_timeout_s)
         self._documents = Documents(for_writes, self._bindings, passages, bodies)
@@ -93,10 +95,21 @@ class Bridge:
                 return await self._plugin.handle(request, found)
             case PassThrough():
                 try:
-                    return await self._upstream.forward(request)
+                    return await self._pass_through(request)
                 finally:
                     if found.changes_bindings:
                         self._bindings.forget()
+
+    async def _pass_through(self, request: IncomingRequest) -> web.StreamResponse:
+        """Forward a request. Its body is read first, because JSON that is nested too deeply would end a node of 2.19.
+
+        Only a bulk that is a stream is sent on piece by piece. Raises NestedTooDeeply.
+        """
+        if not request.has_body or request.path.rstrip("/").endswith(_STREAM):
+            return await self._upstream.forward(request)
+        async with self._bodies.read(request) as body:
+            await refuse_deep_nesting(body.text)
+            return await self._upstream.forward_read(request, body)
 
 
 class _Protocol(RequestHandler):
