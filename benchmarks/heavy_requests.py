@@ -50,12 +50,23 @@ class Heavy:
 
 
 @dataclass
+class Reads:
+    """Plain reads, one after the other."""
+
+    seconds: list[float] = field(default_factory=list)
+    failed: int = 0
+
+    def __str__(self) -> str:
+        cuts = statistics.quantiles(self.seconds, n=100, method="inclusive")
+        return f"{cuts[49] * 1_000:.0f}, {cuts[98] * 1_000:.0f} ms, {self.failed} of {len(self.seconds)}"
+
+
+@dataclass
 class Seen:
     """What the clients have seen."""
 
-    through_s: list[float] = field(default_factory=list)
-    direct_s: list[float] = field(default_factory=list)
-    failed: int = 0
+    through: "Reads"
+    direct: "Reads"
     heavy: dict[int, int] = field(default_factory=dict)  # answers by status
 
 
@@ -130,16 +141,16 @@ def nested(levels: int, ids: list[str]) -> bytes:
     return search({"bool": {"must": [MATCH, inner]}})
 
 
-async def reading(session: aiohttp.ClientSession, url: str, seconds: list[float], seen: Seen) -> None:
+async def reading(session: aiohttp.ClientSession, url: str, reads: Reads) -> None:
     while True:
         started = time.perf_counter()
         try:
             async with session.get(f"{url}/{INDEX}/_doc/1") as response:
                 await response.read()
-            seen.failed += response.status != 200
+            reads.failed += response.status != 200
         except aiohttp.ClientError:
-            seen.failed += 1
-        seconds.append(time.perf_counter() - started)
+            reads.failed += 1
+        reads.seconds.append(time.perf_counter() - started)
         await asyncio.sleep(READ_EVERY_S)
 
 
@@ -152,14 +163,14 @@ async def sending(session: aiohttp.ClientSession, url: str, heavy: Heavy, seen: 
 
 async def measure(session: aiohttp.ClientSession, cluster: str, embedder: str, heavy: Heavy, seconds: float) -> Any:
     """Reads through a bridge and directly, in turns with clients that send a heavy request."""
-    seen = Seen()
+    seen = Seen(Reads(), Reads())
     async with part("bridge", cluster, embedder) as (ready, last):
         url = ready["bridge"]
         async with session.post(f"{url}/{INDEX}/_search", json={"query": MATCH}) as response:
             assert response.headers["X-Sidecar-Search"].startswith("hybrid"), await response.text()
         readers = [
-            asyncio.ensure_future(reading(session, url, seen.through_s, seen)),
-            asyncio.ensure_future(reading(session, cluster, seen.direct_s, seen)),
+            asyncio.ensure_future(reading(session, url, seen.through)),
+            asyncio.ensure_future(reading(session, cluster, seen.direct)),
         ]
         until_s = time.perf_counter() + seconds
         await asyncio.gather(*(sending(session, url, heavy, seen, until_s) for _ in range(heavy.clients)))
@@ -185,13 +196,9 @@ async def prepare(cluster: OpenSearchCluster, where: SystemAddresses) -> tuple[s
 
 
 def row(name: str, seen: Seen, last: Mapping[str, Any]) -> tuple[str, ...]:
-    def cut(seconds: list[float]) -> str:
-        cuts = statistics.quantiles(seconds, n=100, method="inclusive")
-        return f"{cuts[49] * 1_000:.0f}, {cuts[98] * 1_000:.0f} ms"
-
     answers = ", ".join(f"{count} x {status}" for status, count in sorted(seen.heavy.items()))
     step, peak = f"{last['callback_cpu_ms']:.0f} ms", f"{last['peak_mb']:.0f} MB"
-    return name, cut(seen.through_s), cut(seen.direct_s), f"{seen.failed} of {len(seen.through_s)}", step, peak, answers
+    return name, str(seen.through), str(seen.direct), step, peak, answers
 
 
 async def main() -> None:
@@ -201,9 +208,9 @@ async def main() -> None:
     chosen = parser.parse_args()
     os.environ.setdefault("SIDECAR_LOG_LEVEL", "warning")
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("beside", "reads: p50, p99", "directly", "failed", "longest step", "resident", "heavy answers"):
+    for heading in ("beside", "reads: p50, p99, failed", "directly", "longest step", "resident", "heavy answers"):
         table.add_column(heading, justify="right" if table.columns else "left")
-    settings = load_configuration({**MEASURED_NODE, "node.heap": "1g"})
+    settings = load_configuration({**MEASURED_NODE, "node.heap": "2g"})
     async with running_system(settings, upstream=None, report=lambda line: print(line, file=sys.stderr)) as system:
         where = system.addresses
         async with (
