@@ -107,7 +107,9 @@ class BridgeSettings(_Section):
         104_857_600, gt=0, description="Largest decoded body of a write or search, as http.max_content_length"
     )
     max_inflight_bytes: int = Field(
-        536_870_912, gt=0, description="Largest sum of the bodies of all writes and searches in work; beyond it: 429"
+        536_870_912,
+        gt=0,
+        description="Largest sum of the decoded bodies in work, 8 times those that are parsed whole; beyond it: 429",
     )
     max_connections: int = Field(
         8_192, gt=0, description="Most connections of all clients, or half of what the open files allow; beyond it: 503"

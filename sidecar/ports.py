@@ -101,6 +101,7 @@ class Reply:
 
     status: int
     body: Json
+    size: int = 0  # bytes of the body. 0: unknown
 
     @property
     def ok(self) -> bool:

@@ -16,6 +16,7 @@ from sidecar.bridge.proxy.clients import Clients
 from sidecar.bridge.proxy.errors import error_answer, error_body, json_answer, refusal_type
 from sidecar.bridge.proxy.headers import FORWARDED_FOR
 from sidecar.bridge.proxy.incoming import IncomingRequest
+from sidecar.bridge.proxy.nesting import refuse_deep_nesting
 from sidecar.bridge.proxy.query_string import parameters
 from sidecar.bridge.proxy.upstream import Upstream
 from sidecar.bridge.reads import Reads
@@ -51,6 +52,7 @@ _log = logger("bridge")
 _MAX_HEADER_BYTES: Final = 65_536
 _MAX_HEADERS: Final = 2_048
 _CONTINUE: Final = "100-continue"
+_STREAM: Final = "/_bulk/stream"
 _REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
 
 
@@ -60,7 +62,7 @@ class Bridge:
     def __init__(self, settings: BridgeSettings, upstream: Upstream, embedder: Embedder) -> None:
         self._upstream = upstream
         self._bindings = Bindings(upstream, settings.binding_ttl_s)
-        bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
+        self._bodies = bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
         passages = Passages(embedder, settings.write_embed_timeout_s)
         for_writes = upstream.limited(settings.write_answer_timeout_s)
         self._documents = Documents(for_writes, self._bindings, passages, bodies)
@@ -133,10 +135,21 @@ class Bridge:
                     self._for_reads if is_plain_read(request.method, request.path, request.query) else self._upstream
                 )
                 try:
-                    return await upstream.forward(request)
+                    return await self._pass_through(request, upstream)
                 finally:
                     if found.changes_bindings:
                         self._bindings.forget()
+
+    async def _pass_through(self, request: IncomingRequest, upstream: Upstream) -> web.StreamResponse:
+        """Forward a request. Its body is read first, because JSON that is nested too deeply would end a node of 2.19.
+
+        Only a bulk that is a stream is sent on piece by piece. Raises NestedTooDeeply.
+        """
+        if not request.has_body or request.path.rstrip("/").endswith(_STREAM):
+            return await upstream.forward(request)
+        async with self._bodies.read(request) as body:
+            await refuse_deep_nesting(body.text)
+            return await upstream.forward_read(request, body)
 
 
 def _refuse(status: int, reason: str) -> web.Response:

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sidecar.bridge.proxy.budget import Budget
 from sidecar.bridge.proxy.upstream import Upstream
 from sidecar.bridge.searches.fusion.request import Shard, plan_legs, windows_to
 from sidecar.bridge.searches.fusion.search import FusedAnswer, search_fused
@@ -85,7 +86,9 @@ class Corpus:
     ) -> FusedAnswer:  # fmt: skip
         windows = windows_to((WINDOW,), depth)
         search = plan_legs({"query": legs[0], **options}, legs[1], windows, self.shards, url or {}, token="t")
-        return await search_fused(upstream or self.upstream, path or f"/{self.expression}/_search", [], search, fusion)
+        at = path or f"/{self.expression}/_search"
+        with Budget(0).share() as share:
+            return await search_fused(upstream or self.upstream, at, [], search, fusion, share=share)
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json
 from sidecar.ports import Cluster, Reply
 from sidecar.telemetry import logger
+from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
 
 _log = logger("bridge")
 
@@ -70,7 +71,7 @@ class Bindings:
         if found is None:
             changes = self._changes
             reply = await self._get(expression, _resolution(parameters), credentials)
-            found = _read(expression, reply) if reply.ok else ()
+            found = await off_the_loop(WEIGHT_OF_JSON * reply.size, _read, expression, reply) if reply.ok else ()
             if changes == self._changes:
                 self._indices[key] = found
                 if reply.status == _FORBIDDEN:
@@ -102,7 +103,7 @@ class Bindings:
         found = self._pipelines.get(key)
         if found is None:
             changes = self._changes
-            reply = await self._cluster.call("GET", f"/_search/pipeline/{quote(name, safe='')}", headers=credentials)
+            reply = await self._cluster.call("GET", f"/_search/pipeline/{_quoted(name)}", headers=credentials)
             found = (reply.body.get(name) if reply.ok and isinstance(reply.body, dict) else None,)
             if changes == self._changes:
                 self._pipelines[key] = found
@@ -138,7 +139,7 @@ class Bindings:
     async def _look_up_write(self, name: str, credentials: Credentials) -> WriteTarget:
         reply = await self._get(name, {}, credentials)
         if reply.ok:
-            found = write_index(name, _read(name, reply))
+            found = write_index(name, await off_the_loop(WEIGHT_OF_JSON * reply.size, _read, name, reply))
         elif reply.status == 404:
             found = await self._look_up_template(_resolved(name, reply), credentials)
         else:
@@ -147,13 +148,13 @@ class Bindings:
 
     async def _look_up_template(self, name: str, credentials: Credentials) -> BoundIndex | None:
         reply = await self._cluster.call(
-            "POST", f"/_index_template/_simulate_index/{quote(name, safe='')}", headers=credentials
+            "POST", f"/_index_template/_simulate_index/{_quoted(name)}", headers=credentials
         )
         return read_simulated(name, reply.body) if reply.ok else None
 
     async def _get(self, expression: str, resolution: Mapping[str, str], credentials: Credentials) -> Reply:
         # A comma separates names. The encoding keeps everything else that OpenSearch reads in an expression.
-        path = "/" + quote(expression, safe=",*")
+        path = "/" + _quoted(expression, safe=",*")
         return await self._cluster.call("GET", path, params={**resolution, "filter_path": _WANTED}, headers=credentials)
 
     def _key(self, expression: str, parameters: Mapping[str, str], credentials: Credentials) -> tuple[str, ...]:
@@ -168,6 +169,11 @@ class Bindings:
 
 def _resolution(parameters: Mapping[str, str]) -> dict[str, str]:
     return {name: parameters[name] for name in _RESOLUTION if name in parameters}
+
+
+def _quoted(name: str, safe: str = "") -> str:
+    """Encode a name for a path. A lone surrogate, which no name has, becomes "?" as in the cluster."""
+    return quote(name, safe=safe, errors="replace")
 
 
 def _read(expression: str, reply: Reply) -> tuple[BoundIndex, ...]:

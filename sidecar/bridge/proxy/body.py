@@ -2,14 +2,15 @@
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from sidecar.bridge.proxy.budget import PARSED_TIMES, Budget, Share
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.spool import Spool
-from sidecar.errors import BodyTooLarge, ErrorKind, InvalidInput, SidecarError
+from sidecar.errors import BodyTooLarge, InvalidInput
 
 _LIMIT_SETTING: Final = "bridge.max_body_bytes"
 _GZIP: Final = zlib.MAX_WBITS | 16
@@ -24,23 +25,13 @@ _DEFLATED: Final = frozenset({"gzip", "x-gzip", "deflate", "x-deflate"})
 _UNREAD: Final = frozenset({"br", "snappy", "zstd"})
 
 
-@dataclass(eq=False)
-class BridgeOverloaded(SidecarError):
-    """The bodies in work together leave no room for another."""
-
-    limit: int
-    kind = ErrorKind.OVERLOADED
-
-    def __str__(self) -> str:
-        return f"the bodies of all requests in work exceed the limit of [{self.limit}] bytes"
-
-
 @dataclass(frozen=True, slots=True)
 class Body:
     """A request body, encoded and decoded. Both are deleted when the request has been answered."""
 
     sent: Spool
     text: Spool | None  # None: we do not read its content coding
+    share: Share  # of the bytes that all requests in work may hold
 
     @property
     def decoded(self) -> bytes | None:
@@ -53,42 +44,39 @@ class BodyReader:
 
     def __init__(self, max_body_bytes: int, max_inflight_bytes: int) -> None:
         self._max_body = max_body_bytes
-        self._max_inflight = max_inflight_bytes
-        self._inflight = 0
+        self._budget = Budget(max_inflight_bytes)
 
     @asynccontextmanager
-    async def read(self, request: IncomingRequest) -> AsyncIterator[Body]:
-        """Read the body of a request. Its bytes count as in work until the context ends.
+    async def read(self, request: IncomingRequest, *, parsed_up_to: int = 0) -> AsyncIterator[Body]:
+        """Read the body of a request. Its decoded bytes count as in work until the context ends.
 
-        Raises BodyTooLarge, BridgeOverloaded, TooManyRequests, SlowBody, SpoolFull, and InvalidInput if the body does
-        not match its coding.
+        A body of at most `parsed_up_to` bytes counts several times, because it is parsed whole. Raises BodyTooLarge,
+        BridgeOverloaded, TooManyRequests, SlowBody, SpoolFull, and InvalidInput if the body does not match its coding.
         """
-        held = 0
-        with Spool() as sent, Spool() as text:
-            try:
-                if (request.raw.content_length or 0) > self._max_body:
+
+        def hold(size: int) -> None:
+            share.hold(size * PARSED_TIMES if size <= parsed_up_to else max(size, sent.size))
+
+        with Spool() as sent, Spool() as text, self._budget.share() as share:
+            if (request.raw.content_length or 0) > self._max_body:
+                raise BodyTooLarge(self._max_body, _LIMIT_SETTING)
+            async for piece in request.pieces():
+                request.hold(len(piece))
+                if sent.size + len(piece) > self._max_body:
                     raise BodyTooLarge(self._max_body, _LIMIT_SETTING)
-                async for piece in request.pieces():
-                    request.hold(len(piece))
-                    held += len(piece)
-                    self._inflight += len(piece)
-                    if held > self._max_body:
-                        raise BodyTooLarge(self._max_body, _LIMIT_SETTING)
-                    if self._inflight > self._max_inflight:
-                        raise BridgeOverloaded(self._max_inflight)
-                    sent.write(piece)
-                coding = request.header("Content-Encoding").strip().lower()
-                if coding in _DEFLATED:
-                    await asyncio.to_thread(_decode_into, text, sent, coding, self._max_body)
-                    yield Body(sent, text)
-                else:
-                    yield Body(sent, None if coding in _UNREAD else sent)
-            finally:
-                self._inflight -= held
+                hold(sent.size + len(piece))
+                sent.write(piece)
+            coding = request.header("Content-Encoding").strip().lower()
+            if coding in _DEFLATED:
+                await asyncio.to_thread(_decode_into, text, sent, coding, self._max_body, hold)
+                yield Body(sent, text, share)
+            else:
+                yield Body(sent, None if coding in _UNREAD else sent, share)
 
 
-def _decode_into(text: Spool, sent: Spool, coding: str, limit: int) -> None:
+def _decode_into(text: Spool, sent: Spool, coding: str, limit: int, hold: Callable[[int], None]) -> None:
     for piece in inflated(sent.pieces(), coding, limit):
+        hold(text.size + len(piece))
         text.write(piece)
 
 

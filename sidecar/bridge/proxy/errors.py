@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
+from sidecar.bridge.proxy.nesting import NestedTooDeeply
 from sidecar.bridge.proxy.presentation import indented, wants_pretty
 from sidecar.connections import Answer, SlowBody
 from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ErrorKind, SidecarError
@@ -47,6 +48,8 @@ def error_status(error: SidecarError) -> tuple[int, str]:
         return 504, "cluster_timeout_exception"
     if isinstance(error, ClusterUnreachable):
         return 503, "cluster_unreachable_exception"
+    if isinstance(error, NestedTooDeeply):
+        return 400, "stream_constraints_exception"
     return _STATUSES[error.kind]
 
 

@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from yarl import URL
 
 from sidecar.bridge.proxy.body import Body
+from sidecar.bridge.proxy.budget import Share
 from sidecar.bridge.proxy.headers import Headers, to_client
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.connections import Unbranded
@@ -25,6 +26,7 @@ from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ConfigurationErr
 from sidecar.jsontext import Json, dumps, loads
 from sidecar.ports import Reply
 from sidecar.telemetry import logger
+from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
 
 _log = logger("bridge")
 
@@ -139,7 +141,8 @@ class Upstream:
         except TimeoutError as error:
             raise ClusterUnreachable(self._url, f"no answer within {_CALL_TIMEOUT_S:g} s") from error
         try:
-            return Reply(response.status, loads(answer) if answer else None)
+            parsed = await off_the_loop(WEIGHT_OF_JSON * len(answer), loads, answer) if answer else None
+            return Reply(response.status, parsed, len(answer))
         except ValueError:
             return Reply(response.status, answer.decode("utf-8", "replace"))
 
@@ -153,11 +156,22 @@ class Upstream:
         async with self.send(request.method, target or request.target, request.for_upstream(), body) as response:
             return await relay(request, response)
 
-    async def forward_read(self, request: IncomingRequest, body: Body, target: str | None = None) -> web.StreamResponse:
-        """Forward a request whose body has been read and does not change. Raises ClusterUnreachable."""
+    async def forward_read(
+        self,
+        request: IncomingRequest,
+        body: Body,
+        target: str | None = None,
+        added: Sequence[tuple[str, str]] = (),
+    ) -> web.StreamResponse:
+        """Forward a request whose body has been read and does not change. Raises ClusterUnreachable.
+
+        The headers in `added` are added to the answer.
+        """
         headers = request.for_upstream("content-length")
-        async with self.send(request.method, target or request.target, headers, body.sent.payload()) as response:
-            return await relay(request, response)
+        async with self.send(
+            request.method, target or request.target, headers, body.sent.payload() or None
+        ) as response:
+            return await relay(request, response, added)
 
     async def refuses(self, request: IncomingRequest) -> web.StreamResponse | None:
         """The cluster's 401 to the credentials of a client. None: it knows them."""
@@ -182,6 +196,28 @@ def trusting(authorities: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=authorities)
     except OSError as error:  # ssl also raises it for a file without a certificate
         raise ConfigurationError(f"{authorities}: {error.strerror or error}") from error
+
+
+class AnswerTooLarge(Exception):
+    """An answer of the cluster is larger than the bridge wants to hold in memory."""
+
+
+async def read_held_answer(response: aiohttp.ClientResponse, share: Share, limit: int) -> bytes:
+    """Read an answer that counts among the bytes that the request holds. The limit is that of all its answers.
+
+    Raises AnswerTooLarge, BridgeOverloaded, and ClusterUnreachable if it breaks off.
+    """
+    pieces = []
+    try:
+        async for piece in response.content.iter_any():
+            share.answers += len(piece)
+            if share.answers > limit:
+                raise AnswerTooLarge
+            share.hold_more(len(piece))
+            pieces.append(piece)
+    except aiohttp.ClientError as error:
+        raise _no_answer(str(response.url.origin()), error) from error
+    return b"".join(pieces)
 
 
 async def read_answer(response: aiohttp.ClientResponse) -> bytes:

@@ -1,5 +1,6 @@
 """Reads the body of `_msearch` as RestMultiSearchAction does: pairs of lines, a header and a search. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -11,6 +12,7 @@ from sidecar.bridge.splice import elements, members, replace_member
 from sidecar.jsontext import Json, Object, dumps
 
 _INDEX_KEYS: Final = ("index", "indices")
+_STATUS_OF_ERROR: Final = re.compile(rb'"status"\s*:\s*[45]')
 # Parameters of the whole request that do not apply to its items.
 _OF_ALL: Final = frozenset({"max_concurrent_searches"})
 
@@ -71,6 +73,11 @@ def parse_msearch(text: bytes) -> tuple[SearchItem, ...] | None:
         body = parse_search(body_line) if body_line.strip() else None
         items.append(SearchItem(header_line, body_line, header, body))
     return tuple(items)
+
+
+def holds_errors(answer: bytes) -> bool:
+    """Whether an answer may hold the status of an error. It is quick, so that a good answer need not be parsed."""
+    return _STATUS_OF_ERROR.search(answer) is not None
 
 
 def statuses_of_items(answer: Json) -> dict[int, int]:

@@ -4,6 +4,7 @@ The handler reads and renders the items and plans each of them. It embeds the te
 items and sends them.
 """
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,28 +15,41 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from sidecar.bridge.proxy.body import Body, BodyReader
+from sidecar.bridge.proxy.budget import Share
 from sidecar.bridge.proxy.errors import error_body, error_status
 from sidecar.bridge.proxy.headers import CHANGED_BODY, READ_ANSWER, SEARCH, SEARCH_OPTIONS, Headers, to_client
 from sidecar.bridge.proxy.incoming import IncomingRequest
+from sidecar.bridge.proxy.nesting import refuse_deep_nesting
 from sidecar.bridge.proxy.presentation import PARAMETERS, present
 from sidecar.bridge.proxy.query_string import join_target, parameters, without_parameters
-from sidecar.bridge.proxy.upstream import Upstream, read_answer, relay
+from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, read_held_answer, relay
 from sidecar.bridge.routes import MultiSearch
+from sidecar.bridge.searches.fusion.request import FusedSearch
 from sidecar.bridge.searches.fusion.search import FusedAnswer
 from sidecar.bridge.searches.fusion.several import Fusing, at_once, fused_item
-from sidecar.bridge.searches.msearch_body import SearchItem, parse_msearch, statuses_of_items, with_answers
-from sidecar.bridge.searches.outcome import Mode
+from sidecar.bridge.searches.limits import MAX_ANSWER_BYTES, MAX_BODY_BYTES, has_too_many_items
+from sidecar.bridge.searches.msearch_body import (
+    SearchItem,
+    holds_errors,
+    parse_msearch,
+    statuses_of_items,
+    with_answers,
+)
+from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.planner import PlannedSearch, Planner, RequestedSearch, count_search
 from sidecar.bridge.searches.request_options import RequestOptions, read_options
 from sidecar.bridge.searches.rewrite.plan import TextSearch, Untouched
 from sidecar.bridge.searches.search_template import render
 from sidecar.bridge.splice import splice
 from sidecar.errors import InvalidInput
-from sidecar.jsontext import Json, Object, dumps, dumps_quick, loads
+from sidecar.jsontext import Object, dumps, dumps_quick, loads
+from sidecar.model import Fusion
+from sidecar.threads import WEIGHT_OF_ANSWER, WEIGHT_OF_JSON, off_the_loop
 
 _TEMPLATE: Final = "/template"
 _REPORTED: Final = (Mode.HYBRID, Mode.SEMANTIC, Mode.NEURAL, Mode.LEXICAL, Mode.REFUSED)
 _CHANGED: Final = (*CHANGED_BODY, "accept-encoding")  # the answer is read too
+_TOO_LARGE: Final = ((SEARCH, Untouched(Mode.LEXICAL, Reason.TOO_LARGE).note),)
 _NO_ANSWERS: Final = b'{"took":0,"responses":[]}'
 
 
@@ -46,6 +60,17 @@ class _Answer:
     status: int
     headers: Headers
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The searches that a client asks for, and the way to send them."""
+
+    request: IncomingRequest
+    route: MultiSearch
+    target: str
+    items: Sequence[SearchItem]
+    share: Share
 
 
 class MultiSearches:
@@ -59,27 +84,39 @@ class MultiSearches:
     async def handle(self, request: IncomingRequest, route: MultiSearch) -> web.StreamResponse:
         """Answer several searches.
 
-        Raises InvalidInput, and an error of the embedder if an item allows no lexical answer.
+        Raises InvalidInput, NestedTooDeeply, and an error of the embedder if an item allows no lexical answer.
         """
         options = read_options(request.parameters, request.raw.headers)
         path, query = request.path, without_parameters(request.query, *SEARCH_OPTIONS)
-        async with self._bodies.read(request) as body:
-            items = await self._items(request, route, body) if options.mode is not Mode.OFF else None
-            if items is None:
-                return await self._upstream.forward_read(request, body, join_target(path, query))
-            planned = await self._plan(request, route, items, options, parameters(query))
-            if route.is_template:
-                path = path.rstrip("/").removesuffix(_TEMPLATE)
-            return await self._send(request, join_target(path, query), route, items, planned)
+        async with self._bodies.read(request, parsed_up_to=MAX_BODY_BYTES) as body:
+            await refuse_deep_nesting(body.text)
+            as_sent = join_target(path, query)
+            if options.mode is not Mode.OFF and has_too_many_items(body.text):
+                return await self._upstream.forward_read(request, body, as_sent, _TOO_LARGE)
+            try:
+                items = await self._items(request, route, body) if options.mode is not Mode.OFF else None
+                if items is None:
+                    return await self._upstream.forward_read(request, body, as_sent)
+                planned = await self._plan(request, route, items, options, parameters(query))
+                if route.is_template:
+                    path = path.rstrip("/").removesuffix(_TEMPLATE)
+                return await self._send(_Asked(request, route, join_target(path, query), items, body.share), planned)
+            except AnswerTooLarge:
+                return await self._upstream.forward_read(request, body, as_sent, _TOO_LARGE)
 
     async def _items(self, request: IncomingRequest, route: MultiSearch, body: Body) -> tuple[SearchItem, ...] | None:
-        items = None if body.decoded is None else parse_msearch(body.decoded)
+        if body.text is None:
+            return None
+        items = await off_the_loop(WEIGHT_OF_JSON * body.text.size, parse_msearch, body.text.read())
         if items is None or not route.is_template:
             return items
-        rendered = [await render(self._upstream, request, item.body) for item in items]
-        if any(search is None for search in rendered):
-            return None
-        return tuple(item.with_body(search) for item, search in zip(items, rendered, strict=True) if search is not None)
+        rendered = []
+        for item in items:
+            search = await render(self._upstream, request, item.body, len(item.body_line), body.share)
+            if search is None:
+                return None
+            rendered.append(await off_the_loop(WEIGHT_OF_JSON * search[1], item.with_body, search[0]))
+        return tuple(rendered)
 
     async def _plan(
         self,
@@ -89,100 +126,97 @@ class MultiSearches:
         options: RequestOptions,
         url: Mapping[str, str],
     ) -> tuple[PlannedSearch, ...]:
-        asked = [
-            RequestedSearch(item.body, item.expression or route.expression, item.parameters(url), request.shows_source)
-            for item in items
-        ]
-        planned = [await self._planner.plan_item(search, options, request.credentials) for search in asked]
+        planned = []
+        for item in items:
+            expression, size = item.expression or route.expression, len(item.body_line)
+            asked = RequestedSearch(item.body, expression, item.parameters(url), request.shows_source, size)
+            planned.append(await self._planner.plan_item(asked, options, request.credentials))
+            await asyncio.sleep(0)  # other requests have their turn
         return await self._planner.embed(planned)
 
-    async def _send(
-        self,
-        request: IncomingRequest,
-        target: str,
-        route: MultiSearch,
-        items: Sequence[SearchItem],
-        planned: Sequence[PlannedSearch],
-    ) -> web.StreamResponse:
+    async def _send(self, asked: _Asked, planned: Sequence[PlannedSearch]) -> web.StreamResponse:
         """Send the items. Those that the cluster refuses are sent again, each with fewer of our changes."""
         if not any(isinstance(search.plan, TextSearch) or search.refusal for search in planned):
-            headers = request.for_upstream(*_CHANGED)
-            body = b"".join(_lines(item, search, route) for item, search in zip(items, planned, strict=True))
-            async with self._upstream.send(request.method, target, headers, body) as response:
+            request, headers = asked.request, asked.request.for_upstream(*_CHANGED)
+            body = b"".join(await off_the_loop(_weight(planned), _all_lines, asked, planned))
+            async with self._upstream.send(request.method, asked.target, headers, body) as response:
                 return await relay(request, response, [(SEARCH, _report(planned))])
-        answered = await self._answer(request, target, route, items, planned)
-        # If one search does not parse, the cluster refuses all of them.
-        statuses = (
-            statuses_of_items(_parse(answered.body))
-            if answered.status != 400
-            else dict.fromkeys(range(len(items)), 400)
-        )
-        settled = tuple(
-            self._planner.after(search, statuses[position], answered.body, request.credentials) or search
-            if position in statuses
-            else search
-            for position, search in enumerate(planned)
-        )
-        if settled != tuple(planned):
-            return await self._send(request, target, route, items, settled)
+        answered = await self._answer(asked, planned)
+        if answered.status == 400:  # if one search does not parse, the cluster refuses all of them
+            errors = dict.fromkeys(range(len(planned)), 400)
+        else:
+            errors = await off_the_loop(WEIGHT_OF_JSON * len(answered.body), _errors, answered.body)
+        settled = list(planned)
+        for position, status in errors.items():
+            further = self._planner.after(planned[position], status, answered.body, asked.request.credentials)
+            settled[position] = further or planned[position]
+            await asyncio.sleep(0)  # other requests have their turn
+        if settled != list(planned):
+            return await self._send(asked, settled)
         given = CIMultiDict(answered.headers)
         given[SEARCH] = _report(planned)
         body = answered.body
         if answered.status == 200 and any(map(_is_answered_here, planned)):
-            body = present(body, parameters(target.partition("?")[2]))
+            url = parameters(asked.target.partition("?")[2])
+            body = await off_the_loop(WEIGHT_OF_ANSWER * len(body), present, body, url)
         return web.Response(status=answered.status, headers=given, body=body)
 
-    async def _answer(
-        self,
-        request: IncomingRequest,
-        target: str,
-        route: MultiSearch,
-        items: Sequence[SearchItem],
-        planned: Sequence[PlannedSearch],
-    ) -> _Answer:
+    async def _answer(self, asked: _Asked, planned: Sequence[PlannedSearch]) -> _Answer:
         """The cluster's answer, with the answers to the searches that are fused or refused here in their places."""
         started = time.perf_counter()
-        path, _, query = target.partition("?")
+        path, _, query = asked.target.partition("?")
         url = parameters(query)
-        bridged = {
-            position: (fused_item(search, search.plan, item.expression, url), search.plan.search.fusion)
-            for position, (item, search) in enumerate(zip(items, planned, strict=True))
-            if isinstance(search.plan, TextSearch) and search.plan.is_fused_here
-        }
-        lines = [
-            _lines(item, search, route)
-            for item, search in zip(items, planned, strict=True)
-            if not _is_answered_here(search)
-        ]
+        bridged = await off_the_loop(_weight(planned), _fused_items, asked.items, planned, url)
+        lines = await off_the_loop(_weight(planned), _all_lines, asked, planned)
         added = {number: dumps(_refusal(search.refusal)) for number, search in enumerate(planned) if search.refusal}
         if not bridged and not added:
-            return await self._ask(request, target, lines)
+            return await self._ask(asked, asked.target, lines)
         # Answers with missing parts could not be merged. So the cluster answers in full, and the bridge applies
         # `filter_path`.
         bare = join_target(path, without_parameters(query, *PARAMETERS))
-        fusing = Fusing(self._upstream, path, request.for_upstream(), at_once(url))
-        fused, answer = await fusing.beside(bridged, self._ask(request, bare, lines, without=READ_ANSWER))
+        fusing = Fusing(self._upstream, path, asked.request.for_upstream(), at_once(url), asked.share)
+        fused, answer = await fusing.beside(bridged, self._ask(asked, bare, lines, without=READ_ANSWER))
         if answer.status != 200:
             return answer
         took = round((time.perf_counter() - started) * 1_000)
-        added |= {position: dumps(_as_item(search)) for position, search in fused.items()}
+        size = len(answer.body) + sum(search.size for search in fused.values())
         given = [*answer.headers, *_warnings(fused.values())]
-        return replace(answer, body=with_answers(answer.body, added, took), headers=given)
+        body = await off_the_loop(WEIGHT_OF_ANSWER * size, _merged, answer.body, added, fused, took)
+        return replace(answer, body=body, headers=given)
 
     async def _ask(
-        self, request: IncomingRequest, target: str, lines: Sequence[bytes], *, without: tuple[str, ...] = _CHANGED
+        self, asked: _Asked, target: str, lines: Sequence[bytes], *, without: tuple[str, ...] = _CHANGED
     ) -> _Answer:
         if not lines:
             return _Answer(200, [("Content-Type", "application/json; charset=UTF-8")], _NO_ANSWERS)
-        headers = request.for_upstream(*without)
-        async with self._upstream.send(request.method, target, headers, b"".join(lines)) as response:
-            body = await read_answer(response)
+        headers = asked.request.for_upstream(*without)
+        async with self._upstream.send(asked.request.method, target, headers, b"".join(lines)) as response:
+            body = await read_held_answer(response, asked.share, MAX_ANSWER_BYTES)
         kept = [(n, v) for n, v in to_client(list(response.headers.items())) if n.lower() != "content-length"]
         return _Answer(response.status, kept, body)
 
 
 def _is_answered_here(planned: PlannedSearch) -> bool:
     return planned.plan.is_fused_here or planned.refusal is not None
+
+
+def _weight(planned: Iterable[PlannedSearch]) -> int:
+    return sum(search.weight for search in planned)
+
+
+def _fused_items(
+    items: Sequence[SearchItem], planned: Sequence[PlannedSearch], url: Mapping[str, str]
+) -> dict[int, tuple[FusedSearch, Fusion]]:
+    return {
+        position: (fused_item(search, search.plan, item.expression, url), search.plan.search.fusion)
+        for position, (item, search) in enumerate(zip(items, planned, strict=True))
+        if isinstance(search.plan, TextSearch) and search.plan.is_fused_here
+    }
+
+
+def _merged(answer: bytes, added: Mapping[int, bytes], fused: Mapping[int, FusedAnswer], took: int) -> bytes:
+    written = {position: dumps(_as_item(search)) for position, search in fused.items()}
+    return with_answers(answer, {**added, **written}, took)
 
 
 def _refusal(error: InvalidInput) -> dict[str, object]:
@@ -196,6 +230,15 @@ def _as_item(answered: FusedAnswer) -> Object:
 
 def _warnings(fused: Iterable[FusedAnswer]) -> Headers:
     return [(name, value) for answered in fused for name, value in answered.headers if name.lower() == "warning"]
+
+
+def _all_lines(asked: _Asked, planned: Sequence[PlannedSearch]) -> list[bytes]:
+    """The lines of the items that the cluster answers."""
+    return [
+        _lines(item, search, asked.route)
+        for item, search in zip(asked.items, planned, strict=True)
+        if not _is_answered_here(search)
+    ]
 
 
 def _lines(item: SearchItem, planned: PlannedSearch, route: MultiSearch) -> bytes:
@@ -220,8 +263,9 @@ def _report(planned: Sequence[PlannedSearch]) -> str:
     return "; ".join(["msearch", *(f"{mode}={counts[mode]}" for mode in _REPORTED if counts[mode])])
 
 
-def _parse(answer: bytes) -> Json:
+def _errors(answer: bytes) -> dict[int, int]:
+    """The statuses of the items that failed, by position. Most answers hold none and are not parsed."""
     try:
-        return loads(answer)
+        return statuses_of_items(loads(answer)) if holds_errors(answer) else {}
     except ValueError:  # YAML, for example
-        return None
+        return {}

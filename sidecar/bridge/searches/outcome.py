@@ -40,6 +40,7 @@ class Reason(StrEnum):
     SIZE_ZERO = "size_zero"
     SORT = "sort"
     SPACE = "space"  # the space of the served model is not that of the index
+    TOO_LARGE = "too_large"  # the search, or the answer that the bridge would have to read
     UNBOUND = "unbound"
     UNBOUND_FIELDS = "unbound_fields"
     WINDOW = "window"

@@ -33,6 +33,7 @@ from sidecar.model import Binding, Role
 from sidecar.ports import Embedder, Lane
 from sidecar.provenance import well_formed
 from sidecar.telemetry import BRIDGE_QUERY_VECTORS, BRIDGE_SEARCHES, logger, series
+from sidecar.threads import WEIGHT_OF_DOCUMENT, WEIGHT_OF_JSON, off_the_loop
 
 _log = logger("bridge")
 
@@ -56,6 +57,8 @@ _FAILURES: Final = {
 }
 
 
+_WEIGHT_OF_NUMBER: Final = 16  # of a vector
+
 _Text: TypeAlias = tuple[str, str, str]  # model version, space and text of a query
 
 
@@ -67,6 +70,12 @@ class RequestedSearch:
     expression: str | None  # None: the request names no index
     url: Mapping[str, str]
     shows_source: bool
+    size: int = 0  # bytes of the body
+
+    @property
+    def weight(self) -> int:
+        """The weight of planning or writing this search, for `off_the_loop`."""
+        return WEIGHT_OF_DOCUMENT + WEIGHT_OF_JSON * self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,11 @@ class PlannedSearch:
     plan: SearchPlan
     vectors: tuple[Vector, ...] = ()
     refusal: InvalidInput | None = None  # the search is not sent, because the client must change it
+
+    @property
+    def weight(self) -> int:
+        """The weight of writing this search, for `off_the_loop`."""
+        return self.asked.weight + _WEIGHT_OF_NUMBER * sum(map(len, self.vectors))
 
     def rewritten(self) -> tuple[Object | None, tuple[str, ...]]:
         """The body to send (None: the body does not change), and the fields to exclude by URL."""
@@ -112,16 +126,20 @@ class Planner:
 
     async def plan(self, asked: RequestedSearch, options: RequestOptions, credentials: Credentials) -> PlannedSearch:
         """Decide how one search is answered. Raises InvalidInput, ClusterUnreachable."""
-        expression = asked.expression or expression_of_point(asked.body)
+        point = None if asked.expression else await off_the_loop(asked.weight, expression_of_point, asked.body)
+        expression = asked.expression or point
         indices = await self._bindings.of_search(expression or _EVERY_INDEX, asked.url, credentials)
         tuned = tuple(options.applied_to(index) for index in indices)
-        plan = plan_search(asked.body, tuned, options.mode, asked.url, names_indices=expression is not None)
+        named = expression is not None
+        plan = await off_the_loop(
+            asked.weight, plan_search, asked.body, tuned, options.mode, asked.url, names_indices=named
+        )
         if plan == _UNBOUND and self._bindings.hides(expression or _EVERY_INDEX, asked.url, credentials):
             plan = Untouched(Mode.LEXICAL, Reason.HIDDEN_BINDING)
         if isinstance(plan, TextSearch) and options.sets_depth:
             plan = replace(plan, tells_depth=True)
         if isinstance(plan, TextSearch) and plan.mode is Mode.HYBRID:
-            plan = await self._with_own_pipeline(plan, credentials)
+            plan = await self._with_own_pipeline(plan, asked.weight, credentials)
         if (
             isinstance(plan, TextSearch)
             and plan.mode is Mode.HYBRID
@@ -133,7 +151,7 @@ class Planner:
         is_refused = _UNKNOWN_HYBRID in self._unknown or self._bindings.refuses_hybrid(
             asked.expression or _EVERY_INDEX, credentials
         )
-        return planned.in_bridge() if is_refused else planned
+        return await off_the_loop(asked.weight, planned.in_bridge) if is_refused else planned
 
     async def plan_item(
         self, asked: RequestedSearch, options: RequestOptions, credentials: Credentials
@@ -192,13 +210,13 @@ class Planner:
         _log.warning("the cluster refused a rewritten search", action="search_refused")
         return planned.as_lexical(Reason.REFUSED)
 
-    async def _with_own_pipeline(self, plan: TextSearch, credentials: Credentials) -> SearchPlan:
+    async def _with_own_pipeline(self, plan: TextSearch, weight: int, credentials: Credentials) -> SearchPlan:
         if plan.pipeline is None:
             return plan
         definition = plan.pipeline
         if isinstance(definition, str):
             return with_pipeline(plan, await self._bindings.search_pipeline(definition, credentials))
-        return with_pipeline(plan, definition)
+        return await off_the_loop(weight, with_pipeline, plan, definition)
 
     async def _companion(
         self, plan: TextSearch, asked: RequestedSearch, indices: tuple[BoundIndex, ...], credentials: Credentials
@@ -209,7 +227,8 @@ class Planner:
         if companion is None or is_limited or asked.expression == _EVERY_INDEX:
             return None
         found = await self._bindings.of_search(companion, {}, credentials)
-        return companion if fits(found, indices[0], (plan.query, plan.knn_filter)) else None
+        does_fit = await off_the_loop(asked.weight, fits, found, indices[0], (plan.query, plan.knn_filter))
+        return companion if does_fit else None
 
     async def _vectors(self, texts: Iterable[_Text]) -> dict[_Text, Vector]:
         """A vector for each text. There is one call for all new texts of a model, and one budget for all calls."""

@@ -1,12 +1,15 @@
 """Handles `_search`: read, render, plan, embed, rewrite, send. Read this module from top to bottom."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import ClientResponse, web
 
 from sidecar.bridge.proxy.body import Body, BodyReader
+from sidecar.bridge.proxy.budget import Share
 from sidecar.bridge.proxy.headers import CHANGED_BODY, EXPLAIN, SEARCH, SEARCH_OPTIONS
 from sidecar.bridge.proxy.incoming import IncomingRequest
+from sidecar.bridge.proxy.nesting import refuse_deep_nesting
 from sidecar.bridge.proxy.presentation import present
 from sidecar.bridge.proxy.query_string import (
     join_target,
@@ -15,10 +18,11 @@ from sidecar.bridge.proxy.query_string import (
     with_source_excludes,
     without_parameters,
 )
-from sidecar.bridge.proxy.upstream import Upstream, read_answer, relay
+from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, read_answer, relay
 from sidecar.bridge.routes import Search
 from sidecar.bridge.searches.explanation import explanation
 from sidecar.bridge.searches.fusion.search import fused_search, search_fused
+from sidecar.bridge.searches.limits import MAX_BODY_BYTES, is_too_large
 from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.planner import PlannedSearch, Planner, RequestedSearch, count_search
 from sidecar.bridge.searches.request_options import read_options
@@ -26,10 +30,13 @@ from sidecar.bridge.searches.rewrite.companion import WHOLE, with_companion
 from sidecar.bridge.searches.rewrite.plan import SearchPlan, TextSearch, Untouched
 from sidecar.bridge.searches.search_body import parse_search
 from sidecar.bridge.searches.search_template import render
-from sidecar.jsontext import dumps, dumps_quick
+from sidecar.jsontext import Json, Object, dumps, dumps_quick
+from sidecar.threads import WEIGHT_OF_ANSWER, WEIGHT_OF_JSON, off_the_loop
 
 _TEMPLATE: Final = "/template"
 _OFF: Final = Untouched(Mode.OFF, Reason.REQUEST)
+_TOO_LARGE: Final = Untouched(Mode.LEXICAL, Reason.TOO_LARGE)
+_NOT_UNDERSTOOD: Final = Untouched(Mode.LEXICAL, Reason.NOT_UNDERSTOOD)
 
 
 class Searches:
@@ -43,21 +50,28 @@ class Searches:
     async def handle(self, request: IncomingRequest, route: Search) -> web.StreamResponse:
         """Answer a search.
 
-        Raises InvalidInput, and an error of the embedder if the binding allows no lexical answer.
+        Raises InvalidInput, NestedTooDeeply, and an error of the embedder if the binding allows no lexical answer.
         """
         options = read_options(request.parameters, request.raw.headers)
         path, query = request.path, without_parameters(request.query, *SEARCH_OPTIONS)
-        async with self._bodies.read(request) as body:
+        async with self._bodies.read(request, parsed_up_to=MAX_BODY_BYTES) as body:
+            await refuse_deep_nesting(body.text)
             if options.mode is Mode.OFF:
-                return await self._send(request, join_target(path, query), _OFF, body.sent.read())
-            parsed, url = parse_search(body.decoded), parameters(query)
+                return await self._send_as_came(request, join_target(path, query), _OFF, body)
+            if is_too_large(body.text):
+                return await self._send_as_came(request, join_target(path, query), _TOO_LARGE, body)
+            size, url = body.sent.size if body.text is None else body.text.size, parameters(query)
+            parsed = await off_the_loop(WEIGHT_OF_JSON * size, parse_search, body.decoded)
             if route.is_template:
-                parsed = await render(self._upstream, request, parsed)
-                if parsed is None or "q" in url:
-                    plan = Untouched(Mode.LEXICAL, Reason.NOT_UNDERSTOOD)
-                    return await self._send(request, join_target(path, query), plan, body.sent.read())
+                try:
+                    rendered = await render(self._upstream, request, parsed, size, body.share)
+                except AnswerTooLarge:
+                    return await self._send_as_came(request, join_target(path, query), _TOO_LARGE, body)
+                if rendered is None or "q" in url:
+                    return await self._send_as_came(request, join_target(path, query), _NOT_UNDERSTOOD, body)
+                parsed, size = rendered
                 path = path.rstrip("/").removesuffix(_TEMPLATE)
-            asked = RequestedSearch(parsed, route.expression, url, request.shows_source)
+            asked = RequestedSearch(parsed, route.expression, url, request.shows_source, size)
             planned = await self._planner.plan(asked, options, request.credentials)
             (search,) = await self._planner.embed([planned])
             answer: web.StreamResponse | PlannedSearch = search
@@ -66,7 +80,7 @@ class Searches:
                     as_sent = None if route.is_template else body
                     answer = await self._send_untouched(request, path, query, answer, as_sent)
                 elif isinstance(answer.plan, TextSearch) and answer.plan.is_fused_here:
-                    answer = await self._fuse(request, path, answer, answer.plan)
+                    answer = await self._fuse(request, path, answer, answer.plan, body.share)
                 else:
                     answer = await self._send_rewritten(request, path, query, answer)
             return answer
@@ -77,7 +91,7 @@ class Searches:
         """Send a rewritten search. Gives the answer, or the search to try next."""
         text = planned.plan if isinstance(planned.plan, TextSearch) else None
         companion = text.companion if text else None
-        body, excludes = planned.rewritten()
+        body, excludes = await off_the_loop(planned.weight, planned.rewritten)
         query = with_source_excludes(without_parameters(query, *(text.consumed if text else ())), excludes)
         if companion:
             path = with_companion(path, companion)
@@ -85,30 +99,39 @@ class Searches:
         target, headers = join_target(path, query), request.for_upstream(*CHANGED_BODY)
         if not request.has_body:
             headers.append(("Content-Type", "application/json"))
-        async with self._upstream.send(request.method, target, headers, dumps_quick(body)) as response:
+        written = await off_the_loop(planned.weight, dumps_quick, body)
+        async with self._upstream.send(request.method, target, headers, written) as response:
             if text and response.status >= 400:
                 answer = await read_answer(response) if response.status == 400 else b""
                 further = self._planner.after(planned, response.status, answer, request.credentials)
                 if further is not None:
                     return further
-            sent = explanation(target, body) if request.wants_explanation else None
+            sent = None
+            if request.wants_explanation:
+                sent = await off_the_loop(planned.weight, explanation, target, body)
             return await _relay(request, response, planned.plan, sent)
 
     async def _fuse(
-        self, request: IncomingRequest, path: str, planned: PlannedSearch, plan: TextSearch
+        self, request: IncomingRequest, path: str, planned: PlannedSearch, plan: TextSearch, share: Share
     ) -> web.StreamResponse | PlannedSearch:
         """Fuse both legs here. Gives the answer, or the search to try next."""
-        search = fused_search(planned, plan)
-        answered = await search_fused(self._upstream, path, request.for_upstream(), search, plan.search.fusion)
+        search = await off_the_loop(planned.weight, fused_search, planned, plan)
+        try:
+            answered = await search_fused(
+                self._upstream, path, request.for_upstream(), search, plan.search.fusion, share=share
+            )
+        except AnswerTooLarge:
+            return planned.as_lexical(Reason.TOO_LARGE)
         further = self._planner.after(planned, answered.status, b"", request.credentials)
         if further is not None:
             return further
         count_search(plan)
         added = [*answered.headers, (SEARCH, plan.note)]
         if request.wants_explanation:
-            added.append((EXPLAIN, explanation(path, {"lexical": plan.query, "semantic": search.knn})))
+            legs: Object = {"lexical": plan.query, "semantic": search.knn}
+            added.append((EXPLAIN, await off_the_loop(planned.weight, explanation, path, legs)))
         given = {"Content-Type": "application/json; charset=UTF-8", **dict(added)}
-        text = present(dumps(answered.body), planned.asked.url)
+        text = await off_the_loop(WEIGHT_OF_ANSWER * answered.size, _presented, answered.body, planned.asked.url)
         return web.Response(status=answered.status, headers=given, body=text)
 
     async def _send_untouched(
@@ -118,16 +141,21 @@ class Searches:
         changed, excludes = planned.rewritten()
         target = join_target(path, with_source_excludes(query, excludes))
         if changed is None and body is not None:
-            return await self._send(request, target, planned.plan, body.sent.read())
-        sent = planned.asked.body if changed is None else changed
-        return await self._send(request, target, planned.plan, dumps(sent), without=CHANGED_BODY)
+            return await self._send_as_came(request, target, planned.plan, body)
+        sent = await off_the_loop(planned.weight, dumps, planned.asked.body if changed is None else changed)
+        headers = request.for_upstream(*CHANGED_BODY)
+        async with self._upstream.send(request.method, target, headers, sent) as response:
+            return await _relay(request, response, planned.plan)
 
-    async def _send(
-        self, request: IncomingRequest, target: str, plan: SearchPlan, body: bytes, *, without: tuple[str, ...] = ()
+    async def _send_as_came(
+        self, request: IncomingRequest, target: str, plan: SearchPlan, body: Body
     ) -> web.StreamResponse:
-        headers = request.for_upstream("content-length", *without)
-        async with self._upstream.send(request.method, target, headers, body or None) as response:
-            return await _relay(request, response, plan)
+        count_search(plan)
+        return await self._upstream.forward_read(request, body, target, [(SEARCH, plan.note)])
+
+
+def _presented(body: Json, url: Mapping[str, str]) -> bytes:
+    return present(dumps(body), url)
 
 
 async def _relay(

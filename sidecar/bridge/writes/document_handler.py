@@ -1,20 +1,21 @@
 """Handles writes of one document: read, bind, plan, embed, splice, send. Read this module from top to bottom."""
 
 from contextlib import AbstractAsyncContextManager
+from typing import Final
 
 from aiohttp import ClientResponse, web
 
 from sidecar.bridge.bindings.indices import WriteTarget
 from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.hidden_fields import added_fields
-from sidecar.bridge.proxy.body import BodyReader
+from sidecar.bridge.proxy.body import Body, BodyReader
 from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.query_string import join_target, with_parameters, without_parameters
 from sidecar.bridge.proxy.upstream import Upstream, relay
 from sidecar.bridge.routes import Document
 from sidecar.bridge.routes import Update as UpdateRoute
-from sidecar.bridge.writes.document_plan import Plan, Vectors, apply_plan, plan_document, refusal
+from sidecar.bridge.writes.document_plan import Counts, Plan, Vectors, apply_plan, plan_document, refusal
 from sidecar.bridge.writes.passages import Passages, report
 from sidecar.bridge.writes.stored_documents import DocumentRead, read_stored
 from sidecar.bridge.writes.update_body import Position, parse_update
@@ -31,6 +32,11 @@ from sidecar.bridge.writes.update_plan import (
 from sidecar.bridge.writes.update_source import hide_in_update
 from sidecar.errors import InvalidInput
 from sidecar.model import IndexBinding
+from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
+
+# A larger document would keep the interpreter from all other requests while it is parsed. A model reads only the
+# beginning of such a text anyway.
+MAX_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
 
 
 class Documents:
@@ -48,15 +54,19 @@ class Documents:
         Raises InvalidInput if the binding refuses the document, and EmbedderOverloaded if its texts cannot be embedded
         and the binding wants such a write refused.
         """
-        async with self._bodies.read(request) as body:
+        async with self._bodies.read(request, parsed_up_to=MAX_DOCUMENT_BYTES) as body:
             bound = (await self._bindings.of_write(route.index, request.credentials)).binding
-            document = body.decoded
-            plan = plan_document(document or b"", bound)
-            if document is None or not plan.changes:
+            if body.text is None or bound is None:
+                return await self._upstream.forward_read(request, body)
+            if body.text.size > MAX_DOCUMENT_BYTES:
+                return await self._send_large(request, body, bound)
+            document, weight = body.text.read(), WEIGHT_OF_JSON * body.text.size
+            plan = await off_the_loop(weight, plan_document, document, bound)
+            if not plan.changes:
                 return await self._upstream.forward_read(request, body)
             vectors = await self._passages.embed((plan,), self._passages.deadline(request.parameters))
             _raise_if_refused(plan, vectors)
-            source, counts = apply_plan(document, plan, vectors)
+            source, counts = await off_the_loop(weight, apply_plan, document, plan, vectors)
             report(counts)
             async with self._send(request, source) as response:
                 return await relay(request, response, [(INGEST, str(counts))])
@@ -66,30 +76,47 @@ class Documents:
 
         If only our guard has caused a conflict, the update is read, planned and sent again.
         """
-        async with self._bodies.read(request) as body:
+        async with self._bodies.read(request, parsed_up_to=MAX_DOCUMENT_BYTES) as body:
             target = await self._bindings.of_write(route.index, request.credentials)
-            source = body.decoded
-            update = parse_update(source or b"", dict(request.parameters)) if target.binding is not None else None
-            if target.binding is None or source is None or update is None:
+            if body.text is None or target.binding is None:
+                return await self._upstream.forward_read(request, body)
+            if body.text.size > MAX_DOCUMENT_BYTES:
+                return await self._send_large(request, body, target.binding)
+            source, weight = body.text.read(), WEIGHT_OF_JSON * body.text.size
+            update = await off_the_loop(weight, parse_update, source, dict(request.parameters))
+            if update is None:
                 return await self._upstream.forward_read(request, body)
             if not request.shows_source:
-                source = hide_in_update(source, request.parameters, added_fields(target.binding))
+                hidden = added_fields(target.binding)
+                source = await off_the_loop(weight, hide_in_update, source, request.parameters, hidden)
             if needs_read(update, target.binding):
                 deadline = self._passages.deadline(request.parameters)
                 for left in range(update.retries + OUR_RETRIES, -1, -1):
                     stored = await self._read(request, route, target, target.binding) if left else None
-                    plan = plan_update(update, stored, target.binding, target.unseen)
+                    plan = await off_the_loop(weight, plan_update, update, stored, target.binding, target.unseen)
                     if not plan.changes:
                         break
                     vectors = await self._passages.embed((plan,), deadline)
                     _raise_if_refused(plan, vectors)
-                    changed, counts = apply_update(source, plan, vectors)
+                    changed, counts = await off_the_loop(weight, apply_update, source, plan, vectors)
                     async with self._send(request, changed, plan.guard) as response:
                         if plan.guard is None or not is_lost_race(response.status):
                             report(counts)
                             return await relay(request, response, [(INGEST, str(counts))])
             async with self._send(request, source) as response:
                 return await relay(request, response)
+
+    async def _send_large(self, request: IncomingRequest, body: Body, bound: IndexBinding) -> web.StreamResponse:
+        """Send a document or update that is too large to be read here. The guard of the index makes it `pending`.
+
+        Raises InvalidInput if a binding wants no document without a vector.
+        """
+        if any(binding.write.on_failure == "reject" for binding in bound.fields.values()):
+            problem = f"of [{body.text.size if body.text else 0}] bytes is larger than the [{MAX_DOCUMENT_BYTES}] that"
+            raise InvalidInput("document", f"{problem} the bridge embeds, and index wants no document without a vector")
+        counts = Counts(pending=len(bound.fields))
+        report(counts)
+        return await self._upstream.forward_read(request, body, added=[(INGEST, str(counts))])
 
     def _send(
         self, request: IncomingRequest, body: bytes, guard: Position | None = None

@@ -37,6 +37,12 @@ class FusedSearch:
     preference: str
     totals_as_number: bool
     processors: tuple[Object, ...] | None = None  # response processors for the page. None: there is no pipeline
+    body_bytes: int = 0  # of the client's request
+
+    @property
+    def legs_size(self) -> int:
+        """The bytes of the request for the legs, which has the query once for each of them."""
+        return self.body_bytes * len(self.shards) * (len(self.windows) + 1)
 
     @property
     def filters(self) -> list[Json]:

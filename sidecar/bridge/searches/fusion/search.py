@@ -9,22 +9,26 @@ from urllib.parse import urlencode
 
 from sidecar.bridge.bindings.indices import BoundIndex
 from sidecar.bridge.hidden_fields import hide_fields
+from sidecar.bridge.proxy.budget import PARSED_TIMES, Share
 from sidecar.bridge.proxy.headers import Headers
-from sidecar.bridge.proxy.upstream import Upstream, read_answer
+from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, read_held_answer
 from sidecar.bridge.searches.fusion.answer import Found, Refused, compose, read_legs, read_page
 from sidecar.bridge.searches.fusion.legs import legs_request, page_request
 from sidecar.bridge.searches.fusion.ranking import Candidates, Ranked, ranking
 from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey, Shard, plan_legs, windows_to
+from sidecar.bridge.searches.limits import MAX_ANSWER_BYTES, MAX_LEGS_BYTES
 from sidecar.bridge.searches.planner import PlannedSearch
 from sidecar.bridge.searches.rewrite.pipelines import page_processors
 from sidecar.bridge.searches.rewrite.plan import TextSearch, vector_leg
 from sidecar.jsontext import Json, Object, loads, loads_exact
 from sidecar.model import Fusion
+from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
 
 # Headers of the client that are not sent. The bridge reads the answers, so they must be uncompressed JSON. The requests
 # have other bodies.
 _NOT_OURS: Final = frozenset({"accept", "accept-encoding", "content-encoding", "content-length", "content-type"})
 _RELAYED: Final = frozenset({"warning", "x-opaque-id"})
+_MAX_AT_ONCE_BYTES: Final = 4 * 1024 * 1024
 _UNREADABLE: Final = 400  # as if the cluster had refused the legs, so the client's own search is sent
 
 
@@ -41,7 +45,7 @@ def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
     first = plan
     if "pit" in given or "collapse" in given:  # the ranking must not depend on the page
         first = replace(plan, window=plan.search.window)
-    return plan_legs(
+    described = plan_legs(
         {**given, "query": plan.query},
         vector_leg(first, planned.vectors[0]),
         windows_to((first.window,), plan.window),
@@ -50,6 +54,7 @@ def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
         token=f"s{secrets.token_hex(4)}",
         processors=_processors(plan, planned.indices),
     )
+    return replace(described, body_bytes=planned.asked.size)
 
 
 def _processors(plan: TextSearch, indices: Sequence[BoundIndex]) -> tuple[Object, ...] | None:
@@ -66,20 +71,23 @@ class FusedAnswer:
     status: int
     body: Json
     headers: Headers
+    size: int = 0  # bytes of the cluster's own answers, which says how long this one takes to write
 
 
 async def search_fused(
-    upstream: Upstream, path: str, headers: Headers, search: FusedSearch, fusion: Fusion
+    upstream: Upstream, path: str, headers: Headers, search: FusedSearch, fusion: Fusion, *, share: Share
 ) -> FusedAnswer:
     """Answer a search with the client's own credentials. `path` is `…/_search` or `…/_msearch`, as the client wrote it.
 
-    If a document is changed or deleted between the phases, the next one takes its place. Raises ClusterUnreachable.
+    If a document is changed or deleted between the phases, the next one takes its place. `share` counts the bytes of
+    the cluster's answers. Raises ClusterUnreachable, BridgeOverloaded, and AnswerTooLarge if the requests or answers of
+    the phases are too large to be held here.
     """
     started = time.perf_counter()
-    phases = _Phases(upstream, path, headers, search)
+    phases = _Phases(upstream, path, headers, search, share)
     found = await _legs(phases, search)
     while not isinstance(found, Refused):
-        ranked = ranking(found.tiers, fusion)
+        ranked = await off_the_loop(phases.weight, ranking, found.tiers, fusion)
         deeper = search.deeper() if found.is_cut and _lacks_groups(search, found, ranked) else None
         if deeper is None:
             break
@@ -94,12 +102,16 @@ async def search_fused(
     took = round((time.perf_counter() - started) * 1_000)
     max_score = next(iter(ranked.values()), None)
     body = compose(search, found, hits, extra=found.extra + unmatched, max_score=max_score, took=took)
-    return FusedAnswer(200, body, phases.relayed)
+    return FusedAnswer(200, body, phases.relayed, phases.size)
 
 
 async def _legs(phases: "_Phases", search: FusedSearch) -> Found | Refused:
-    responses = await phases.ask(legs_request(search))
-    return responses if isinstance(responses, Refused) else read_legs(search, responses)
+    if search.legs_size > MAX_LEGS_BYTES:
+        raise AnswerTooLarge
+    responses = await phases.ask(await off_the_loop(WEIGHT_OF_JSON * search.legs_size, legs_request, search))
+    if isinstance(responses, Refused):
+        return responses
+    return await off_the_loop(phases.weight, read_legs, search, responses)
 
 
 def _lacks_groups(search: FusedSearch, found: Found, ranked: Ranked) -> bool:
@@ -118,7 +130,8 @@ async def _page(
         candidates.show(document)
     wanted = candidates.take(search.size)
     while uncounted or wanted:
-        responses = await phases.ask(page_request(search, wanted, uncounted), exact=True)
+        asked = await off_the_loop(WEIGHT_OF_JSON * search.legs_size, page_request, search, wanted, uncounted)
+        responses = await phases.ask(asked, exact=True)
         page = responses if isinstance(responses, Refused) else read_page(search, responses, wanted, uncounted)
         if isinstance(page, Refused):
             return page
@@ -140,24 +153,34 @@ async def _page(
 class _Phases:
     """Sends the `_msearch` of each phase to the indices of the client's search."""
 
-    def __init__(self, upstream: Upstream, path: str, headers: Headers, search: FusedSearch) -> None:
+    def __init__(self, upstream: Upstream, path: str, headers: Headers, search: FusedSearch, share: Share) -> None:
         self._upstream = upstream
+        self._share = share
+        self.size = 0  # bytes of the answers so far
         query = f"?{urlencode(search.parameters)}" if search.parameters else ""
         self._target = path.rstrip("/").rpartition("/")[0] + "/_msearch" + query
         sent = [(name, value) for name, value in headers if name.lower() not in _NOT_OURS]
         self._headers = [*sent, ("Content-Type", "application/x-ndjson")]
         self.relayed: Headers = []
 
+    @property
+    def weight(self) -> int:
+        """The weight of work on the answers, for `off_the_loop`."""
+        return WEIGHT_OF_JSON * self.size
+
     async def ask(self, body: bytes, *, exact: bool = False) -> list[Object] | Refused:
         """Send an `_msearch`. Gives the cluster's answers, one for each search.
 
-        `exact` keeps numbers unchanged, because the client will read them. Raises ClusterUnreachable.
+        `exact` keeps numbers unchanged, because the client will read them. Raises ClusterUnreachable, BridgeOverloaded,
+        AnswerTooLarge.
         """
         async with self._upstream.send("POST", self._target, self._headers, body) as response:
             self.relayed = [(name, value) for name, value in response.headers.items() if name.lower() in _RELAYED]
-            text = await read_answer(response)
+            text = await read_held_answer(response, self._share, MAX_ANSWER_BYTES)
+        self.size += len(text)
+        self._share.hold_more((PARSED_TIMES - 1) * len(text))
         try:
-            parsed = _parse(text, exact=exact)
+            parsed = await off_the_loop(WEIGHT_OF_JSON * len(text), _parse, text, exact=exact)
         except ValueError:  # a document is nested more deeply than we can read
             return Refused(_UNREADABLE, None)
         items = parsed.get("responses") if isinstance(parsed, dict) else None
@@ -167,7 +190,8 @@ class _Phases:
 
 
 def _parse(text: bytes, *, exact: bool) -> Json:
+    """Parse an answer. `loads` is quicker, but keeps the interpreter until it has read everything."""
     try:
-        return loads_exact(text) if exact else loads(text)
+        return loads_exact(text) if exact or len(text) > _MAX_AT_ONCE_BYTES else loads(text)
     except ValueError:  # it cannot be written again unchanged
         return loads(text)

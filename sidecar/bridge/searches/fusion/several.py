@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
+from sidecar.bridge.proxy.budget import BridgeOverloaded, Share
 from sidecar.bridge.proxy.headers import Headers
-from sidecar.bridge.proxy.upstream import Upstream
+from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream
 from sidecar.bridge.searches.fusion.request import FusedSearch, number_of
 from sidecar.bridge.searches.fusion.search import FusedAnswer, fused_search, search_fused
 from sidecar.bridge.searches.planner import PlannedSearch
@@ -15,6 +16,8 @@ from sidecar.errors import ClusterUnreachable
 from sidecar.model import Fusion
 
 Result = TypeVar("Result")
+Failure: TypeAlias = AnswerTooLarge | BridgeOverloaded | ClusterUnreachable
+_FAILURES: Final = (AnswerTooLarge, BridgeOverloaded, ClusterUnreachable)
 
 _AT_ONCE: Final = 4  # the request of each one has two searches for each shard
 _LIMIT: Final = "max_concurrent_searches"
@@ -36,11 +39,12 @@ class Fusing:
     path: str  # `…/_msearch`, as the client wrote it
     headers: Headers
     at_once: int
+    share: Share  # of the bytes that requests in work may hold
 
     async def beside(
         self, searches: Mapping[int, tuple[FusedSearch, Fusion]], other: Coroutine[Any, Any, Result]
     ) -> tuple[dict[int, FusedAnswer], Result]:
-        """Answer the searches, and run `other` at the same time. Gives both results. Raises ClusterUnreachable."""
+        """Answer the searches, and run `other` at the same time. Gives both results. Raises as `search_fused`."""
         turn = asyncio.Semaphore(self.at_once)
         async with asyncio.TaskGroup() as group:
             rest = group.create_task(_attempted(other), name="the rest of an _msearch")
@@ -52,7 +56,7 @@ class Fusing:
 
     async def _fuse(self, search: FusedSearch, fusion: Fusion, turn: asyncio.Semaphore) -> FusedAnswer:
         async with turn:
-            return await search_fused(self.upstream, self.path, self.headers, search, fusion)
+            return await search_fused(self.upstream, self.path, self.headers, search, fusion, share=self.share)
 
 
 def at_once(url: Mapping[str, str]) -> int:
@@ -60,15 +64,15 @@ def at_once(url: Mapping[str, str]) -> int:
     return min(number_of(url.get(_LIMIT)) or _AT_ONCE, _AT_ONCE)
 
 
-async def _attempted(work: Coroutine[Any, Any, Result]) -> Result | ClusterUnreachable:
+async def _attempted(work: Coroutine[Any, Any, Result]) -> Result | Failure:
     """The result of `work`, or its error as a value. A group of tasks would wrap the error if it were raised."""
     try:
         return await work
-    except ClusterUnreachable as error:
+    except _FAILURES as error:
         return error
 
 
-def _result(attempted: Result | ClusterUnreachable) -> Result:
-    if isinstance(attempted, ClusterUnreachable):
+def _result(attempted: Result | Failure) -> Result:
+    if isinstance(attempted, _FAILURES):
         raise attempted
     return attempted

@@ -8,9 +8,11 @@ the client's filters apply to both legs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import ClassVar, Literal, TypeAlias
 
 from sidecar.bridge.bindings.indices import BoundIndex, bindings_of_field
+from sidecar.bridge.searches.limits import MAX_NEURAL_CLAUSES
 from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.rewrite.eligibility import (
     MAX_RESULT_WINDOW,
@@ -141,7 +143,9 @@ def plan_search(
         return Untouched(Mode.LEXICAL, Reason.UNBOUND)
     if body is None:
         return Untouched(Mode.LEXICAL, Reason.NOT_UNDERSTOOD)
-    neural = tuple(neural_texts(body, indices))
+    neural = tuple(islice(neural_texts(body, indices), MAX_NEURAL_CLAUSES + 1))
+    if len(neural) > MAX_NEURAL_CLAUSES:
+        return Untouched(Mode.LEXICAL, Reason.TOO_LARGE)
     if neural:
         return NeuralSearch(neural)
     if mode is Mode.LEXICAL:

@@ -14,12 +14,13 @@ from sidecar.jsontext import Json, at
 
 _CONTEXT_BYTES: Final = 8  # a long
 _MAX_VINT_BYTES: Final = 5
+_MAX_CHARACTERS: Final = 262_144  # some thousand shards, which take a hundredth of a second to read
 
 
 def shards_of_point(pit: Json) -> frozenset[tuple[str, int]] | None:
     """The index and number of every shard of `{"id": …}`. None if it cannot be read, or names another cluster."""
     identifier = at(pit, "id")
-    if not isinstance(identifier, str) or not identifier:
+    if not isinstance(identifier, str) or not 0 < len(identifier) <= _MAX_CHARACTERS:
         return None
     try:
         stream = _Stream(base64.b64decode(identifier, altchars=b"-_", validate=True))
@@ -77,7 +78,11 @@ class _Stream:
 
     def text(self) -> str:
         """Read a text. The number of its UTF-16 units precedes them, and each unit has one to three bytes."""
-        return "".join(self._unit() for _ in range(self.number()))
+        count = self.number()
+        plain = self._data[self._position : self._position + count]
+        if plain.isascii():  # the names of indices mostly are
+            return self.skip(count).decode("ascii")
+        return "".join(self._unit() for _ in range(count))
 
     def _unit(self) -> str:
         (first,) = self.skip(1)

@@ -3,13 +3,14 @@
 Pure. There is one reader for each kind of clause. A reader gives the text, or the reason why it is not embedded.
 """
 
-import fnmatch
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
+from sidecar.bridge.searches.limits import MAX_FIELDS
 from sidecar.bridge.searches.outcome import Reason
-from sidecar.jsontext import Json, Object
+from sidecar.bridge.searches.rewrite.field_patterns import FieldPatterns
+from sidecar.jsontext import Json, Object, clauses
 
 _EXACT_TYPES: Final = frozenset({"phrase", "phrase_prefix"})
 _FREE_TYPES: Final = frozenset({"best_fields", "most_fields", "cross_fields"})
@@ -35,34 +36,34 @@ def _multi_match(spec: Json, text_fields: frozenset[str]) -> str | Reason:
     if not isinstance(spec, dict):
         return Reason.QUERY_TYPE
     kind = spec.get("type", "best_fields")
-    if kind in _EXACT_TYPES:
+    if _is_one_of(kind, _EXACT_TYPES):
         return Reason.EXACT_MATCH
-    if kind not in _FREE_TYPES:
+    if not _is_one_of(kind, _FREE_TYPES):
         return Reason.QUERY_TYPE  # such as bool_prefix, whose last word is not complete
-    return _words(spec, "operator") if _searches(spec, text_fields, "fields") else Reason.UNBOUND_FIELDS
+    return _why_not_fields(spec, text_fields, "fields") or _words(spec, "operator")
 
 
 def _combined_fields(spec: Json, text_fields: frozenset[str]) -> str | Reason:
     if not isinstance(spec, dict):
         return Reason.QUERY_TYPE
-    return _words(spec, "operator") if _searches(spec, text_fields, "fields") else Reason.UNBOUND_FIELDS
+    return _why_not_fields(spec, text_fields, "fields") or _words(spec, "operator")
 
 
 def _query_string(spec: Json, text_fields: frozenset[str]) -> str | Reason:
     if not isinstance(spec, dict):
         return Reason.QUERY_TYPE
-    if spec.get("type") in _EXACT_TYPES:
+    if _is_one_of(spec.get("type"), _EXACT_TYPES):
         return Reason.EXACT_MATCH
-    if not _searches(spec, text_fields, "fields", "default_field"):
-        return Reason.UNBOUND_FIELDS
-    return _free(_words(spec, "default_operator"), _QUERY_STRING_SYNTAX)
+    reason = _why_not_fields(spec, text_fields, "fields", "default_field")
+    return reason or _free(_words(spec, "default_operator"), _QUERY_STRING_SYNTAX)
 
 
 def _simple_query_string(spec: Json, text_fields: frozenset[str]) -> str | Reason:
     if not isinstance(spec, dict):
         return Reason.QUERY_TYPE
-    if not _searches(spec, text_fields, "fields"):
-        return Reason.UNBOUND_FIELDS
+    reason = _why_not_fields(spec, text_fields, "fields")
+    if reason is not None:
+        return reason
     words = _words(spec, "default_operator")
     return words if spec.get("flags") == "NONE" else _free(words, _SIMPLE_SYNTAX)
 
@@ -76,15 +77,18 @@ TEXT_READERS: Final[Mapping[str, TextReader]] = {
 }
 
 
-def _searches(spec: Object, text_fields: frozenset[str], *keys: str) -> bool:
-    """Whether one of the fields of a clause feeds the vector. Fields may be patterns, and may have boosts."""
-    patterns = [str(name).partition("^")[0] for name in _named(spec, keys)]
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns for name in text_fields)
+def _why_not_fields(spec: Object, text_fields: frozenset[str], *keys: str) -> Reason | None:
+    """The reason why the fields of a clause do not feed the vector. They may be patterns, and may have boosts."""
+    # No field means index.query.default_field, which is "*".
+    given = clauses(next((spec[key] for key in keys if spec.get(key) not in (None, [])), "*"))
+    if len(given) > MAX_FIELDS:
+        return Reason.TOO_LARGE
+    patterns = FieldPatterns(str(name).partition("^")[0] for name in given)
+    return None if patterns.match_any(text_fields) else Reason.UNBOUND_FIELDS
 
 
-def _named(spec: Object, keys: tuple[str, ...]) -> Iterator[Json]:
-    given = next((spec[key] for key in keys if spec.get(key) not in (None, [])), "*")
-    yield from given if isinstance(given, list) else [given]  # no field: index.query.default_field, which is "*"
+def _is_one_of(kind: Json, known: frozenset[str]) -> bool:
+    return isinstance(kind, str) and kind in known
 
 
 def _words(options: Object, operator: str) -> str | Reason:

@@ -1,46 +1,15 @@
 """No bulk keeps the bridge's event loop for itself: other requests must go on."""
 
-import asyncio
-import time
-from asyncio import events
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-
 import pytest
 
 from sidecar.models.catalogue import shipped_versions
 from tests.cluster.bridges import Papers
 from tests.support.between import between
 from tests.support.http import ndjson
+from tests.support.steps import steps_of_handlers
 
 MINILM = shipped_versions()["all-minilm-l6-v2@1"]
 LONGEST_STEP_S = 0.05
-
-
-@dataclass
-class Steps:
-    """The longest step of a request's handler, in processor time: a busy machine must not matter."""
-
-    longest_s: float = 0.0
-    count: int = 0
-
-
-@contextmanager
-def steps_of_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
-    steps, run = Steps(), events.Handle._run
-
-    def watched(handle: events.Handle) -> None:
-        task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
-        started = time.thread_time()
-        run(handle)
-        if isinstance(task, asyncio.Task) and f"{task.get_coro()}".startswith("<coroutine object RequestHandler."):
-            steps.count += 1
-            steps.longest_s = max(steps.longest_s, time.thread_time() - started)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(events.Handle, "_run", watched)
-        yield steps
 
 
 async def test_a_bulk_of_many_short_documents_does_not_block_the_loop(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sidecar.bridge.proxy.body import BridgeOverloaded
+from sidecar.bridge.proxy.budget import BridgeOverloaded
 from sidecar.bridge.proxy.errors import error_answer, error_status, json_answer
 from sidecar.bridge.proxy.spool import SpoolFull
 from sidecar.errors import (

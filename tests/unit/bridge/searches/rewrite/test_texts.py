@@ -94,6 +94,13 @@ def test_simple_syntax_is_an_exact_match_wish_unless_it_is_switched_off(text: st
         pytest.param("simple_query_string", {"query": "a", "default_operator": "and"}, Reason.EXACT_MATCH,
                      id="simple, all words"),
         pytest.param("simple_query_string", {"query": " "}, Reason.NO_TEXT, id="empty"),
+        pytest.param("multi_match", {"query": "a", "fields": ["title*"] * 1_024}, "a", id="as many fields as can be"),
+        pytest.param("multi_match", {"query": "a", "fields": ["title*"] * 1_025}, Reason.TOO_LARGE, id="one field more"),
+        pytest.param("query_string", {"query": "a", "fields": ["x"] * 9_999}, Reason.TOO_LARGE, id="many fields"),
+        pytest.param("multi_match", {"query": "a", "type": ["phrase"]}, Reason.QUERY_TYPE, id="a type that is a list"),
+        pytest.param("query_string", {"query": "a", "type": {}}, "a", id="a type that is an object"),
+        pytest.param("multi_match", {"query": "a", "fields": [{"a": ["\ud800"]}, None, 5]}, Reason.UNBOUND_FIELDS,
+                     id="fields that are no names"),
     ],
 )  # fmt: skip
 def test_options(kind: str, spec: dict[str, object], expected: object) -> None:
