@@ -8,8 +8,10 @@ standard library alone, where a body is written again.
 import hashlib
 import json
 import math
+import re
+from array import array
 from collections.abc import Iterator
-from typing import NoReturn, TypeAlias, Union
+from typing import Final, NoReturn, TypeAlias, Union
 
 import orjson
 
@@ -19,6 +21,14 @@ Object: TypeAlias = dict[str, Json]
 
 _BOM = b"\xef\xbb\xbf"
 _END = object()
+
+# Strings and comments. Each alternative takes all that it can and gives nothing back, so a search takes linear time.
+_NO_STRUCTURE: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|//[^\r\n]*+|/\*.*?(?:\*/|\Z)'
+_STRINGS_AND_COMMENTS: Final = re.compile(_NO_STRUCTURE, re.DOTALL)
+# Much text in one match, but not so much that the interpreter is held up for long.
+_STRETCH: Final = re.compile(rb'(?:%b|[^"/]{1,65536}+|/){1,256}+' % _NO_STRUCTURE, re.DOTALL)
+_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NO_STEPS: Final = bytes(set(range(256)) - set(b"[{]}"))
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -63,6 +73,25 @@ def loads_exact(data: bytes) -> Json:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return parsed
+
+
+def nesting_deeper_than(body: bytes, limit: int) -> bool:
+    """Whether objects and lists stand in each other more than `limit` levels deep. The body may be no valid JSON.
+
+    It parses nothing and takes linear time. A body with few brackets is not even looked through.
+    """
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return False
+    encoding = json.detect_encoding(body)  # the cluster reads all encodings of Unicode
+    text = body if encoding.startswith("utf-8") else body.decode(encoding, "replace").encode("utf-8", "replace")
+    depth = 0
+    for stretch in _STRETCH.finditer(text):
+        bare = _STRINGS_AND_COMMENTS.sub(b"", stretch[0])
+        for step in array("b", bare.translate(_STEPS, _NO_STEPS)):
+            depth += step
+            if depth > limit:
+                return True
+    return False
 
 
 def at(value: Json, *keys: str) -> Json:

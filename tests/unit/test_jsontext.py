@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.jsontext import canonical, dumps, dumps_quick, loads, loads_exact, value_digest
+from sidecar.jsontext import canonical, dumps, dumps_quick, loads, loads_exact, nesting_deeper_than, value_digest
 
 
 @pytest.mark.parametrize("read", [loads, loads_exact])
@@ -61,3 +61,38 @@ def test_canonical_json_sorts_keys() -> None:
 def test_equal_values_have_one_digest() -> None:
     assert value_digest({"b": 1, "a": 2}) == value_digest({"a": 2, "b": 1})
     assert value_digest({}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+
+
+_DEEP = '{"a":' * 3 + "[[]]" + "}" * 3  # 5 levels
+
+
+@pytest.mark.parametrize(
+    ("body", "levels"),
+    [
+        pytest.param(b"", 0, id="nothing"),
+        pytest.param(b"5", 0, id="no structure"),
+        pytest.param(b"[]" * 9, 1, id="side by side"),
+        pytest.param(_DEEP.encode(), 5, id="objects and lists"),
+        pytest.param(b"[[", 2, id="not closed"),
+        pytest.param(b'["[[[[",{"{{":"\\"[["}]', 2, id="brackets in strings"),
+        pytest.param(b'["\\\\",[["\\\\"]]]', 3, id="a string that ends in a backslash"),
+        pytest.param(b'[["[[[', 2, id="a string without an end"),
+        pytest.param(b'[["[[[\\', 2, id="a string that breaks off"),
+        pytest.param(b'[/*"*/[/*[[*/[//"[[[\n[', 4, id="quotes and brackets in comments"),
+        pytest.param(b"[[/[/[", 4, id="slashes that are no comments"),
+        pytest.param(b"[/*[[[", 1, id="a comment without an end"),
+        pytest.param(b"\xef\xbb\xbf" + _DEEP.encode(), 5, id="a BOM"),
+        pytest.param(('{"\\\\":' + _DEEP + "}").encode("utf-16-le"), 6, id="UTF-16"),
+        pytest.param(_DEEP.encode("utf-16"), 5, id="UTF-16 with a BOM"),
+        pytest.param(_DEEP.encode("utf-32-be"), 5, id="UTF-32"),
+        pytest.param('["嬀嬀",[]]'.encode("utf-16-le"), 2, id="bytes of brackets in wide characters"),
+        pytest.param(b'["' + b"x" * 200_000 + b'[",' + b'"",' * 5000 + b"[1]]", 2, id="more than one stretch"),
+    ],
+)
+def test_the_levels_of_nesting_are_counted(body: bytes, levels: int) -> None:
+    assert not nesting_deeper_than(body, levels)
+    assert levels == 0 or nesting_deeper_than(body, levels - 1)
+
+
+def test_levels_are_counted_without_recursion() -> None:
+    assert nesting_deeper_than(b'{"a":' * 1_000_000, 999_999)
