@@ -10,6 +10,7 @@ from sidecar.bridge.hidden_fields import added_fields
 from sidecar.bridge.proxy.body import BodyReader
 from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST
 from sidecar.bridge.proxy.incoming import IncomingRequest
+from sidecar.bridge.proxy.nesting import IN_DOCUMENT, IN_UPDATE, NestedTooDeeply, is_too_deep
 from sidecar.bridge.proxy.query_string import join_target, with_parameters, without_parameters
 from sidecar.bridge.proxy.upstream import Upstream, relay
 from sidecar.bridge.routes import Document
@@ -31,6 +32,7 @@ from sidecar.bridge.writes.update_plan import (
 from sidecar.bridge.writes.update_source import hide_in_update
 from sidecar.errors import InvalidInput
 from sidecar.model import IndexBinding
+from sidecar.threads import off_the_loop
 
 
 class Documents:
@@ -45,12 +47,13 @@ class Documents:
     async def write(self, request: IncomingRequest, route: Document) -> web.StreamResponse:
         """Answer `_doc` or `_create`.
 
-        Raises InvalidInput if the binding refuses the document, and EmbedderOverloaded if its texts cannot be embedded
-        and the binding wants such a write refused.
+        Raises NestedTooDeeply, InvalidInput if the binding refuses the document, and EmbedderOverloaded if its texts
+        cannot be embedded and the binding wants such a write refused.
         """
         async with self._bodies.read(request) as body:
-            bound = (await self._bindings.of_write(route.index, request.credentials)).binding
             document = body.decoded
+            await _refuse_deep_nesting(document, IN_DOCUMENT)
+            bound = (await self._bindings.of_write(route.index, request.credentials)).binding
             plan = plan_document(document or b"", bound)
             if document is None or not plan.changes:
                 return await self._upstream.forward_read(request, body)
@@ -67,8 +70,9 @@ class Documents:
         If only our guard has caused a conflict, the update is read, planned and sent again.
         """
         async with self._bodies.read(request) as body:
-            target = await self._bindings.of_write(route.index, request.credentials)
             source = body.decoded
+            await _refuse_deep_nesting(source, IN_UPDATE)
+            target = await self._bindings.of_write(route.index, request.credentials)
             update = parse_update(source or b"", dict(request.parameters)) if target.binding is not None else None
             if target.binding is None or source is None or update is None:
                 return await self._upstream.forward_read(request, body)
@@ -114,3 +118,9 @@ def _raise_if_refused(plan: Plan, vectors: Vectors) -> None:
     reason = refusal(plan, vectors)
     if reason is not None:
         raise InvalidInput("document", reason)
+
+
+async def _refuse_deep_nesting(text: bytes | None, around: tuple[str, str]) -> None:
+    """Raise NestedTooDeeply for JSON that OpenSearch 3 would refuse. None is a body in a coding that we do not read."""
+    if text is not None and await off_the_loop(len(text), is_too_deep, text):
+        raise NestedTooDeeply(around)
