@@ -93,7 +93,8 @@ class Bulks:
         An update would keep its old vector, so no bulk with one is sent unless the cluster refuses it. Raises
         InvalidInput, and NestedTooDeeply.
         """
-        if await off_the_loop(4 * text.size, _has_deep_line, text):
+        is_binary = presentation.is_binary({}, request.header("Content-Type"))
+        if not is_binary and await off_the_loop(4 * text.size, _has_deep_line, text):
             raise NestedTooDeeply(IN_DOCUMENT)
         if text.read(text.size - 1) != b"\n" or not await off_the_loop(4 * text.size, may_update, text.lines()):
             return await self._upstream.forward_read(request, body)

@@ -7,6 +7,7 @@ from aiohttp import ClientResponse, web
 from sidecar.bridge.bindings.indices import WriteTarget
 from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.hidden_fields import added_fields
+from sidecar.bridge.proxy import presentation
 from sidecar.bridge.proxy.body import BodyReader
 from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST
 from sidecar.bridge.proxy.incoming import IncomingRequest
@@ -52,7 +53,7 @@ class Documents:
         """
         async with self._bodies.read(request) as body:
             document = body.decoded
-            await _refuse_deep_nesting(document, IN_DOCUMENT)
+            await _refuse_deep_nesting(request, document, IN_DOCUMENT)
             bound = (await self._bindings.of_write(route.index, request.credentials)).binding
             plan = plan_document(document or b"", bound)
             if document is None or not plan.changes:
@@ -71,7 +72,7 @@ class Documents:
         """
         async with self._bodies.read(request) as body:
             source = body.decoded
-            await _refuse_deep_nesting(source, IN_UPDATE)
+            await _refuse_deep_nesting(request, source, IN_UPDATE)
             target = await self._bindings.of_write(route.index, request.credentials)
             update = parse_update(source or b"", dict(request.parameters)) if target.binding is not None else None
             if target.binding is None or source is None or update is None:
@@ -120,7 +121,9 @@ def _raise_if_refused(plan: Plan, vectors: Vectors) -> None:
         raise InvalidInput("document", reason)
 
 
-async def _refuse_deep_nesting(text: bytes | None, around: tuple[str, str]) -> None:
-    """Raise NestedTooDeeply for JSON that OpenSearch 3 would refuse. None is a body in a coding that we do not read."""
-    if text is not None and await off_the_loop(len(text), is_too_deep, text):
+async def _refuse_deep_nesting(request: IncomingRequest, text: bytes | None, around: tuple[str, str]) -> None:
+    """Raise NestedTooDeeply for JSON that OpenSearch 3 would refuse. Bodies that we do not read are not looked at."""
+    if text is None or presentation.is_binary({}, request.header("Content-Type")):
+        return
+    if await off_the_loop(len(text), is_too_deep, text):
         raise NestedTooDeeply(around)

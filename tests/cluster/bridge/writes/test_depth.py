@@ -46,6 +46,16 @@ async def test_a_write_that_is_too_deep_is_refused(bridged: Bridged, deep: bytes
     assert (await bridged.papers.direct("GET", f"/{index}/_count?ignore_unavailable=true")).json["count"] == 0
 
 
+async def test_brackets_among_the_bytes_of_a_binary_format_are_no_levels(bridged: Bridged) -> None:
+    text = b"[" * 1_100
+    document = b"\xbf\x61a\x79\x04\x4c" + text + b"\xff"  # CBOR of {"a": text}
+
+    answer = await bridged.bridge("PUT", f"/{bridged.papers.index}/_doc/1", document, Content_Type="application/cbor")
+
+    assert answer.status == 201, answer.body
+    assert await bridged.papers.stored("1") == {"a": text.decode()}
+
+
 async def test_a_thousand_levels_are_not_too_many(bridged: Bridged) -> None:
     index = bridged.papers.index
     mapping = {"properties": {"a": {"type": "object", "enabled": False}}}
