@@ -11,12 +11,11 @@ from aiohttp import web
 from sidecar.bridge.admin import admin_app
 from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.plugin import PluginHandler
-from sidecar.bridge.proxy.body import BodyReader
+from sidecar.bridge.proxy.body import BodyReader, refuse_deep_nesting
 from sidecar.bridge.proxy.clients import Clients
 from sidecar.bridge.proxy.errors import error_answer, error_body, json_answer, refusal_type
 from sidecar.bridge.proxy.headers import FORWARDED_FOR
 from sidecar.bridge.proxy.incoming import IncomingRequest
-from sidecar.bridge.proxy.nesting import refuse_deep_nesting
 from sidecar.bridge.proxy.query_string import parameters
 from sidecar.bridge.proxy.upstream import Upstream
 from sidecar.bridge.reads import Reads
@@ -148,7 +147,7 @@ class Bridge:
         if not request.has_body or request.path.rstrip("/").endswith(_STREAM):
             return await upstream.forward(request)
         async with self._bodies.read(request) as body:
-            await refuse_deep_nesting(body.text)
+            await refuse_deep_nesting(request, body)
             return await upstream.forward_read(request, body)
 
 

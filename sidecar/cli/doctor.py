@@ -16,7 +16,7 @@ from sidecar.doctor.findings import Level, Subject, count, report
 
 _FOUND: Final = 1
 _UNREACHABLE: Final = 2
-_STYLES: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red"}
+_STYLES: Final = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.ERROR: "red"}
 
 
 def doctor(

@@ -12,13 +12,14 @@ class Level(StrEnum):
     """How bad a finding is."""
 
     OK = "ok"
+    NOTE = "note"  # all is as it should be, and the operator should know something
     WARNING = "warning"  # the system works, but worse than it could
     ERROR = "error"  # a promise of the system is broken, or will be
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong."""
+    """Something that is wrong, or worth a note."""
 
     level: Level
     check: str  # a name for programs
@@ -40,7 +41,7 @@ class Subject:
     def level(self) -> Level:
         """The level of the worst finding."""
         levels = {finding.level for finding in self.findings}
-        return next((level for level in (Level.ERROR, Level.WARNING) if level in levels), Level.OK)
+        return next((level for level in (Level.ERROR, Level.WARNING, Level.NOTE) if level in levels), Level.OK)
 
     def to_json(self) -> dict[str, Json]:
         """The subject as JSON."""
@@ -61,8 +62,13 @@ def warning(check: str, message: str, remedy: str) -> Finding:
     return Finding(Level.WARNING, check, message, remedy)
 
 
+def note(check: str, message: str, remedy: str) -> Finding:
+    """A finding of level note."""
+    return Finding(Level.NOTE, check, message, remedy)
+
+
 def count(subjects: Sequence[Subject]) -> dict[Level, int]:
-    """The number of findings of each level."""
+    """The number of errors and of warnings. Notes do not count, because nothing is wrong."""
     levels = Counter(finding.level for subject in subjects for finding in subject.findings)
     return {level: levels[level] for level in (Level.ERROR, Level.WARNING)}
 

@@ -4,13 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.doctor.findings import Finding, Subject, error, warning
-from sidecar.jsontext import Json, at
+from sidecar.doctor.findings import Finding, Subject, error, note, warning
+from sidecar.jsontext import Json, at, clauses
 from sidecar.model import Binding, ModelVersion
 from sidecar.ports import ServedModel
 
 KNN_PLUGIN: Final = "opensearch-knn"
 FUSION_PLUGIN: Final = "opensearch-neural-search"
+
+# The limit of levels in JSON. From 3.0 on it is 1,000 by default, before that there is none.
+_DEPTH_OPTION: Final = "-Dopensearch.xcontent.depth.max="
 
 _TRIED: Final = (2, 19)  # the oldest version that is tested
 
@@ -20,13 +23,13 @@ def unreachable(kind: str, name: str, why: str, remedy: str) -> Subject:
     return Subject(kind, name, findings=(error("unreachable", why, remedy),), answers=False)
 
 
-def examine_cluster(url: str, info: Json, nodes: Json) -> Subject:
-    """Examine the cluster, by its answers to `GET /` and `GET /_nodes/plugins`."""
+def examine_cluster(url: str, info: Json, nodes: Json, machines: Json = None) -> Subject:
+    """Examine the cluster, by its answers to `GET /`, `GET /_nodes/plugins` and `GET /_nodes/jvm`. None: not known."""
     number = str(at(info, "version", "number"))
     listed = at(nodes, "nodes")
     plugins = [_plugins(node) for node in listed.values()] if isinstance(listed, dict) else []
     about = f"OpenSearch {number}, {len(plugins)} node{'' if len(plugins) == 1 else 's'}"
-    return Subject("cluster", url, about, tuple(_cluster(info, number, plugins)))
+    return Subject("cluster", url, about, (*_cluster(info, number, plugins), *_depth(number, machines)))
 
 
 def _cluster(info: Json, number: str, plugins: Sequence[frozenset[str]]) -> Iterator[Finding]:
@@ -52,6 +55,21 @@ def _cluster(info: Json, number: str, plugins: Sequence[frozenset[str]]) -> Iter
             "neural_search_plugin",
             "not every node has neural-search: the bridge fuses hybrid searches itself, which is slower",
             f"opensearch-plugin install {FUSION_PLUGIN}, on every node",
+        )
+
+
+def _depth(number: str, machines: Json) -> Iterator[Finding]:
+    listed = at(machines, "nodes")
+    if not isinstance(listed, dict) or not number.startswith(("1.", "2.")):
+        return
+    options = [clauses(at(node, "jvm", "input_arguments")) for node in listed.values()]
+    without = sum(not any(str(option).startswith(_DEPTH_OPTION) for option in given) for given in options)
+    if without:
+        yield note(
+            "json_depth",
+            f"{without} of {len(options)} nodes read JSON of any depth: who writes to a bound index directly can end a "
+            "node with a document of 20 KB (docs/security.md). The bridge refuses more than 1,000 levels",
+            f"{_DEPTH_OPTION}1000 in config/jvm.options of every node, and restart it",
         )
 
 

@@ -54,12 +54,14 @@ async def see_embedder(address: str, client: EmbedderClient) -> EmbedderSeen:
 
 
 async def see_cluster(url: str, cluster: Cluster) -> Subject:
-    """Ask the cluster for its version and plugins. Raises ClusterRefused."""
+    """Ask the cluster for its version, plugins and options of Java. Raises ClusterRefused."""
     try:
         info = await _ask(cluster, "GET", "/")
     except SidecarError as error:
         return unreachable("cluster", url, str(error), "check cluster.url, and that the cluster runs")
-    return examine_cluster(url, info, await _ask(cluster, "GET", "/_nodes/plugins"))
+    nodes = await _ask(cluster, "GET", "/_nodes/plugins")
+    machines = await cluster.call("GET", "/_nodes/jvm", params={"filter_path": "nodes.*.jvm.input_arguments"})
+    return examine_cluster(url, info, nodes, machines.body if machines.ok else None)
 
 
 async def see_bridge(url: str, bridge: Cluster, cluster: Cluster) -> Subject:

@@ -9,8 +9,11 @@ from typing import Final
 
 from sidecar.bridge.proxy.budget import PARSED_TIMES, Budget, Share
 from sidecar.bridge.proxy.incoming import IncomingRequest
+from sidecar.bridge.proxy.nesting import NestedTooDeeply, is_too_deep
+from sidecar.bridge.proxy.presentation import is_binary
 from sidecar.bridge.proxy.spool import Spool
 from sidecar.errors import BodyTooLarge, InvalidInput
+from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
 
 _LIMIT_SETTING: Final = "bridge.max_body_bytes"
 _GZIP: Final = zlib.MAX_WBITS | 16
@@ -72,6 +75,22 @@ class BodyReader:
                 yield Body(sent, text, share)
             else:
                 yield Body(sent, None if coding in _UNREAD else sent, share)
+
+
+async def refuse_deep_nesting(request: IncomingRequest, body: Body, around: tuple[str, str] | None = None) -> None:
+    """Raise NestedTooDeeply for JSON that OpenSearch 3 would refuse. Bodies that we do not read are not looked at.
+
+    `around` has the type and the reason of the error that OpenSearch 3 puts around its refusal.
+    """
+    text = body.text
+    if text is None or is_binary({}, request.header("Content-Type")):
+        return
+    if await off_the_loop(WEIGHT_OF_JSON * text.size, _is_too_deep, text):
+        raise NestedTooDeeply(around)
+
+
+def _is_too_deep(text: Spool) -> bool:
+    return is_too_deep(text.read())
 
 
 def _decode_into(text: Spool, sent: Spool, coding: str, limit: int, hold: Callable[[int], None]) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
+from sidecar.bridge.proxy import nesting
 from sidecar.bridge.proxy.nesting import NestedTooDeeply
 from sidecar.bridge.proxy.presentation import indented, wants_pretty
 from sidecar.connections import Answer, SlowBody
@@ -49,7 +50,7 @@ def error_status(error: SidecarError) -> tuple[int, str]:
     if isinstance(error, ClusterUnreachable):
         return 503, "cluster_unreachable_exception"
     if isinstance(error, NestedTooDeeply):
-        return 400, "stream_constraints_exception"
+        return 400, nesting.TYPE
     return _STATUSES[error.kind]
 
 
@@ -60,10 +61,10 @@ def error_reason(error: SidecarError) -> str:
     return "the cluster behind this bridge does not answer" if isinstance(error, ClusterUnreachable) else str(error)
 
 
-def error_body(status: int, error_type: str, reason: str) -> dict[str, object]:
-    """An error in the shape that OpenSearch uses."""
+def error_body(status: int, error_type: str, reason: str, **details: object) -> dict[str, object]:
+    """An error in the shape that OpenSearch uses. `details` are further members of the error."""
     cause = {"type": error_type, "reason": reason}
-    return {"error": {"root_cause": [cause], **cause}, "status": status}
+    return {"error": {"root_cause": [cause], **cause, **details}, "status": status}
 
 
 def json_answer(
@@ -89,4 +90,8 @@ def error_answer(error: SidecarError, parameters: Mapping[str, str] | None = Non
     status, error_type = error_status(error)
     reason = error_reason(error)
     headers = {"Retry-After": "1"} if status in (429, 503) else {}
-    return json_answer(error_body(status, error_type, reason), status=status, parameters=parameters, headers=headers)
+    body = error_body(status, error_type, reason)
+    if isinstance(error, NestedTooDeeply) and error.around is not None:
+        cause = {"type": error_type, "reason": reason}
+        body = error_body(status, *error.around, caused_by=cause)
+    return json_answer(body, status=status, parameters=parameters, headers=headers)

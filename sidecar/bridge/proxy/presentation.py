@@ -40,7 +40,10 @@ def wants_pretty(parameters: Mapping[str, str]) -> bool:
 
 
 def is_binary(parameters: Mapping[str, str], accept: str) -> bool:
-    """Whether a client wants an answer in a binary format. A client that wants YAML can read JSON."""
+    """Whether a client wants an answer in a binary format. A client that wants YAML can read JSON.
+
+    With the content type of a request as `accept` it says whether the body is binary.
+    """
     wanted = parameters.get("format") or accept.partition(";")[0].strip().removeprefix("application/")
     return wanted.lower() in _BINARY
 

@@ -14,12 +14,11 @@ from typing import Final
 from aiohttp import web
 from multidict import CIMultiDict
 
-from sidecar.bridge.proxy.body import Body, BodyReader
+from sidecar.bridge.proxy.body import Body, BodyReader, refuse_deep_nesting
 from sidecar.bridge.proxy.budget import Share
 from sidecar.bridge.proxy.errors import error_body, error_status
 from sidecar.bridge.proxy.headers import CHANGED_BODY, READ_ANSWER, SEARCH, SEARCH_OPTIONS, Headers, to_client
 from sidecar.bridge.proxy.incoming import IncomingRequest
-from sidecar.bridge.proxy.nesting import refuse_deep_nesting
 from sidecar.bridge.proxy.presentation import PARAMETERS, present
 from sidecar.bridge.proxy.query_string import join_target, parameters, without_parameters
 from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, read_held_answer, relay
@@ -89,7 +88,7 @@ class MultiSearches:
         options = read_options(request.parameters, request.raw.headers)
         path, query = request.path, without_parameters(request.query, *SEARCH_OPTIONS)
         async with self._bodies.read(request, parsed_up_to=MAX_BODY_BYTES) as body:
-            await refuse_deep_nesting(body.text)
+            await refuse_deep_nesting(request, body)
             as_sent = join_target(path, query)
             if options.mode is not Mode.OFF and has_too_many_items(body.text):
                 return await self._upstream.forward_read(request, body, as_sent, _TOO_LARGE)

@@ -5,11 +5,10 @@ from typing import Final
 
 from aiohttp import ClientResponse, web
 
-from sidecar.bridge.proxy.body import Body, BodyReader
+from sidecar.bridge.proxy.body import Body, BodyReader, refuse_deep_nesting
 from sidecar.bridge.proxy.budget import Share
 from sidecar.bridge.proxy.headers import CHANGED_BODY, EXPLAIN, SEARCH, SEARCH_OPTIONS
 from sidecar.bridge.proxy.incoming import IncomingRequest
-from sidecar.bridge.proxy.nesting import refuse_deep_nesting
 from sidecar.bridge.proxy.presentation import present
 from sidecar.bridge.proxy.query_string import (
     join_target,
@@ -55,7 +54,7 @@ class Searches:
         options = read_options(request.parameters, request.raw.headers)
         path, query = request.path, without_parameters(request.query, *SEARCH_OPTIONS)
         async with self._bodies.read(request, parsed_up_to=MAX_BODY_BYTES) as body:
-            await refuse_deep_nesting(body.text)
+            await refuse_deep_nesting(request, body)
             if options.mode is Mode.OFF:
                 return await self._send_as_came(request, join_target(path, query), _OFF, body)
             if is_too_large(body.text):

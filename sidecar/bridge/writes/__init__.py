@@ -2,7 +2,8 @@
 
 `bulk_handler.py` and `document_handler.py` handle a request from top to bottom. `bulk_preparation.py` plans and embeds
 one bulk. `passages.py` asks the embedder for vectors, within the budget of the write. `stored_documents.py` reads the
-documents that updates depend on. `scripted_updates.py` sends scripts as single updates. All other modules are pure:
+documents that updates depend on. `scripted_updates.py` sends scripts as single updates.
+`bulk_check.py` lets the cluster check a bulk before it is cut. All other modules are pure:
 
 - `bulk_body.py` parses a bulk, `bulk_plan.py` cuts it into *waves* (operations that can be sent together), and
   `bulk_answer.py` merges the answers.

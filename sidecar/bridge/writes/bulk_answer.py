@@ -84,9 +84,12 @@ def answer_of_items(items: Sequence[bytes], took: int, ingest_took: int | None) 
     return BulkAnswer(took, ingest_took, any(item_outcome(item)[1] for item in items), tuple(items))
 
 
-def failed_item(operation: Operation, status: int, error_type: str, reason: str) -> bytes:
-    """The answer to an item that failed in the bridge. With status 429 the client may retry, with 400 it must not."""
-    error = {"type": error_type, "reason": reason}
+def failed_item(operation: Operation, status: int, error_type: str, reason: str, **details: object) -> bytes:
+    """The answer to an item that failed in the bridge. With status 429 the client may retry, with 400 it must not.
+
+    `details` are further members of the error.
+    """
+    error = {"type": error_type, "reason": reason, **details}
     return dumps({operation.action: {"_index": operation.index, "_id": operation.id, "status": status, "error": error}})
 
 

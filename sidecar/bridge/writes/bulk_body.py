@@ -1,16 +1,16 @@
 """Parses the NDJSON of a bulk request into items, and writes items into sub-bulks. Pure.
 
 The parser must read a body exactly as OpenSearch's BulkRequestParser does. If it is not sure of that, `parse_bulk`
-gives None. The original bytes then go to the cluster, and the cluster's own error is the answer.
+gives None.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-import orjson
-
+from sidecar.bridge.proxy.nesting import is_too_deep
 from sidecar.jsontext import Json, loads
 
 
@@ -24,6 +24,11 @@ class Action(StrEnum):
 
 
 _ACTIONS: Final = frozenset(Action)
+
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # no URL can name such an index
+
+# The name of the action, each letter as itself or escaped.
+_UPDATE: Final = re.compile(b'"%b"' % b"".join(rb"(?:%c|\\u00%x)" % (letter, letter) for letter in b"update"))
 
 _PARAMETERS: Final = frozenset(
     {
@@ -52,6 +57,7 @@ class Place(Operation):
     start: int
     source: int | None
     end: int
+    is_too_deep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class BulkItem(Operation):
     action_line: bytes
     source_line: bytes | None
     is_malformed: bool = False  # a pipeline will see the document, and its source is not a JSON object
+    is_too_deep: bool = False  # reading the document could end the node
 
     def with_lines(self, action_line: bytes, source_line: bytes) -> "BulkItem":
         """The same operation with other lines."""
@@ -89,7 +96,8 @@ def parse_bulk(lines: Iterable[bytes], path_index: str | None) -> tuple[Place, .
         if waiting is not None:
             if not last.strip():
                 return None
-            places.append(Place(waiting.action, waiting.index, waiting.id, waiting_start, start, position))
+            deep = is_too_deep(last)
+            places.append(Place(waiting.action, waiting.index, waiting.id, waiting_start, start, position, deep))
             waiting = None
         elif last.strip():
             operation = _parse_action(last, path_index)
@@ -100,6 +108,11 @@ def parse_bulk(lines: Iterable[bytes], path_index: str | None) -> tuple[Place, .
             else:
                 waiting, waiting_start = operation, start
     return tuple(places) or None if last.endswith(b"\n") else None
+
+
+def may_update(lines: Iterable[bytes]) -> bool:
+    """Whether a bulk that we cannot read may hold an update. A document that holds the word counts, too."""
+    return any(map(_UPDATE.search, lines))
 
 
 def parts(places: Sequence[Place], max_bytes: int) -> Iterator[Sequence[Place]]:
@@ -128,6 +141,7 @@ def load(part: Sequence[Place], read: Callable[[int, int], bytes]) -> tuple[Bulk
             place.id,
             line(place.start, place.end if place.source is None else place.source),
             None if place.source is None else line(place.source, place.end).removesuffix(b"\r"),
+            is_too_deep=place.is_too_deep,
         )
         for place in part
     )
@@ -135,7 +149,7 @@ def load(part: Sequence[Place], read: Callable[[int, int], bytes]) -> tuple[Bulk
 
 def _parse_action(line: bytes, path_index: str | None) -> Operation | None:
     try:
-        parsed = orjson.loads(line)
+        parsed = loads(line)
     except ValueError:
         return None
     if not isinstance(parsed, dict) or not parsed:
@@ -148,9 +162,9 @@ def _parse_action(line: bytes, path_index: str | None) -> Operation | None:
     ):
         return None
     index, identifier = metadata.get("_index") or path_index, metadata.get("_id")
-    if not isinstance(index, str) or not index:
-        return None
-    if identifier is None and name in (Action.UPDATE, Action.DELETE):
+    if isinstance(index, int) and not isinstance(index, bool):
+        index = str(index)
+    if not isinstance(index, str) or not index or _LONE_SURROGATE.search(index):
         return None
     action = Action(name)
     if action is Action.INDEX and metadata.get("op_type") == Action.CREATE:

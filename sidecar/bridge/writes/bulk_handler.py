@@ -13,10 +13,11 @@ from aiohttp import web
 
 from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.proxy import presentation
-from sidecar.bridge.proxy.body import BodyReader
+from sidecar.bridge.proxy.body import Body, BodyReader
 from sidecar.bridge.proxy.errors import error_status
 from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST, READ_ANSWER
 from sidecar.bridge.proxy.incoming import IncomingRequest
+from sidecar.bridge.proxy.nesting import IN_DOCUMENT, IN_UPDATE, NestedTooDeeply, is_too_deep
 from sidecar.bridge.proxy.query_string import join_target, without_parameters
 from sidecar.bridge.proxy.spool import Spool, SpoolFull
 from sidecar.bridge.proxy.upstream import Upstream, read_answer, relay
@@ -30,7 +31,8 @@ from sidecar.bridge.writes.bulk_answer import (
     item_outcome,
     merge_answers,
 )
-from sidecar.bridge.writes.bulk_body import Action, Place, load, parse_bulk, parts
+from sidecar.bridge.writes.bulk_body import Action, Place, load, may_update, parse_bulk, parts
+from sidecar.bridge.writes.bulk_check import BulkCheck
 from sidecar.bridge.writes.bulk_plan import Step, StepKind, Targets, apply_plans, plan_step, waves
 from sidecar.bridge.writes.bulk_preparation import MAX_SUB_BULK_BYTES, BulkPreparation, Prepared
 from sidecar.bridge.writes.document_plan import Counts
@@ -58,37 +60,65 @@ class Bulks:
 
         All texts are embedded before the first byte goes to the cluster. Only an update that depends on an earlier
         operation of the same bulk waits for that operation. Raises EmbedderOverloaded if texts cannot be embedded and
-        a binding wants such a write refused. Raises InvalidInput if the client could not read the answer.
+        a binding wants such a write refused. Raises InvalidInput if the client could not read the answer, and
+        NestedTooDeeply.
         """
         async with self._bodies.read(request) as body:
             text = body.text
-            places = await off_the_loop(4 * text.size, parse_bulk, text.lines(), route.index) if text else None
-            if text is None or places is None:
+            if text is None or not text.size:
                 return await self._upstream.forward_read(request, body)
+            places = await off_the_loop(4 * text.size, parse_bulk, text.lines(), route.index)
+            if places is None:
+                return await self._not_understood(request, body, text)
+            is_deep = {place.action for place in places if place.is_too_deep}
+            if Action.UPDATE in is_deep:
+                raise NestedTooDeeply(IN_UPDATE)
             names = {place.index for place in places}
             targets = {name: await self._bindings.of_write(name, request.credentials) for name in names}
-            if not any(target.binding for target in targets.values()):
+            if not is_deep and not any(target.binding for target in targets.values()):
                 return await self._upstream.forward_read(request, body)
             weight = text.size + WEIGHT_OF_DOCUMENT * len(places)
             steps = await off_the_loop(weight, _steps, places, text, targets, request.parameters.get("routing"))
-            if steps is None:
-                return await self._upstream.forward_read(request, body)
-            conversation = _Conversation(self._upstream, self._passages, request, targets=targets, text=text)
+            check = BulkCheck(self._upstream, request, body, text, places[-1].end)
+            conversation = _Conversation(
+                self._upstream, self._passages, request, check=check, targets=targets, text=text
+            )
             if any(step.kind is not StepKind.PLAIN for step in steps):
                 return await conversation.in_waves(places, steps)
             return await conversation.at_once(places) or await self._upstream.forward_read(request, body)
 
+    async def _not_understood(self, request: IncomingRequest, body: Body, text: Spool) -> web.StreamResponse:
+        """Answer a bulk that we cannot read. The cluster refuses it, or the guard marks its documents.
 
-def _steps(places: Sequence[Place], text: Spool, targets: Targets, routing: str | None) -> list[Step] | None:
-    """Decide how to send each operation. Gives None if the cluster would refuse the request."""
+        An update would keep its old vector, so no bulk with one is sent unless the cluster refuses it. Raises
+        InvalidInput, and NestedTooDeeply.
+        """
+        is_binary = presentation.is_binary({}, request.header("Content-Type"))
+        if not is_binary and await off_the_loop(4 * text.size, _has_deep_line, text):
+            raise NestedTooDeeply(IN_DOCUMENT)
+        if text.read(text.size - 1) != b"\n" or not await off_the_loop(4 * text.size, may_update, text.lines()):
+            return await self._upstream.forward_read(request, body)
+        refused = await BulkCheck(self._upstream, request, body, text).refusal()
+        if refused is None:
+            raise InvalidInput(
+                "bulk request", "the bridge cannot read an action line of it, so it sends no update of it"
+            )
+        return refused
+
+
+def _has_deep_line(text: Spool) -> bool:
+    return any(map(is_too_deep, text.lines()))
+
+
+def _steps(places: Sequence[Place], text: Spool, targets: Targets, routing: str | None) -> list[Step]:
+    """Decide how to send each operation."""
     steps: list[Step] = []
     for part in parts(places, MAX_SUB_BULK_BYTES):
         if any(place.action is Action.UPDATE and targets[place.index].binding for place in part):
-            found = [plan_step(item, targets[item.index], routing) for item in load(part, text.read)]
+            steps += (plan_step(item, targets[item.index], routing) for item in load(part, text.read))
         else:
-            found = [Step(StepKind.PLAIN, (targets[place.index].index, place.id)) for place in part]
-        steps += (step for step in found if step is not None)
-    return steps if len(steps) == len(places) else None
+            steps += (Step(StepKind.PLAIN, (targets[place.index].index, place.id)) for place in part)
+    return steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +141,18 @@ class _Conversation:
     """All requests to the cluster that carry out one bulk request, and their answers."""
 
     def __init__(
-        self, upstream: Upstream, passages: Passages, request: IncomingRequest, *, targets: Targets, text: Spool
+        self,
+        upstream: Upstream,
+        passages: Passages,
+        request: IncomingRequest,
+        *,
+        check: BulkCheck,
+        targets: Targets,
+        text: Spool,
     ) -> None:
         self._upstream = upstream
         self._request = request
+        self._check = check
         self._targets = targets
         self._preparation = BulkPreparation(
             passages, targets=targets, text=text, parameters=request.parameters, shows_source=request.shows_source
@@ -129,20 +167,29 @@ class _Conversation:
             if not prepared.changes:
                 return None
             self._count(prepared.counts.values())
-            if len(prepared.sub_bulks) == 1 and not prepared.refused:
+            is_cut = len(prepared.sub_bulks) != 1 or bool(prepared.refused)
+            if is_cut:
+                self._refuse_binary()
+            if is_cut or prepared.changes_updates:
+                refused = await self._check.refusal()
+                if refused is not None:
+                    return refused
+            if not is_cut:
                 headers, target = self._request.for_upstream(*CHANGED_BODY), self._request.target
                 async with self._upstream.send(self._request.method, target, headers, lines.read()) as response:
                     return await relay(self._request, response, self._ingest())
             try:
-                self._refuse_binary()
                 self._answers.append(await self._send(prepared, lines))
-            except _NothingWritten as refused:
-                return refused.answer
+            except _NothingWritten as nothing:
+                return nothing.answer
         return await self._merged()
 
     async def in_waves(self, places: Sequence[Place], steps: Sequence[Step]) -> web.StreamResponse:
         """Send a bulk with updates that depend on stored documents."""
         self._refuse_binary()
+        refused = await self._check.refusal()
+        if refused is not None:
+            return refused
         operations = list(zip(places, steps, strict=True))
         try:
             for wave in waves(steps):
@@ -151,8 +198,8 @@ class _Conversation:
                     await self._run_scripts(here)
                 else:
                     await self._write(here)
-        except _NothingWritten as refused:
-            return refused.answer
+        except _NothingWritten as nothing:
+            return nothing.answer
         return await self._merged()
 
     async def _write(self, operations: _Operations) -> None:

@@ -11,6 +11,8 @@ from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from sidecar.bridge.bindings.indices import WriteTarget
+from sidecar.bridge.proxy import nesting
+from sidecar.bridge.proxy.nesting import NestedTooDeeply
 from sidecar.bridge.splice import splice_member
 from sidecar.bridge.writes.bulk_answer import failed_item
 from sidecar.bridge.writes.bulk_body import Action, BulkItem, action_parameters
@@ -23,7 +25,7 @@ from sidecar.bridge.writes.document_plan import (
     plan_document,
     refusal,
 )
-from sidecar.bridge.writes.update_body import has_more, parse_update
+from sidecar.bridge.writes.update_body import parse_update
 from sidecar.bridge.writes.update_plan import (
     DocumentKey,
     Stored,
@@ -58,16 +60,15 @@ class Step:
     retries: int = 0
 
 
-def plan_step(item: BulkItem, target: WriteTarget, default_routing: str | None) -> Step | None:
-    """Decide how to send one item. Gives None if the cluster would refuse the whole request."""
+def plan_step(item: BulkItem, target: WriteTarget, default_routing: str | None) -> Step:
+    """Decide how to send one item."""
     key = (target.index, item.id)
     if item.action is not Action.UPDATE or item.source_line is None or target.binding is None:
         return Step(StepKind.PLAIN, key)
     parameters = action_parameters(item)
     update = parse_update(item.source_line, parameters)
-    if update is None:
-        # The cluster accepts a line with more text after its object. The guard has to check the result.
-        return Step(StepKind.SCRIPTED, key) if has_more(item.source_line) else None
+    if update is None:  # the cluster refuses the request, or it reads what we cannot and the guard has to check it
+        return Step(StepKind.SCRIPTED, key)
     routing = parameters.get("routing", default_routing or target.routing)
     reads = needs_read(update, target.binding)
     kind = StepKind.SCRIPTED if update.is_scripted else StepKind.GUARDED if reads else StepKind.PLAIN
@@ -98,7 +99,7 @@ def plan_items(
 
     def plan(item: BulkItem) -> DocumentPlan | UpdatePlan:
         target = targets[item.index]
-        if item.source_line is None or target.binding is None:
+        if item.source_line is None or target.binding is None or item.is_too_deep:
             return UNTOUCHED
         if item.action is not Action.UPDATE:
             return plan_document(item.source_line, target.binding)
@@ -126,7 +127,10 @@ def apply_plans(
     counts: dict[int, Counts] = {}
     for position, (item, plan) in enumerate(zip(items, plans, strict=True)):
         reason = refusal(plan, vectors)
-        if reason is not None:
+        if item.is_too_deep:
+            cause = {"type": nesting.TYPE, "reason": str(NestedTooDeeply())}
+            refused[position] = failed_item(item, 400, *nesting.IN_DOCUMENT, caused_by=cause)
+        elif reason is not None:
             refused[position] = failed_item(item, 400, "illegal_argument_exception", reason)
         elif isinstance(plan, DocumentPlan) and plan.is_malformed:
             send.append(replace(item, is_malformed=True))

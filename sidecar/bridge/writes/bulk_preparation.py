@@ -26,6 +26,7 @@ class Prepared:
     guarded: frozenset[int]  # positions of updates that happen only to the document that was read
     counts: Mapping[int, Counts]  # by position
     changes: bool
+    changes_updates: bool  # the action line of an update was written anew, and may have lost a fault of the client
 
 
 class BulkPreparation:
@@ -52,7 +53,8 @@ class BulkPreparation:
 
         Raises SpoolFull, and EmbedderOverloaded if texts cannot be embedded and a binding wants such a write refused.
         """
-        outbox, refused, changes, position = Outbox(lines.write, MAX_SUB_BULK_BYTES), dict[int, bytes](), False, 0
+        outbox, refused, position = Outbox(lines.write, MAX_SUB_BULK_BYTES), dict[int, bytes](), 0
+        changes = changes_updates = False
         guarded, counts = set[int](), dict[int, Counts]()
         pipeline = self._parameters.get("pipeline")
         for part in parts(places, MAX_SUB_BULK_BYTES):
@@ -65,8 +67,11 @@ class BulkPreparation:
             guarded.update(position + n for n, plan in enumerate(plans) if isinstance(plan, UpdatePlan) and plan.guard)
             counts.update({position + number: count for number, count in counted.items()})
             position += len(items)
-            changes = changes or hides or any(plan.changes for plan in plans)
-        return Prepared(outbox.sub_bulks(), refused, frozenset(guarded), counts, changes=changes)
+            changes = changes or hides or bool(refused) or any(plan.changes for plan in plans)
+            changes_updates = changes_updates or hides
+        return Prepared(
+            outbox.sub_bulks(), refused, frozenset(guarded), counts, changes=changes, changes_updates=changes_updates
+        )
 
     def plan(
         self, part: Sequence[Place], stored: Mapping[DocumentKey, Stored]

@@ -8,9 +8,10 @@ from aiohttp import ClientResponse, web
 from sidecar.bridge.bindings.indices import WriteTarget
 from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.hidden_fields import added_fields
-from sidecar.bridge.proxy.body import Body, BodyReader
+from sidecar.bridge.proxy.body import Body, BodyReader, refuse_deep_nesting
 from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST
 from sidecar.bridge.proxy.incoming import IncomingRequest
+from sidecar.bridge.proxy.nesting import IN_DOCUMENT, IN_UPDATE
 from sidecar.bridge.proxy.query_string import join_target, with_parameters, without_parameters
 from sidecar.bridge.proxy.upstream import Upstream, relay
 from sidecar.bridge.routes import Document
@@ -51,10 +52,11 @@ class Documents:
     async def write(self, request: IncomingRequest, route: Document) -> web.StreamResponse:
         """Answer `_doc` or `_create`.
 
-        Raises InvalidInput if the binding refuses the document, and EmbedderOverloaded if its texts cannot be embedded
-        and the binding wants such a write refused.
+        Raises NestedTooDeeply, InvalidInput if the binding refuses the document, and EmbedderOverloaded if its texts
+        cannot be embedded and the binding wants such a write refused.
         """
         async with self._bodies.read(request, parsed_up_to=MAX_DOCUMENT_BYTES) as body:
+            await refuse_deep_nesting(request, body, IN_DOCUMENT)
             bound = (await self._bindings.of_write(route.index, request.credentials)).binding
             if body.text is None or bound is None:
                 return await self._upstream.forward_read(request, body)
@@ -77,6 +79,7 @@ class Documents:
         If only our guard has caused a conflict, the update is read, planned and sent again.
         """
         async with self._bodies.read(request, parsed_up_to=MAX_DOCUMENT_BYTES) as body:
+            await refuse_deep_nesting(request, body, IN_UPDATE)
             target = await self._bindings.of_write(route.index, request.credentials)
             if body.text is None or target.binding is None:
                 return await self._upstream.forward_read(request, body)
@@ -113,7 +116,7 @@ class Documents:
         """
         if any(binding.write.on_failure == "reject" for binding in bound.fields.values()):
             problem = f"of [{body.text.size if body.text else 0}] bytes is larger than the [{MAX_DOCUMENT_BYTES}] that"
-            raise InvalidInput("document", f"{problem} the bridge embeds, and index wants no document without a vector")
+            raise InvalidInput("document", f"{problem} the bridge embeds, and the index wants no document without a vector")
         counts = Counts(pending=len(bound.fields))
         report(counts)
         return await self._upstream.forward_read(request, body, added=[(INGEST, str(counts))])

@@ -29,6 +29,7 @@ _UNGUARDED: Final = (
     "with [scripted_upsert] and a pipeline no guard would check the new document: "
     "leave the pipeline out, or send [upsert] without [scripted_upsert]"
 )
+_UNNAMEABLE: Final = "an update that is sent alone must not have half a surrogate pair in its [_id] or its parameters"
 
 
 class ScriptedUpdates:
@@ -49,6 +50,8 @@ class ScriptedUpdates:
                     return await self._run(item)
                 except ClusterUnreachable as error:
                     return unanswered((item,), error).items[0]
+                except UnicodeEncodeError:
+                    return failed_item(item, 400, "illegal_argument_exception", _UNNAMEABLE)
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run(item), name="scripted update") for item in items]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from json import JSONDecoder
 from typing import Final
 
 from sidecar.jsontext import Json, Object, loads
@@ -39,7 +38,8 @@ class UpdateBody:
 def parse_update(source: bytes, parameters: Mapping[str, Json]) -> UpdateBody | None:
     """Parse an update. Its `parameters` are those of the action line or of the query string.
 
-    Gives None if the cluster would refuse the update. The cluster refuses a whole bulk with such an update.
+    Gives None if the cluster would refuse the update, or if we are not sure. The cluster refuses a whole bulk with such
+    an update. It accepts an update with more text after the object.
     """
     try:
         body = loads(source)
@@ -65,16 +65,6 @@ def parse_update(source: bytes, parameters: Mapping[str, Json]) -> UpdateBody | 
         guard=guard,
         retries=retries,
     )
-
-
-def has_more(source: bytes) -> bool:
-    """Whether other text follows the JSON object."""
-    try:
-        text = source.decode()
-        found, end = JSONDecoder().raw_decode(text.lstrip())
-    except ValueError:
-        return False
-    return isinstance(found, dict) and bool(text.lstrip()[end:].strip())
 
 
 def _position(values: Mapping[str, Json]) -> Position | None:

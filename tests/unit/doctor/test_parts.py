@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.doctor.findings import Subject
+from sidecar.doctor.findings import Subject, count
 from sidecar.doctor.parts import (
     TemplateFacts,
     examine_bridge,
@@ -51,6 +51,30 @@ BOTH = ("opensearch-knn", "opensearch-neural-search")
 )
 def test_the_cluster(described: Json, plugins: Json, expected: list[tuple[str, str]]) -> None:
     assert checks(examine_cluster("http://c:9200", described, plugins)) == expected
+
+
+def machines(*options: tuple[str, ...]) -> Json:
+    return {"nodes": {str(n): {"jvm": {"input_arguments": list(given)}} for n, given in enumerate(options)}}
+
+
+LIMITED = ("-Xmx1g", "-Dopensearch.xcontent.depth.max=1000")
+
+
+@pytest.mark.parametrize(
+    ("number", "options", "expected"),
+    [
+        pytest.param("2.19.1", machines(LIMITED, ("-Xmx1g",)), [("note", "json_depth")], id="a node without a limit"),
+        pytest.param("2.19.1", machines(LIMITED, LIMITED), [], id="limited"),
+        pytest.param("3.1.0", machines(("-Xmx1g",)), [], id="limited by default"),
+        pytest.param("2.19.1", None, [], id="not told"),
+    ],
+)
+def test_the_depth_of_json(number: str, options: Json, expected: list[tuple[str, str]]) -> None:
+    subject = examine_cluster("u", info(number), nodes(BOTH), options)
+
+    assert checks(subject) == expected
+    assert subject.level == (expected[0][0] if expected else "ok")
+    assert count([subject]) == {"error": 0, "warning": 0}
 
 
 def test_the_cluster_in_short() -> None:

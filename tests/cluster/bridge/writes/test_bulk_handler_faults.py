@@ -171,7 +171,8 @@ async def test_case_14_a_later_part_that_is_refused_is_told_item_by_item(
     monkeypatch.setattr(preparing, "MAX_SUB_BULK_BYTES", 1_000)  # with a vector, each document is a part of its own
     refusal = json.dumps({"error": {"type": "refused", "reason": "why"}, "status": status}).encode()
     async with scripted(papers.direct.url) as cluster, between(cluster.url, MINILM) as at:
-        cluster.answers.extend([None, None, (status, refusal)])
+        check = [None, None]  # the bulk with two lines more, and these two lines alone
+        cluster.answers.extend([*check, None, None, (status, refusal)])
         answer = await at.bridge("POST", f"/{papers.index}/_bulk", pairs(1, 2, 3, 4, 5))
 
         items = [item["index"] for item in answer.json["items"]]

@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.bridge.proxy.budget import BridgeOverloaded
 from sidecar.bridge.proxy.errors import error_answer, error_status, json_answer
+from sidecar.bridge.proxy.nesting import NestedTooDeeply
 from sidecar.bridge.proxy.spool import SpoolFull
 from sidecar.errors import (
     BodyTooLarge,
@@ -37,6 +38,8 @@ from sidecar.errors import (
         (EmbedderMisbehaved("x"), 500, "exception"),
         (ClusterUnreachable("http://secret:9200", "x"), 503, "cluster_unreachable_exception"),
         (ClusterTimedOut("http://secret:9200", "x"), 504, "cluster_timeout_exception"),
+        (NestedTooDeeply(), 400, "stream_constraints_exception"),
+        (NestedTooDeeply(("parse_exception", "no")), 400, "parse_exception"),
         (SpoolFull("No space left on device"), 429, "rejected_execution_exception"),
     ],
 )
@@ -67,3 +70,14 @@ def test_an_answer_does_not_tell_where_the_cluster_is(kind: type[ClusterUnreacha
 )
 def test_pretty(parameters: dict[str, str], body: bytes) -> None:
     assert json_answer({"a": 1}, parameters=parameters).body == body
+
+
+def test_an_error_within_another_is_its_cause() -> None:
+    body = json.loads(error_answer(NestedTooDeeply(("parse_exception", "no"))).body)
+
+    assert body["error"]["reason"] == "no"
+    assert body["error"]["caused_by"] == {
+        "type": "stream_constraints_exception",
+        "reason": "Document nesting depth (1001) exceeds the maximum allowed "
+        "(1000, from `StreamReadConstraints.getMaxNestingDepth()`)",
+    }

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.bridge.writes.bulk_body import Action, BulkItem, load, parse_bulk, parts
+from sidecar.bridge.writes.bulk_body import Action, BulkItem, load, may_update, parse_bulk, parts
 from tests.support.bulks import items_of, packed
 
 
@@ -36,6 +36,18 @@ def item(action: Action, identifier: str | None, line: bytes, source: bytes | No
         pytest.param(b'{"index":{"_index":"i","routing":"r","if_seq_no":1,"if_primary_term":1}}\n{}\n',
                      (item(Action.INDEX, None, b'{"index":{"_index":"i","routing":"r","if_seq_no":1,"if_primary_term":1}}'),),
                      id="metadata"),
+        pytest.param(b'{"delete":{}}\n', (item(Action.DELETE, None, b'{"delete":{}}', None),),
+                     id="delete without id, which the cluster refuses after reading all"),
+        pytest.param(b'{"index":{"_id":"a\\ud800","routing":"\\ud800"}}\n{}\n',
+                     (item(Action.INDEX, "a\ud800", b'{"index":{"_id":"a\\ud800","routing":"\\ud800"}}'),),
+                     id="half a surrogate pair"),
+        pytest.param(b'\xef\xbb\xbf{"index":{}}\n{}\n', (item(Action.INDEX, None, b'\xef\xbb\xbf{"index":{}}'),), id="a BOM"),
+        pytest.param(b'{"index":{"_index":7}}\n{}\n',
+                     (replace(item(Action.INDEX, None, b'{"index":{"_index":7}}'), index="7"),), id="a number as an index"),
+        pytest.param(b'{"index":{}}\n' + b"[" * 1_001 + b"\n",
+                     (replace(item(Action.INDEX, None, b'{"index":{}}', b"[" * 1_001), is_too_deep=True),), id="deep"),
+        pytest.param(b'{"index":{}}\n' + b"[" * 1_000 + b"\n",
+                     (item(Action.INDEX, None, b'{"index":{}}', b"[" * 1_000),), id="not too deep"),
     ],
 )  # fmt: skip
 def test_parse_bulk(body: bytes, expected: tuple[BulkItem, ...]) -> None:
@@ -53,8 +65,8 @@ def test_parse_bulk(body: bytes, expected: tuple[BulkItem, ...]) -> None:
         pytest.param(b'{"index":{"_idd":"1"}}\n{}\n', id="unknown parameter"),
         pytest.param(b'{"index":{"_id":[1]}}\n{}\n', id="array as a parameter"),
         pytest.param(b'{"update":{"_id":"1","_source":["a"]}}\n{"doc":{}}\n', id="a list of fields to show"),
-        pytest.param(b'{"delete":{}}\n', id="delete without id"),
-        pytest.param(b'{"update":{}}\n{}\n', id="update without id"),
+        pytest.param(b'{"index":{"_index":"a\\ud800"}}\n{}\n', id="half a surrogate pair in an index"),
+        pytest.param(b'{"index":{"_id":"a"}/* so */}\n{}\n', id="a comment"),
         pytest.param(b"nonsense\n", id="no JSON"),
         pytest.param(b'[{"index":{}}]\n{}\n', id="a list"),
         pytest.param(b"\xef\xbb\xbf\n", id="only a BOM"),
@@ -92,3 +104,15 @@ def test_parts_of_a_body_are_runs_of_operations_within_a_limit() -> None:
     assert places is not None
     loaded = [[item.source_line for item in load(part, lambda a, b: body[a:b])] for part in parts(places, 60)]
     assert [[len(line or b"") for line in some] for some in loaded] == [[12, 12], [202], [12]]
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        pytest.param(b'{"index":{}}\n{"a":"updated"}\n', False, id="none"),
+        pytest.param(b'{"index":{}}\n{}\n/**/{ "update" :{}}\n', True, id="as it is"),
+        pytest.param(b'{"u\\u0070d\\u0061te":{}}\n', True, id="escaped"),
+    ],
+)
+def test_an_update_is_noticed_in_what_we_cannot_read(body: bytes, found: bool) -> None:
+    assert may_update(io.BytesIO(body)) == found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.bridge.writes.update_body import Position, UpdateBody, has_more, parse_update
+from sidecar.bridge.writes.update_body import Position, UpdateBody, parse_update
 from sidecar.jsontext import Json, dumps
 
 DOC: dict[str, Json] = {"title": "a"}
@@ -34,15 +34,6 @@ def test_parse_update(body: Json, parameters: dict[str, Json], update: UpdateBod
     assert parse_update(dumps(body), parameters) == update
 
 
-@pytest.mark.parametrize(
-    ("source", "more"),
-    [
-        pytest.param(b'{"doc": {}}', False, id="one object"),
-        pytest.param(b' {"doc": {}} \n', False, id="white space around it"),
-        pytest.param(b'{"doc": {}} {}', True, id="another object"),
-        pytest.param(b'{"doc": {}', False, id="not JSON"),
-        pytest.param(b"\xff", False, id="not UTF-8"),
-    ],
-)
-def test_what_follows_an_object_is_noticed(source: bytes, more: bool) -> None:
-    assert has_more(source) == more
+@pytest.mark.parametrize("source", [b'{"doc":' + b'{"a":' * 1_100 + b"1" + b"}" * 1_101, b'{"doc":{}} {}', b"\xff"])
+def test_what_we_cannot_read_is_no_update(source: bytes) -> None:
+    assert parse_update(source, {}) is None
