@@ -19,7 +19,19 @@ from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.query_string import parameters
 from sidecar.bridge.proxy.upstream import Upstream
 from sidecar.bridge.reads import Reads
-from sidecar.bridge.routes import Bulk, Document, MultiSearch, PassThrough, Plugin, Read, Route, Search, Update, route
+from sidecar.bridge.routes import (
+    Bulk,
+    Document,
+    MultiRead,
+    MultiSearch,
+    PassThrough,
+    Plugin,
+    Read,
+    Route,
+    Search,
+    Update,
+    route,
+)
 from sidecar.bridge.searches.msearch_handler import MultiSearches
 from sidecar.bridge.searches.planner import Planner
 from sidecar.bridge.searches.search_handler import Searches
@@ -53,7 +65,7 @@ class Bridge:
         planner = Planner(self._bindings, embedder, embed_timeout_s=settings.search_embed_timeout_s)
         self._searches = Searches(upstream, planner, bodies)
         self._msearches = MultiSearches(upstream, planner, bodies)
-        self._reads = Reads(upstream, self._bindings)
+        self._reads = Reads(upstream, self._bindings, bodies)
         self._plugin = PluginHandler(self._bindings, embedder, bodies, embed_timeout_s=settings.write_embed_timeout_s)
 
     async def handle(self, raw: web.BaseRequest) -> web.StreamResponse:
@@ -87,7 +99,7 @@ class Bridge:
                 return await self._searches.handle(request, found)
             case MultiSearch():
                 return await self._msearches.handle(request, found)
-            case Read():
+            case Read() | MultiRead():
                 return await self._reads.handle(request, found)
             case Plugin():
                 return await self._plugin.handle(request, found)

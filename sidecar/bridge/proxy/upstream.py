@@ -5,6 +5,7 @@ A request that may change something is never sent twice.
 
 import asyncio
 import copy
+import gzip
 import io
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,10 +16,11 @@ from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 from yarl import URL
 
 from sidecar.bridge.proxy.body import Body
-from sidecar.bridge.proxy.headers import Headers, to_client
+from sidecar.bridge.proxy.headers import Headers, accepts_gzip, to_client
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ConfigurationError
 from sidecar.jsontext import Json, dumps, loads
@@ -28,6 +30,7 @@ from sidecar.telemetry import logger
 _log = logger("bridge")
 
 _CALL_TIMEOUT_S = 30.0
+_GZIP_LEVEL: Final = 3  # the cluster's own
 
 # The node answers a request that it cannot read with one of these. It keeps the connection open, but may read nothing
 # more from it, so that the next request on it would hang.
@@ -202,6 +205,16 @@ class _Relayed(web.StreamResponse):
         for name in (hdrs.CONTENT_TYPE, hdrs.SERVER, hdrs.DATE):
             if name.lower() not in given:
                 self.headers.popall(name, None)
+
+
+async def answer_whole(request: IncomingRequest, status: int, headers: Headers, body: bytes) -> web.Response:
+    """Answer with JSON that the bridge has read or written. It is compressed where the cluster would compress it."""
+    given = CIMultiDict(headers)
+    given.setdefault("Content-Type", "application/json; charset=UTF-8")
+    if accepts_gzip(request.header("Accept-Encoding")):
+        body = await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL, mtime=0)
+        given["Content-Encoding"] = "gzip"
+    return web.Response(status=status, headers=given, body=body)
 
 
 async def relay(

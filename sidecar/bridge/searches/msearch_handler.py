@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from aiohttp import web
-from multidict import CIMultiDict
 
+from sidecar.bridge.hidden_hits import is_object, replaced, with_excludes
 from sidecar.bridge.proxy.body import Body, BodyReader
 from sidecar.bridge.proxy.errors import error_body, error_status
 from sidecar.bridge.proxy.headers import CHANGED_BODY, READ_ANSWER, SEARCH, SEARCH_OPTIONS, Headers, to_client
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.presentation import PARAMETERS, present
 from sidecar.bridge.proxy.query_string import join_target, parameters, without_parameters
-from sidecar.bridge.proxy.upstream import Upstream, read_answer, relay
+from sidecar.bridge.proxy.upstream import Upstream, answer_whole, read_answer, relay
 from sidecar.bridge.routes import MultiSearch
 from sidecar.bridge.searches.fusion.search import FusedAnswer
 from sidecar.bridge.searches.fusion.several import Fusing, at_once, fused_item
@@ -29,13 +29,12 @@ from sidecar.bridge.searches.planner import PlannedSearch, Planner, RequestedSea
 from sidecar.bridge.searches.request_options import RequestOptions, read_options
 from sidecar.bridge.searches.rewrite.plan import TextSearch, Untouched
 from sidecar.bridge.searches.search_template import render
-from sidecar.bridge.splice import splice
 from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json, Object, dumps, dumps_quick, loads
 
 _TEMPLATE: Final = "/template"
 _REPORTED: Final = (Mode.HYBRID, Mode.SEMANTIC, Mode.NEURAL, Mode.LEXICAL, Mode.REFUSED)
-_CHANGED: Final = (*CHANGED_BODY, "accept-encoding")  # the answer is read too
+_READ: Final = (*CHANGED_BODY, "accept-encoding")  # the answer is read too
 _NO_ANSWERS: Final = b'{"took":0,"responses":[]}'
 
 
@@ -90,7 +89,13 @@ class MultiSearches:
         url: Mapping[str, str],
     ) -> tuple[PlannedSearch, ...]:
         asked = [
-            RequestedSearch(item.body, item.expression or route.expression, item.parameters(url), request.shows_source)
+            RequestedSearch(
+                item.body,
+                item.expression or route.expression,
+                item.parameters(url),
+                request.shows_source,
+                item.body_line,
+            )
             for item in items
         ]
         planned = [await self._planner.plan_item(search, options, request.credentials) for search in asked]
@@ -106,7 +111,7 @@ class MultiSearches:
     ) -> web.StreamResponse:
         """Send the items. Those that the cluster refuses are sent again, each with fewer of our changes."""
         if not any(isinstance(search.plan, TextSearch) or search.refusal for search in planned):
-            headers = request.for_upstream(*_CHANGED)
+            headers = request.for_upstream(*CHANGED_BODY)
             body = b"".join(_lines(item, search, route) for item, search in zip(items, planned, strict=True))
             async with self._upstream.send(request.method, target, headers, body) as response:
                 return await relay(request, response, [(SEARCH, _report(planned))])
@@ -125,12 +130,11 @@ class MultiSearches:
         )
         if settled != tuple(planned):
             return await self._send(request, target, route, items, settled)
-        given = CIMultiDict(answered.headers)
-        given[SEARCH] = _report(planned)
+        given = [*answered.headers, (SEARCH, _report(planned))]
         body = answered.body
         if answered.status == 200 and any(map(_is_answered_here, planned)):
             body = present(body, parameters(target.partition("?")[2]))
-        return web.Response(status=answered.status, headers=given, body=body)
+        return await answer_whole(request, answered.status, given, body)
 
     async def _answer(
         self,
@@ -170,7 +174,7 @@ class MultiSearches:
         return replace(answer, body=with_answers(answer.body, added, took), headers=given)
 
     async def _ask(
-        self, request: IncomingRequest, target: str, lines: Sequence[bytes], *, without: tuple[str, ...] = _CHANGED
+        self, request: IncomingRequest, target: str, lines: Sequence[bytes], *, without: tuple[str, ...] = _READ
     ) -> _Answer:
         if not lines:
             return _Answer(200, [("Content-Type", "application/json; charset=UTF-8")], _NO_ANSWERS)
@@ -199,14 +203,13 @@ def _warnings(fused: Iterable[FusedAnswer]) -> Headers:
 
 
 def _lines(item: SearchItem, planned: PlannedSearch, route: MultiSearch) -> bytes:
-    changed, excludes = planned.rewritten()
-    if excludes and planned.asked.body is not None:  # an item has no URL of its own to exclude fields with
-        shown = planned.asked.body if changed is None else changed
-        changed = {**shown, "_source": {"excludes": list(excludes)}}
-    body = None if changed is None else dumps_quick(changed)
-    if changed is not None and isinstance(planned.plan, Untouched):
-        # The rest keeps its bytes, because the cluster's errors name columns.
-        body = splice(item.body_line, {"_source": dumps(changed["_source"])}, drop=("_source",))
+    if isinstance(planned.plan, Untouched):
+        changed, excludes = planned.hiding()
+        is_readable = planned.asked.body is not None or is_object(item.body_line)
+        changed = with_excludes(changed, excludes if is_readable else ())
+        body = replaced(item.body_line, changed) if changed else None
+    else:
+        body = dumps_quick(with_excludes(*planned.rewritten()))
     companion = planned.plan.companion if isinstance(planned.plan, TextSearch) else None
     expression = item.expression or route.expression
     return item.lines(body, (expression, companion) if expression is not None and companion is not None else None)

@@ -11,7 +11,8 @@ from cachetools import TTLCache
 
 from sidecar.bridge.bindings.indices import BoundIndex
 from sidecar.bridge.bindings.lookup import Bindings
-from sidecar.bridge.hidden_fields import hide_fields
+from sidecar.bridge.hidden_fields import hidden_in
+from sidecar.bridge.hidden_hits import hide_in_search, hide_in_text
 from sidecar.bridge.proxy.incoming import Credentials
 from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.request_options import RequestOptions
@@ -67,6 +68,7 @@ class RequestedSearch:
     expression: str | None  # None: the request names no index
     url: Mapping[str, str]
     shows_source: bool
+    text: bytes = b""  # the body in UTF-8, read or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +81,22 @@ class PlannedSearch:
     vectors: tuple[Vector, ...] = ()
     refusal: InvalidInput | None = None  # the search is not sent, because the client must change it
 
-    def rewritten(self) -> tuple[Object | None, tuple[str, ...]]:
-        """The body to send (None: the body does not change), and the fields to exclude by URL."""
-        body, excludes = self.asked.body, tuple[str, ...]()
-        changed = None
-        if not self.asked.shows_source:
-            changed, excludes = hide_fields(body, self.asked.url, self.indices)
-        if body is not None and not isinstance(self.plan, Untouched):
-            changed = rewrite(changed or body, self.plan, self.vectors, self.indices)
-        return changed, excludes
+    def hiding(self) -> tuple[Object, tuple[str, ...]]:
+        """Keep our fields out of the hits: the members of the body to replace, and the fields to exclude by URL."""
+        if self.asked.shows_source:
+            return {}, ()
+        hidden = hidden_in(self.indices)
+        if self.asked.body is None:
+            return hide_in_text(self.asked.text, self.asked.url, hidden)
+        return hide_in_search(self.asked.body, self.asked.url, hidden)
+
+    def rewritten(self) -> tuple[Object, tuple[str, ...]]:
+        """The body to send, and the fields to exclude by URL."""
+        changed, excludes = self.hiding()
+        body = {**(self.asked.body or {}), **changed}
+        return body if isinstance(self.plan, Untouched) else rewrite(
+            body, self.plan, self.vectors, self.indices
+        ), excludes
 
     def in_bridge(self) -> "PlannedSearch":
         """Move the fusion of a hybrid search into the bridge, or make the search lexical. Others do not change."""
@@ -113,7 +122,7 @@ class Planner:
     async def plan(self, asked: RequestedSearch, options: RequestOptions, credentials: Credentials) -> PlannedSearch:
         """Decide how one search is answered. Raises InvalidInput, ClusterUnreachable."""
         expression = asked.expression or expression_of_point(asked.body)
-        indices = await self._bindings.of_search(expression or _EVERY_INDEX, asked.url, credentials)
+        indices = await self._bindings.of_read(expression or _EVERY_INDEX, asked.url, credentials)
         tuned = tuple(options.applied_to(index) for index in indices)
         plan = plan_search(asked.body, tuned, options.mode, asked.url, names_indices=expression is not None)
         if plan == _UNBOUND and self._bindings.hides(expression or _EVERY_INDEX, asked.url, credentials):

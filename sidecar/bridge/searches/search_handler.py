@@ -4,18 +4,20 @@ from typing import Final
 
 from aiohttp import ClientResponse, web
 
-from sidecar.bridge.proxy.body import Body, BodyReader
-from sidecar.bridge.proxy.headers import CHANGED_BODY, EXPLAIN, SEARCH, SEARCH_OPTIONS
+from sidecar.bridge.hidden_hits import replaced, with_excludes
+from sidecar.bridge.proxy.body import BodyReader
+from sidecar.bridge.proxy.headers import CHANGED_BODY, EXPLAIN, SEARCH, SEARCH_OPTIONS, Headers
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.presentation import present
 from sidecar.bridge.proxy.query_string import (
+    body_in_query,
     join_target,
     parameters,
     with_parameters,
     with_source_excludes,
     without_parameters,
 )
-from sidecar.bridge.proxy.upstream import Upstream, read_answer, relay
+from sidecar.bridge.proxy.upstream import Upstream, answer_whole, read_answer, relay
 from sidecar.bridge.routes import Search
 from sidecar.bridge.searches.explanation import explanation
 from sidecar.bridge.searches.fusion.search import fused_search, search_fused
@@ -24,8 +26,8 @@ from sidecar.bridge.searches.planner import PlannedSearch, Planner, RequestedSea
 from sidecar.bridge.searches.request_options import read_options
 from sidecar.bridge.searches.rewrite.companion import WHOLE, with_companion
 from sidecar.bridge.searches.rewrite.plan import SearchPlan, TextSearch, Untouched
-from sidecar.bridge.searches.search_body import parse_search
-from sidecar.bridge.searches.search_template import render
+from sidecar.bridge.searches.search_body import parse_search, plain_json
+from sidecar.bridge.searches.search_template import as_template, parameters_of_template, render
 from sidecar.jsontext import dumps, dumps_quick
 
 _TEMPLATE: Final = "/template"
@@ -46,45 +48,49 @@ class Searches:
         Raises InvalidInput, and an error of the embedder if the binding allows no lexical answer.
         """
         options = read_options(request.parameters, request.raw.headers)
-        path, query = request.path, without_parameters(request.query, *SEARCH_OPTIONS)
+        query = without_parameters(request.query, *SEARCH_OPTIONS)
         async with self._bodies.read(request) as body:
+            sent, text = body.sent.read(), body.decoded
             if options.mode is Mode.OFF:
-                return await self._send(request, join_target(path, query), _OFF, body.sent.read())
-            parsed, url = parse_search(body.decoded), parameters(query)
+                return await self._send(request, join_target(request.path, query), _OFF, sent)
+            carried = None if sent else body_in_query(query)
+            if carried is not None:
+                (sent, query), text = carried, carried[0]
+            text = None if text is None else plain_json(text)
+            parsed, url = parse_search(text), parameters(query)
             if route.is_template:
-                parsed = await render(self._upstream, request, parsed)
-                if parsed is None or "q" in url:
+                parsed, url = await render(self._upstream, request, parsed), parameters_of_template(url)
+                if parsed is None:
                     plan = Untouched(Mode.LEXICAL, Reason.NOT_UNDERSTOOD)
-                    return await self._send(request, join_target(path, query), plan, body.sent.read())
-                path = path.rstrip("/").removesuffix(_TEMPLATE)
-            asked = RequestedSearch(parsed, route.expression, url, request.shows_source)
+                    return await self._send(request, join_target(request.path, query), plan, sent)
+            asked = RequestedSearch(parsed, route.expression, url, request.shows_source, text or b"")
             planned = await self._planner.plan(asked, options, request.credentials)
             (search,) = await self._planner.embed([planned])
             answer: web.StreamResponse | PlannedSearch = search
             while isinstance(answer, PlannedSearch):
                 if isinstance(answer.plan, Untouched):
-                    as_sent = None if route.is_template else body
-                    answer = await self._send_untouched(request, path, query, answer, as_sent)
+                    answer = await self._send_untouched(request, query, answer, sent, is_template=route.is_template)
                 elif isinstance(answer.plan, TextSearch) and answer.plan.is_fused_here:
-                    answer = await self._fuse(request, path, answer, answer.plan)
+                    answer = await self._fuse(request, answer, answer.plan, is_template=route.is_template)
                 else:
-                    answer = await self._send_rewritten(request, path, query, answer)
+                    answer = await self._send_rewritten(request, query, answer, is_template=route.is_template)
             return answer
 
     async def _send_rewritten(
-        self, request: IncomingRequest, path: str, query: str, planned: PlannedSearch
+        self, request: IncomingRequest, query: str, planned: PlannedSearch, *, is_template: bool
     ) -> web.StreamResponse | PlannedSearch:
         """Send a rewritten search. Gives the answer, or the search to try next."""
         text = planned.plan if isinstance(planned.plan, TextSearch) else None
         companion = text.companion if text else None
         body, excludes = planned.rewritten()
+        if is_template:
+            body, excludes = as_template(with_excludes(body, excludes)), ()
         query = with_source_excludes(without_parameters(query, *(text.consumed if text else ())), excludes)
+        path = request.path
         if companion:
             path = with_companion(path, companion)
             query = with_parameters(without_parameters(query, *WHOLE), WHOLE)
-        target, headers = join_target(path, query), request.for_upstream(*CHANGED_BODY)
-        if not request.has_body:
-            headers.append(("Content-Type", "application/json"))
+        target, headers = join_target(path, query), _headers(request, CHANGED_BODY)
         async with self._upstream.send(request.method, target, headers, dumps_quick(body)) as response:
             if text and response.status >= 400:
                 answer = await read_answer(response) if response.status == 400 else b""
@@ -95,9 +101,10 @@ class Searches:
             return await _relay(request, response, planned.plan, sent)
 
     async def _fuse(
-        self, request: IncomingRequest, path: str, planned: PlannedSearch, plan: TextSearch
+        self, request: IncomingRequest, planned: PlannedSearch, plan: TextSearch, *, is_template: bool
     ) -> web.StreamResponse | PlannedSearch:
         """Fuse both legs here. Gives the answer, or the search to try next."""
+        path = request.path.rstrip("/").removesuffix(_TEMPLATE)
         search = fused_search(planned, plan)
         answered = await search_fused(self._upstream, path, request.for_upstream(), search, plan.search.fusion)
         further = self._planner.after(planned, answered.status, b"", request.credentials)
@@ -107,27 +114,44 @@ class Searches:
         added = [*answered.headers, (SEARCH, plan.note)]
         if request.wants_explanation:
             added.append((EXPLAIN, explanation(path, {"lexical": plan.query, "semantic": search.knn})))
-        given = {"Content-Type": "application/json; charset=UTF-8", **dict(added)}
-        text = present(dumps(answered.body), planned.asked.url)
-        return web.Response(status=answered.status, headers=given, body=text)
+        body = answered.body
+        if is_template and answered.status == 200 and isinstance(body, dict):
+            body = {**body, "status": answered.status}
+        return await answer_whole(request, answered.status, added, present(dumps(body), planned.asked.url))
 
     async def _send_untouched(
-        self, request: IncomingRequest, path: str, query: str, planned: PlannedSearch, body: Body | None
+        self, request: IncomingRequest, query: str, planned: PlannedSearch, sent: bytes, *, is_template: bool
     ) -> web.StreamResponse:
-        """Send the client's own search, with our fields excluded. `body` is None if the search was rendered."""
-        changed, excludes = planned.rewritten()
-        target = join_target(path, with_source_excludes(query, excludes))
-        if changed is None and body is not None:
-            return await self._send(request, target, planned.plan, body.sent.read())
-        sent = planned.asked.body if changed is None else changed
-        return await self._send(request, target, planned.plan, dumps(sent), without=CHANGED_BODY)
+        """Send the client's own search, with our fields excluded."""
+        changed, excludes = planned.hiding()
+        target = join_target(request.path, query)
+        if is_template:
+            if changed or excludes:
+                body = with_excludes({**(planned.asked.body or {}), **changed}, excludes)
+                headers = _headers(request, CHANGED_BODY)
+                async with self._upstream.send(request.method, target, headers, dumps(as_template(body))) as response:
+                    if response.status != 400:  # else the client's own template gets the cluster's words
+                        return await _relay(request, response, planned.plan)
+            return await self._send(request, target, planned.plan, sent)
+        target = join_target(request.path, with_source_excludes(query, excludes))
+        if not changed:
+            return await self._send(request, target, planned.plan, sent)
+        body_bytes = replaced(planned.asked.text, changed)
+        return await self._send(request, target, planned.plan, body_bytes, without=CHANGED_BODY)
 
     async def _send(
         self, request: IncomingRequest, target: str, plan: SearchPlan, body: bytes, *, without: tuple[str, ...] = ()
     ) -> web.StreamResponse:
-        headers = request.for_upstream("content-length", *without)
+        headers = _headers(request, ("content-length", *without)) if body else request.for_upstream("content-length")
         async with self._upstream.send(request.method, target, headers, body or None) as response:
             return await _relay(request, response, plan)
+
+
+def _headers(request: IncomingRequest, without: tuple[str, ...]) -> Headers:
+    """The headers for a body. A client whose body was in the URL has not said what it is."""
+    if request.has_body:
+        return request.for_upstream(*without)
+    return [*request.for_upstream(*without, "content-type"), ("Content-Type", "application/json")]
 
 
 async def _relay(

@@ -2,7 +2,18 @@
 
 import pytest
 
-from sidecar.bridge.routes import Bulk, Document, MultiSearch, PassThrough, Plugin, Read, Search, Update, route
+from sidecar.bridge.routes import (
+    Bulk,
+    Document,
+    MultiRead,
+    MultiSearch,
+    PassThrough,
+    Plugin,
+    Read,
+    Search,
+    Update,
+    route,
+)
 
 UNCHANGING = PassThrough(changes_bindings=False)
 CHANGING = PassThrough(changes_bindings=True)
@@ -30,8 +41,14 @@ CHANGING = PassThrough(changes_bindings=True)
         pytest.param("DELETE", "/papers/_doc/1", UNCHANGING, id="delete of a document"),
         pytest.param("GET", "/papers/_doc/1", Read("papers"), id="read"),
         pytest.param("GET", "/papers/_source/1", Read("papers"), id="read of the source"),
-        pytest.param("POST", "/papers/_mget", Read("papers"), id="several reads"),
-        pytest.param("POST", "/_mget", UNCHANGING, id="several reads of any index"),
+        pytest.param("POST", "/papers/_mget", MultiRead("papers"), id="several reads"),
+        pytest.param("POST", "/_mget", MultiRead(None), id="several reads of any index"),
+        pytest.param("GET", "/papers/_explain/1", Read("papers", shows_source=False), id="explanation of a hit"),
+        pytest.param("GET", "/_all/_search", Search("_all"), id="search of every index by name"),
+        pytest.param("POST", "/_all/_msearch/template", MultiSearch("_all", is_template=True), id="the same, several"),
+        pytest.param("GET", "/_all/_doc/1", Read("_all"), id="read of the only index"),
+        pytest.param("PUT", "/_all/_doc/1", UNCHANGING, id="no write has this name"),
+        pytest.param("GET", "/_other/_search", UNCHANGING, id="no index has this name"),
         pytest.param("POST", "/papers/_search", Search("papers"), id="search"),
         pytest.param("GET", "/papers,notes*/_search", Search("papers,notes*"), id="search of an expression"),
         pytest.param("GET", "/_search", Search(None), id="search of everything"),
