@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from sidecar.bridge.hidden_fields import NOTHING, Hidden
-from sidecar.bridge.hidden_source import STORED_FIELDS, excludes_of, source_of, source_without
+from sidecar.bridge.hidden_source import STORED_FIELDS, excludes_of, is_filter, source_of, source_without
 from sidecar.jsontext import Json, Object, clauses
 
 _SOURCE: Final = "_source"
@@ -49,6 +49,8 @@ def _without(document: Object, url: Mapping[str, str], hidden: Hidden, *, is_tol
         wish = stored is None or _SOURCE in clauses(stored)
     if wish is False:
         return {**document, _SOURCE: False} if is_told else document
+    if wish is not True and not is_filter(wish):
+        return document
     return {**document, _SOURCE: source_without({} if wish is True else wish, hidden) or True}
 
 

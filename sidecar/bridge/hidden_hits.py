@@ -12,10 +12,11 @@ from sidecar.bridge.hidden_source import (
     STORED_FIELDS,
     excludes_beside,
     excludes_of,
+    is_filter,
     loads_source,
     source_without,
 )
-from sidecar.bridge.splice import splice
+from sidecar.bridge.splice import members, replace_member, splice
 from sidecar.jsontext import Json, Object, dumps, loads
 
 _AGGREGATIONS: Final = ("aggs", "aggregations")
@@ -24,6 +25,8 @@ _JOINS: Final = frozenset({"nested", "has_child", "has_parent"})
 _INNER_HITS: Final = "inner_hits"
 _SOURCE: Final = "_source"
 
+# A request that gets one of these with our fields excluded is sent again in the client's own words.
+REFUSALS: Final = frozenset({400, 500})
 _MAX_READ_BYTES: Final = 1_048_576  # more would hold the interpreter for too long
 
 
@@ -65,8 +68,11 @@ def with_excludes(body: Object, excludes: tuple[str, ...]) -> Object:
 
 
 def replaced(text: bytes, changed: Object) -> bytes:
-    """A body with some members replaced. The others keep their bytes, because the cluster's errors name columns."""
-    return splice(text, {name: dumps(value) for name, value in changed.items()}, changed.keys())
+    """A body with some members replaced or added. The others keep their bytes: the cluster's errors name columns."""
+    given = {member.key for member in members(text)}
+    for name in changed.keys() & given:
+        text = replace_member(text, name, dumps(changed[name]))
+    return splice(text, {name: dumps(value) for name, value in changed.items() if name not in given})
 
 
 def is_object(text: bytes) -> bool:
@@ -94,7 +100,9 @@ def _hide_in_hits(options: Object, url: Mapping[str, str], hidden: Hidden) -> tu
         return changed, hidden.fields if loads_source({**options, **stored}) else ()
     if source is True:
         return changed, hidden.fields
-    return (changed if source is False else changed | _member(options, _SOURCE, source_without(source, hidden))), ()
+    if is_filter(source):
+        changed |= _member(options, _SOURCE, source_without(source, hidden))
+    return changed, ()
 
 
 def _fields_of_hits(options: Object, hidden: Hidden) -> Object:

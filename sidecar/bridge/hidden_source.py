@@ -14,6 +14,7 @@ SOURCE_PARAMETERS: Final = ("_source", "_source_includes", "_source_excludes")
 STORED_FIELDS: Final = "stored_fields"
 
 _SOURCE: Final = "_source"
+_FILTERS: Final = frozenset({"includes", "include", "excludes", "exclude"})
 # In a body that we cannot read, a member of one of these names could say which parts of documents the client wants.
 _WISH: Final = re.compile(rb"source|fields|\\")
 
@@ -60,6 +61,13 @@ def loads_source(options: Object) -> bool:
     return not options.get("script_fields")
 
 
+def is_filter(source: Json) -> bool:
+    """Whether the cluster reads a `_source` as a filter. It refuses any other form, in words about that form."""
+    if isinstance(source, dict):
+        return source.keys() <= _FILTERS and all(map(_is_names, source.values()))
+    return _is_names(source)
+
+
 def source_without(source: Json, hidden: Hidden) -> Json:
     """The `_source` that leaves out the hidden fields, except those that it includes by name."""
     if isinstance(source, dict):
@@ -70,6 +78,10 @@ def source_without(source: Json, hidden: Hidden) -> Json:
         includes, options, key = clauses(source), {"includes": clauses(source)}, "excludes"
     added = hidden.without_named(includes)
     return {**options, key: [*clauses(options.get(key)), *added]} if added else source
+
+
+def _is_names(value: Json) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(name, str) for name in value))
 
 
 def _last(options: Object, name: str, other: str) -> str:

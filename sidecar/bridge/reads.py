@@ -9,7 +9,7 @@ from aiohttp import web
 from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.hidden_documents import hide_in_mget, indices_of
 from sidecar.bridge.hidden_fields import Hidden, hidden_in
-from sidecar.bridge.hidden_hits import replaced
+from sidecar.bridge.hidden_hits import REFUSALS, replaced
 from sidecar.bridge.hidden_source import excludes_beside, excludes_of
 from sidecar.bridge.proxy.body import Body, BodyReader
 from sidecar.bridge.proxy.headers import CHANGED_BODY
@@ -72,7 +72,9 @@ class Reads:
             headers.append(("Content-Type", "application/json"))
         data = replaced(text, changed)
         async with self._upstream.send(request.method, target, headers, data) as response:
-            return await relay(request, response)
+            if response.status not in REFUSALS:
+                return await relay(request, response)
+        return await self._upstream.forward_read(request, body)
 
     async def _by_index(self, request: IncomingRequest, names: Sequence[str]) -> dict[str, Hidden]:
         if len(names) > _MAX_INDICES:

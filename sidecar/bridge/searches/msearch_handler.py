@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
-from sidecar.bridge.hidden_hits import is_object, replaced, with_excludes
+from sidecar.bridge.hidden_hits import REFUSALS, is_object, replaced, with_excludes
 from sidecar.bridge.proxy.body import Body, BodyReader
 from sidecar.bridge.proxy.errors import error_body, error_status
 from sidecar.bridge.proxy.headers import CHANGED_BODY, READ_ANSWER, SEARCH, SEARCH_OPTIONS, Headers, to_client
@@ -114,6 +114,10 @@ class MultiSearches:
             headers = request.for_upstream(*CHANGED_BODY)
             body = b"".join(_lines(item, search, route) for item, search in zip(items, planned, strict=True))
             async with self._upstream.send(request.method, target, headers, body) as response:
+                if response.status not in REFUSALS:
+                    return await relay(request, response, [(SEARCH, _report(planned))])
+            own = b"".join(item.lines() for item in items)  # errors name lines and columns of the client's own words
+            async with self._upstream.send(request.method, target, headers, own) as response:
                 return await relay(request, response, [(SEARCH, _report(planned))])
         answered = await self._answer(request, target, route, items, planned)
         # If one search does not parse, the cluster refuses all of them.

@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import ClientResponse, web
 
-from sidecar.bridge.hidden_hits import replaced, with_excludes
+from sidecar.bridge.hidden_hits import REFUSALS, replaced, with_excludes
 from sidecar.bridge.proxy.body import BodyReader
 from sidecar.bridge.proxy.headers import CHANGED_BODY, EXPLAIN, SEARCH, SEARCH_OPTIONS, Headers
 from sidecar.bridge.proxy.incoming import IncomingRequest
@@ -122,27 +122,28 @@ class Searches:
     async def _send_untouched(
         self, request: IncomingRequest, query: str, planned: PlannedSearch, sent: bytes, *, is_template: bool
     ) -> web.StreamResponse:
-        """Send the client's own search, with our fields excluded."""
-        changed, excludes = planned.hiding()
-        target = join_target(request.path, query)
-        if is_template:
-            if changed or excludes:
-                body = with_excludes({**(planned.asked.body or {}), **changed}, excludes)
-                headers = _headers(request, CHANGED_BODY)
-                async with self._upstream.send(request.method, target, headers, dumps(as_template(body))) as response:
-                    if response.status != 400:  # else the client's own template gets the cluster's words
-                        return await _relay(request, response, planned.plan)
-            return await self._send(request, target, planned.plan, sent)
-        target = join_target(request.path, with_source_excludes(query, excludes))
-        if not changed:
-            return await self._send(request, target, planned.plan, sent)
-        body_bytes = replaced(planned.asked.text, changed)
-        return await self._send(request, target, planned.plan, body_bytes, without=CHANGED_BODY)
+        """Send the client's own search, with our fields excluded.
 
-    async def _send(
-        self, request: IncomingRequest, target: str, plan: SearchPlan, body: bytes, *, without: tuple[str, ...] = ()
-    ) -> web.StreamResponse:
-        headers = _headers(request, ("content-length", *without)) if body else request.for_upstream("content-length")
+        If the cluster refuses it, the client gets the answer to its own words: errors name lines and columns.
+        """
+        changed, excludes = planned.hiding()
+        if changed or excludes:
+            target, headers, body = request.path, request.for_upstream("content-length"), sent
+            if is_template:
+                search = with_excludes({**(planned.asked.body or {}), **changed}, excludes)
+                target, body = join_target(target, query), dumps(as_template(search))
+            else:
+                target = join_target(target, with_source_excludes(query, excludes))
+                body = replaced(planned.asked.text, changed) if changed else sent
+            if body:
+                headers = _headers(request, ("content-length",) if body is sent else CHANGED_BODY)
+            async with self._upstream.send(request.method, target, headers, body or None) as response:
+                if response.status not in REFUSALS:
+                    return await _relay(request, response, planned.plan)
+        return await self._send(request, join_target(request.path, query), planned.plan, sent)
+
+    async def _send(self, request: IncomingRequest, target: str, plan: SearchPlan, body: bytes) -> web.StreamResponse:
+        headers = _headers(request, ("content-length",)) if body else request.for_upstream("content-length")
         async with self._upstream.send(request.method, target, headers, body or None) as response:
             return await _relay(request, response, plan)
 

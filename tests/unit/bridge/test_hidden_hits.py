@@ -27,6 +27,9 @@ def aggregated(**top_hits: object) -> Object:
         pytest.param({"_source": False}, {}, {}, (), id="no source"),
         pytest.param({"_source": ["a"]}, {}, {"_source": {"includes": ["a"], "excludes": [*OURS]}}, (), id="a filter"),
         pytest.param({"_source": ["a"]}, {"_source": "false"}, {}, (), id="the URL wins"),
+        pytest.param({"_source": 1}, {}, {}, (), id="a form that the cluster refuses"),
+        pytest.param({"_source": {"includes": [1]}}, {}, {}, (), id="a filter that the cluster refuses"),
+        pytest.param({"_source": {"name": ["a"]}}, {}, {}, (), id="a name that the cluster refuses"),
         pytest.param({}, {"_source_includes": "title,e"}, {}, ("e_meta",), id="named in the URL"),
         pytest.param({"stored_fields": ["_none_"]}, {}, {}, (), id="no stored fields"),
         pytest.param({"stored_fields": ["_source"]}, {"stored_fields": "year"}, {}, (), id="the URL's stored fields win"),
@@ -79,7 +82,8 @@ def test_hide_in_text(text: bytes, changed: Object, excludes: tuple[str, ...]) -
 
 
 def test_replaced_members_leave_the_others_as_they_were() -> None:
-    assert replaced(b'{"_source": ["a"], "b": 1.50}', {"_source": False}) == b'{"b": 1.50,"_source":false}'
+    assert replaced(b'{"_source": ["a"], "b": 1.50}', {"_source": False}) == b'{"_source": false, "b": 1.50}'
+    assert replaced(b'{"b": 1.50}', {"_source": False}) == b'{"b": 1.50,"_source":false}'
 
 
 def test_a_search_may_have_to_exclude_by_itself() -> None:
