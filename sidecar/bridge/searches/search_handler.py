@@ -8,7 +8,7 @@ from sidecar.bridge.hidden_hits import REFUSALS, replaced, with_excludes
 from sidecar.bridge.proxy.body import BodyReader
 from sidecar.bridge.proxy.headers import CHANGED_BODY, EXPLAIN, SEARCH, SEARCH_OPTIONS, Headers
 from sidecar.bridge.proxy.incoming import IncomingRequest
-from sidecar.bridge.proxy.presentation import present
+from sidecar.bridge.proxy.presentation import other_format, present
 from sidecar.bridge.proxy.query_string import (
     body_in_query,
     join_target,
@@ -58,6 +58,9 @@ class Searches:
                 (sent, query), text = carried, carried[0]
             text = None if text is None else plain_json(text)
             parsed, url = parse_search(text), parameters(query)
+            wanted = other_format(request.header("Accept"))
+            if wanted is not None:
+                url = {"format": wanted, **url}
             if route.is_template:
                 parsed, url = await render(self._upstream, request, parsed), parameters_of_template(url)
                 if parsed is None:
