@@ -9,6 +9,7 @@ handler of that kind answers it:
 
 A *binding* says which texts of an index feed which vector field, with which model (`bindings/`). The *guard* is the
 ingest pipeline that checks each vector in the cluster. A hybrid search has two *legs*, one lexical and one semantic.
-The *companion* is an empty index that makes a search of one shard faster. `hidden_fields.py` decides which
-fields clients do not see, and the other `hidden_….py` leave them out of requests. `splice.py` adds members to JSON and changes no other byte. docs/glossary.md explains all words.
+The *companion* is an empty index that makes a search of one shard faster. `hidden_fields.py` decides which fields
+clients do not see, and the other `hidden_….py` leave them out of requests. `splice.py` adds members to JSON and
+changes no other byte. docs/glossary.md explains all words.
 """
