@@ -27,6 +27,7 @@ class IndexDescription:
     fields: Mapping[str, Definition]  # by path: all fields of a document, objects included
     sub_fields: Mapping[str, Definition]  # by path: the multi-fields, which only searches use
     changes_source: bool  # the mapping leaves parts of a document out of `_source`
+    keeps_source: bool  # documents have a `_source`
     shards: int  # 0: unknown
     has_graphs: bool  # `index.knn` is true: vectors are indexed for searches
     default_pipeline: str | None  # may be "_none", like the next two
@@ -72,6 +73,7 @@ def read_index(name: str, described: Json) -> IndexDescription:
         fields=fields,
         sub_fields=sub_fields,
         changes_source=bool(at(mappings, "_source")),
+        keeps_source=at(mappings, "_source", "enabled") is not False,
         shards=int(shards) if isinstance(shards, str) and shards.isdigit() else 0,
         has_graphs=at(settings, "knn") == "true",
         default_pipeline=_text(at(settings, "default_pipeline")),

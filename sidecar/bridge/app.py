@@ -22,6 +22,7 @@ from sidecar.bridge.reads import Reads
 from sidecar.bridge.routes import (
     Bulk,
     Document,
+    MultiRead,
     MultiSearch,
     PassThrough,
     Plugin,
@@ -71,7 +72,7 @@ class Bridge:
         planner = Planner(self._bindings, embedder, embed_timeout_s=settings.search_embed_timeout_s)
         self._searches = Searches(for_reads, planner, bodies)
         self._msearches = MultiSearches(for_reads, planner, bodies)
-        self._reads = Reads(for_reads, self._bindings)
+        self._reads = Reads(for_reads, self._bindings, bodies)
         self._clients = Clients(
             settings.trusted_proxies,
             max_requests=settings.max_requests,
@@ -125,7 +126,7 @@ class Bridge:
                 return await self._searches.handle(request, found)
             case MultiSearch():
                 return await self._msearches.handle(request, found)
-            case Read():
+            case Read() | MultiRead():
                 return await self._reads.handle(request, found)
             case Plugin():
                 return await self._plugin.handle(request, found)

@@ -1,52 +1,130 @@
-"""Keeps our fields out of the hits that clients read, unless a client names them. Pure."""
+"""Decides what clients do not see of documents: the fields that the bridge has added, unless a client names them. Pure.
 
-from collections.abc import Mapping
+The bridge hides them in the request, so the cluster's answers stay as they are. Every route that loads `_source` or
+fields asks this module: `hidden_source.py` and `hidden_hits.py` have the forms of the requests. A search of several
+indices has one `_source`. So a name is hidden only if it is no client's own field in any of them.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 from sidecar.bridge.bindings.indices import BoundIndex
-from sidecar.jsontext import Json, Object, clauses
+from sidecar.jsontext import Json, clauses
 from sidecar.model import IndexBinding
 
-
-def hide_fields(
-    body: Object | None, url: Mapping[str, str], indices: tuple[BoundIndex, ...]
-) -> tuple[Object | None, tuple[str, ...]]:
-    """Leave our fields out of the hits, except those that the client names.
-
-    Gives the body to send instead (None: the body does not change), and the fields to exclude by URL. The URL's
-    `_source…` parameters replace the body's `_source`. So the body changes only if its `_source` counts and names
-    fields.
-    """
-    hidden = hidden_fields(indices)
-    if any(name in url for name in ("_source", "_source_includes", "_source_excludes")):
-        named = f"{url.get('_source', '')},{url.get('_source_includes', '')}".split(",")
-        is_off = url.get("_source") == "false"
-        return None, () if is_off else tuple(name for name in hidden if name not in named)
-    source = None if body is None else body.get("_source")
-    if body is None or source is None or source is True:
-        return None, hidden
-    if source is False:
-        return None, ()
-    return {**body, "_source": source_without(source, hidden)}, ()
+_ANY: Final = "*"
+_MAX_PATTERNS: Final = 64  # each one is written again for every field of the mapping
+_MAX_PATTERN: Final = 256  # characters. No field has so long a name
+_METADATA: Final = "_routing"  # a pattern that matches it is the cluster's to refuse
 
 
-def source_without(source: Json, hidden: tuple[str, ...]) -> Json:
-    """The `_source` that leaves out the `hidden` fields, except those that it includes by name."""
-    if isinstance(source, dict):
-        options = dict(source)
-        includes = clauses(options.get("includes", options.get("include")))
-        key = "exclude" if "exclude" in options else "excludes"
-    else:
-        includes, options, key = clauses(source), {"includes": clauses(source)}, "excludes"
-    added = [name for name in hidden if name not in includes]
-    return {**options, key: [*clauses(options.get(key)), *added]} if added else source
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """The names that the answers about some indices leave out."""
+
+    fields: tuple[str, ...] = ()
+    paths: frozenset[str] = frozenset()  # every mapped field under these names
+    others: tuple[str, ...] = ()  # the names at the top level of the mappings that clients see
+    in_source: bool = True  # False: an index keeps no `_source`, and the cluster refuses to filter it
+
+    def without_named(self, includes: Iterable[Json]) -> tuple[str, ...]:
+        """The hidden fields that a client does not include by name."""
+        named = [name for name in includes if isinstance(name, str)]
+        return tuple(
+            field for field in self.fields if not any(one == field or one.startswith(f"{field}.") for one in named)
+        )
+
+    def without_patterns(self, entries: Json, *, is_strict: bool = False) -> Json:
+        """The entries of `fields`, with patterns that match no hidden field.
+
+        `is_strict` tells that the cluster refuses fields of some kinds, as in `docvalue_fields`.
+        """
+        listed = clauses(entries)
+        if sum(_ANY in _name(entry) for entry in listed) > _MAX_PATTERNS:
+            return entries
+        return [one for entry in listed for one in self._entries(entry, is_strict=is_strict)]
+
+    def _entries(self, entry: Json, *, is_strict: bool) -> Iterator[Json]:
+        name = _name(entry)
+        if (
+            _ANY not in name
+            or len(name) > _MAX_PATTERN
+            or not any(matches(name, path) for path in self.paths)
+            or (is_strict and matches(name, _METADATA))
+        ):
+            yield entry
+            return
+        for narrower in self._narrowed(name):
+            yield {**entry, "field": narrower} if isinstance(entry, dict) else narrower
+
+    def _narrowed(self, pattern: str) -> Iterator[str]:
+        """Patterns that match the same fields, except for the hidden ones."""
+        for top in self.others:
+            if matches(pattern, top):
+                yield top
+            prefix = f"{top}."
+            for rest in rests(pattern, prefix):
+                yield prefix + rest
 
 
-def hidden_fields(indices: tuple[BoundIndex, ...]) -> tuple[str, ...]:
-    """The fields that the bridge has added to the documents of these indices. No client asked for them."""
-    bindings = (index.binding for index in indices if index.binding is not None)
-    return tuple(dict.fromkeys(name for binding in bindings for name in added_fields(binding)))
+NOTHING: Final = Hidden()
+
+
+def hidden_in(indices: tuple[BoundIndex, ...]) -> Hidden:
+    """The names that the answers about these indices leave out."""
+    added = tuple(dict.fromkeys(name for index in indices for name in _hidden_of(index)))
+    if not added:
+        return NOTHING
+    own = {path.partition(".")[0] for index in indices for path, _ in index.mapped if not _is_under(path, index)}
+    fields = tuple(name for name in added if name not in own)
+    paths = frozenset(
+        path
+        for index in indices
+        for path, kind in index.mapped
+        if path.partition(".")[0] in fields and kind != "object"
+    )
+    return Hidden(fields, paths, tuple(sorted(own)), all(index.keeps_source for index in indices))
 
 
 def added_fields(binding: IndexBinding) -> tuple[str, ...]:
     """The names of the vector fields of a binding, and of their provenances."""
     return tuple(name for bound in binding.fields.values() for name in (bound.field, bound.meta_field))
+
+
+def _hidden_of(index: BoundIndex) -> tuple[str, ...]:
+    names = () if index.binding is None else added_fields(index.binding)
+    return tuple(name for name in names if name not in index.own_vectors)
+
+
+def _is_under(path: str, index: BoundIndex) -> bool:
+    return path.partition(".")[0] in _hidden_of(index)
+
+
+def _name(entry: Json) -> str:
+    name = entry.get("field") if isinstance(entry, dict) else entry
+    return name if isinstance(name, str) else ""
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a pattern with `*` matches a whole name."""
+    return any(not rest.strip(_ANY) for rest in rests(pattern, name))
+
+
+def rests(pattern: str, start: str) -> tuple[str, ...]:
+    """The patterns for the rest of a text that begins with `start`.
+
+    A text `start + rest` matches the pattern if, and only if, `rest` matches one of them.
+    """
+    places = {0}
+    for character in start:
+        further = set[int]()
+        for place in places:
+            after = place
+            while pattern[after : after + 1] == _ANY:
+                further.add(after)
+                after += 1
+            if pattern[after : after + 1] == character:
+                further.add(after + 1)
+        places = further
+    return tuple(pattern[place:] for place in sorted(places))

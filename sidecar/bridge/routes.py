@@ -52,9 +52,17 @@ class MultiSearch:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """`_doc`, `_source` or `_mget` of an index. Vectors are left out of the answer."""
+    """`_doc`, `_source` or `_explain` of one document of an index. Our fields are left out of the answer."""
 
     index: str
+    shows_source: bool = True  # False: only if the client asks for it
+
+
+@dataclass(frozen=True, slots=True)
+class MultiRead:
+    """`_mget`, with the index of the path. None: the path names no index."""
+
+    index: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +79,9 @@ class PassThrough:
     changes_bindings: bool = False
 
 
-Route: TypeAlias = Bulk | Document | Update | Search | MultiSearch | Read | Plugin | PassThrough
+Route: TypeAlias = Bulk | Document | Update | Search | MultiSearch | Read | MultiRead | Plugin | PassThrough
 
+_READING: Final = (Search, MultiSearch, Read, MultiRead)
 _WRITES: Final = frozenset({"POST", "PUT"})
 _READS: Final = frozenset({"GET", "HEAD"})
 _SEARCHES: Final = frozenset({"GET", "POST"})
@@ -99,6 +108,10 @@ def route(method: str, raw_path: str) -> Route:
             return Bulk(None)
         case ("_search" | "_msearch", *rest) if method in _SEARCHES and rest in ([], ["template"]):
             return _search_route(tokens[0], None, rest)
+        case ("_mget",) if method in _SEARCHES:
+            return MultiRead(None)
+        case ("_all" as index, *rest) if isinstance(found := _index_route(method, index, rest), _READING):
+            return found
         case (index, *rest) if index and not index.startswith("_"):
             return _index_route(method, unquote(index), rest)
         case _:
@@ -139,8 +152,10 @@ def _index_route(method: str, index: str, rest: list[str]) -> Route:
             return _search_route(kind, index, more)
         case ["_doc" | "_source", _] if method in _READS:
             return Read(index)
+        case ["_explain", _] if method in _SEARCHES:
+            return Read(index, shows_source=False)
         case ["_mget"] if method in _SEARCHES:
-            return Read(index)
+            return MultiRead(index)
         case []:
             return PassThrough(changes_bindings=method in ("PUT", "DELETE"))
         case _:

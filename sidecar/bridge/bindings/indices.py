@@ -5,12 +5,18 @@ source field, the description lacks that field. The client's searches then have 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from sidecar import index_description
 from sidecar.index_description import IndexDescription, read_index
-from sidecar.jsontext import Json, at
-from sidecar.model import Binding, IndexBinding
+from sidecar.jsontext import Json, Object, at
+from sidecar.model import Binding, IndexBinding, State
+
+# The parts of a vector field's definition that a template writes. A client that maps the field itself says more.
+_DEFINED: Final = frozenset({"type", "dimension", "data_type", "method"})
+_METHOD: Final = frozenset({"name", "engine", "space_type"})
+_MAX_INDICES: Final = 1_000  # of one answer about vectors of clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class BoundIndex:
     unseen: frozenset[str] = frozenset()  # vector fields that are hidden, or have a hidden source
     shards: int = 0  # 0: unknown
     mapped: frozenset[tuple[str, str]] = frozenset()  # path and type of every field that the client sees
+    keeps_source: bool = True
+    own_vectors: frozenset[str] = frozenset()  # vector fields of the clients: mapped or filled by one. They are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,48 @@ def bindings_of_field(indices: tuple[BoundIndex, ...], field: str) -> tuple[Bind
     return tuple({(b.model, b.space): b for b in found if b is not None}.values())
 
 
+def searches_for_own_vectors(indices: tuple[BoundIndex, ...]) -> dict[str, Object]:
+    """By vector field, the search for the indices in which a client has stored vectors of its own."""
+    fields = {
+        bound.field: bound.meta_field
+        for index in indices
+        if index.binding is not None
+        for bound in index.binding.fields.values()
+        if bound.field not in index.own_vectors
+    }
+    return {
+        field: {
+            "size": 0,
+            "terminate_after": 1,
+            "track_total_hits": False,
+            "query": {"term": {f"{meta_field}.state": State.CLIENT}},
+            "aggs": {"indices": {"terms": {"field": "_index", "size": _MAX_INDICES}}},
+        }
+        for field, meta_field in fields.items()
+    }
+
+
+def with_own_vectors(indices: tuple[BoundIndex, ...], found: Mapping[str, Json]) -> tuple[BoundIndex, ...]:
+    """Read the answers to these searches, by vector field."""
+    own: dict[str, set[str]] = {}
+    for field, answer in found.items():
+        buckets = at(answer, "aggregations", "indices", "buckets")
+        for bucket in buckets if isinstance(buckets, list) else []:
+            own.setdefault(str(at(bucket, "key")), set()).add(field)
+    return tuple(
+        replace(index, own_vectors=index.own_vectors | own[index.name]) if index.name in own else index
+        for index in indices
+    )
+
+
+def _is_mapped_by_client(definition: Json) -> bool:
+    if not isinstance(definition, dict):
+        return False
+    method = definition.get("method")
+    stated = {name for name, value in method.items() if value != {}} if isinstance(method, dict) else set()
+    return not (definition.keys() <= _DEFINED and stated <= _METHOD)
+
+
 def _bound_index(index: IndexDescription) -> BoundIndex:
     if index.invalid is not None:
         raise index.invalid
@@ -105,4 +155,6 @@ def _bound_index(index: IndexDescription) -> BoundIndex:
         unseen=unseen,
         shards=index.shards,
         mapped=frozenset((path, str(definition.get("type", "object"))) for path, definition in definitions),
+        keeps_source=index.keeps_source,
+        own_vectors=frozenset(name for name in bindings if _is_mapped_by_client(index.definition(name))),
     )

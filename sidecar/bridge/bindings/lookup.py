@@ -13,6 +13,8 @@ from sidecar.bridge.bindings.indices import (
     WriteTarget,
     read_indices,
     read_simulated,
+    searches_for_own_vectors,
+    with_own_vectors,
     write_index,
     write_target,
 )
@@ -45,6 +47,7 @@ class Bindings:
         self._salt = secrets.token_bytes(32)
         self._indices: TTLCache[tuple[str, ...], tuple[BoundIndex, ...]] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._hidden: TTLCache[tuple[str, ...], bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
+        self._own_vectors: TTLCache[tuple[str, ...], Mapping[str, Json]] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._targets: TTLCache[tuple[str, ...], WriteTarget] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._welcome: TTLCache[str, bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._pipelines: TTLCache[tuple[str, str], tuple[Json]] = TTLCache(_MAX_REMEMBERED, ttl_s)
@@ -56,6 +59,7 @@ class Bindings:
         self._changes += 1
         self._indices.clear()
         self._hidden.clear()
+        self._own_vectors.clear()
         self._targets.clear()
         self._pipelines.clear()
 
@@ -77,6 +81,27 @@ class Bindings:
                 if reply.status == _FORBIDDEN:
                     self._hidden[key] = True
         return found
+
+    async def of_read(
+        self, expression: str, parameters: Mapping[str, str], credentials: Credentials
+    ) -> tuple[BoundIndex, ...]:
+        """The same, and they know whether a client has stored vectors of its own. Raises ClusterUnreachable."""
+        indices = await self.of_search(expression, parameters, credentials)
+        searches = searches_for_own_vectors(indices)
+        if not searches:
+            return indices
+        key = self._key(expression, parameters, credentials)
+        found = self._own_vectors.get(key)
+        if found is None:
+            changes = self._changes
+            path, params = f"{_path(expression)}/_search", _resolution(parameters)
+            found = {}
+            for field, search in searches.items():
+                reply = await self._cluster.call("POST", path, params=params, body=search, headers=credentials)
+                found[field] = reply.body if reply.ok else None
+            if changes == self._changes:
+                self._own_vectors[key] = found
+        return with_own_vectors(indices, found)
 
     def hides(self, expression: str, parameters: Mapping[str, str], credentials: Credentials) -> bool:
         """Whether the cluster has refused to show these credentials the indices of an expression."""
@@ -153,9 +178,8 @@ class Bindings:
         return read_simulated(name, reply.body) if reply.ok else None
 
     async def _get(self, expression: str, resolution: Mapping[str, str], credentials: Credentials) -> Reply:
-        # A comma separates names. The encoding keeps everything else that OpenSearch reads in an expression.
-        path = "/" + _quoted(expression, safe=",*")
-        return await self._cluster.call("GET", path, params={**resolution, "filter_path": _WANTED}, headers=credentials)
+        params = {**resolution, "filter_path": _WANTED}
+        return await self._cluster.call("GET", _path(expression), params=params, headers=credentials)
 
     def _key(self, expression: str, parameters: Mapping[str, str], credentials: Credentials) -> tuple[str, ...]:
         resolution = (f"{name}={value}" for name, value in _resolution(parameters).items())
@@ -165,6 +189,11 @@ class Bindings:
         """A keyed hash of credentials. It distinguishes them, and the bridge does not have to store them."""
         joined = "\n".join(f"{name}:{value}" for name, value in sorted(credentials.items()))
         return hashlib.blake2b(joined.encode("utf-8", "surrogateescape"), key=self._salt).hexdigest()
+
+
+def _path(expression: str) -> str:
+    # A comma separates names. The encoding keeps everything else that OpenSearch reads in an expression.
+    return "/" + quote(expression, safe=",*")
 
 
 def _resolution(parameters: Mapping[str, str]) -> dict[str, str]:

@@ -104,6 +104,16 @@ def to_client(headers: Sequence[tuple[str, str]]) -> Headers:
     return [(name, value) for name, value in headers if name.lower() not in dropped]
 
 
+def accepts_gzip(encodings: str) -> bool:
+    """Whether the cluster would compress an answer to a request with this `Accept-Encoding`."""
+    for one in encodings.split(","):
+        name, _, options = one.partition(";")
+        weight = options.strip().removeprefix("q=").strip()
+        if "gzip" in name and not (weight and not weight.strip("0.")):  # so netty looks for it
+            return True
+    return False
+
+
 def credentials(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers that identify the client. Our own calls for the client carry them too."""
     return {name: headers[name] for name in _CREDENTIALS if name in headers}

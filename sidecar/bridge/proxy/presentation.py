@@ -20,6 +20,7 @@ _Path: TypeAlias = tuple[str, ...]  # patterns of keys, the outermost first
 _Paths: TypeAlias = tuple[_Path, ...]
 
 _BINARY: Final = ("cbor", "smile")
+_OTHER_FORMATS: Final = (*_BINARY, "yaml")
 _DEEP: Final = "**"
 _SEPARATOR: Final = re.compile(r"(?<!\\)\.")
 _ESCAPED: Final = re.compile(r"\\.")
@@ -37,6 +38,12 @@ def present(body: bytes, parameters: Mapping[str, str]) -> bytes:
 def wants_pretty(parameters: Mapping[str, str]) -> bool:
     """Whether the URL asks for an indented answer."""
     return parameters.get("pretty", "false") in ("", "true")
+
+
+def other_format(accept: str) -> str | None:
+    """The format that an `Accept` header wants and that the bridge cannot write. None: the bridge may write JSON."""
+    wanted = accept.partition(";")[0].strip().lower().removeprefix("application/")
+    return wanted if wanted in _OTHER_FORMATS else None
 
 
 def is_binary(parameters: Mapping[str, str], accept: str) -> bool:

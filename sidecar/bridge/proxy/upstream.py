@@ -5,6 +5,7 @@ A request that may change something is never sent twice.
 
 import asyncio
 import copy
+import gzip
 import io
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,11 +16,12 @@ from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 from yarl import URL
 
 from sidecar.bridge.proxy.body import Body
 from sidecar.bridge.proxy.budget import Share
-from sidecar.bridge.proxy.headers import Headers, to_client
+from sidecar.bridge.proxy.headers import Headers, accepts_gzip, to_client
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.connections import Unbranded
 from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ConfigurationError, SidecarError
@@ -31,6 +33,7 @@ from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
 _log = logger("bridge")
 
 _CALL_TIMEOUT_S = 30.0
+_GZIP_LEVEL: Final = 3  # the cluster's own
 
 # The node answers a request that it cannot read with one of these. It keeps the connection open, but may read nothing
 # more from it, so that the next request on it would hang.
@@ -240,6 +243,16 @@ class _Relayed(Unbranded):
     # The head is sent with the first piece of the body, which mostly arrives at the same time. So there is one write,
     # and the client wakes once.
     _send_headers_immediately = False
+
+
+async def answer_whole(request: IncomingRequest, status: int, headers: Headers, body: bytes) -> web.Response:
+    """Answer with JSON that the bridge has read or written. It is compressed where the cluster would compress it."""
+    given = CIMultiDict(headers)
+    given.setdefault("Content-Type", "application/json; charset=UTF-8")
+    if accepts_gzip(request.header("Accept-Encoding")):
+        body = await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL, mtime=0)
+        given["Content-Encoding"] = "gzip"
+    return web.Response(status=status, headers=given, body=body)
 
 
 async def relay(

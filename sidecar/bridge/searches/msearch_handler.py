@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from aiohttp import web
-from multidict import CIMultiDict
 
+from sidecar.bridge.hidden_hits import REFUSALS, is_object, replaced, with_excludes
 from sidecar.bridge.proxy.body import Body, BodyReader, refuse_deep_nesting
 from sidecar.bridge.proxy.budget import Share
 from sidecar.bridge.proxy.errors import error_body, error_status
@@ -21,7 +21,7 @@ from sidecar.bridge.proxy.headers import CHANGED_BODY, READ_ANSWER, SEARCH, SEAR
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.presentation import PARAMETERS, present
 from sidecar.bridge.proxy.query_string import join_target, parameters, without_parameters
-from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, read_held_answer, relay
+from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, answer_whole, read_held_answer, relay
 from sidecar.bridge.routes import MultiSearch
 from sidecar.bridge.searches.fusion.request import FusedSearch
 from sidecar.bridge.searches.fusion.search import FusedAnswer
@@ -39,7 +39,6 @@ from sidecar.bridge.searches.planner import PlannedSearch, Planner, RequestedSea
 from sidecar.bridge.searches.request_options import RequestOptions, read_options
 from sidecar.bridge.searches.rewrite.plan import TextSearch, Untouched
 from sidecar.bridge.searches.search_template import render
-from sidecar.bridge.splice import splice
 from sidecar.errors import InvalidInput
 from sidecar.jsontext import Object, dumps, dumps_quick, loads
 from sidecar.model import Fusion
@@ -47,7 +46,7 @@ from sidecar.threads import WEIGHT_OF_ANSWER, WEIGHT_OF_JSON, off_the_loop
 
 _TEMPLATE: Final = "/template"
 _REPORTED: Final = (Mode.HYBRID, Mode.SEMANTIC, Mode.NEURAL, Mode.LEXICAL, Mode.REFUSED)
-_CHANGED: Final = (*CHANGED_BODY, "accept-encoding")  # the answer is read too
+_READ: Final = (*CHANGED_BODY, "accept-encoding")  # the answer is read too
 _TOO_LARGE: Final = ((SEARCH, Untouched(Mode.LEXICAL, Reason.TOO_LARGE).note),)
 _NO_ANSWERS: Final = b'{"took":0,"responses":[]}'
 
@@ -127,8 +126,8 @@ class MultiSearches:
     ) -> tuple[PlannedSearch, ...]:
         planned = []
         for item in items:
-            expression, size = item.expression or route.expression, len(item.body_line)
-            asked = RequestedSearch(item.body, expression, item.parameters(url), request.shows_source, size)
+            expression, line = item.expression or route.expression, item.body_line
+            asked = RequestedSearch(item.body, expression, item.parameters(url), request.shows_source, len(line), line)
             planned.append(await self._planner.plan_item(asked, options, request.credentials))
             await asyncio.sleep(0)  # other requests have their turn
         return await self._planner.embed(planned)
@@ -136,9 +135,13 @@ class MultiSearches:
     async def _send(self, asked: _Asked, planned: Sequence[PlannedSearch]) -> web.StreamResponse:
         """Send the items. Those that the cluster refuses are sent again, each with fewer of our changes."""
         if not any(isinstance(search.plan, TextSearch) or search.refusal for search in planned):
-            request, headers = asked.request, asked.request.for_upstream(*_CHANGED)
+            request, headers = asked.request, asked.request.for_upstream(*CHANGED_BODY)
             body = b"".join(await off_the_loop(_weight(planned), _all_lines, asked, planned))
             async with self._upstream.send(request.method, asked.target, headers, body) as response:
+                if response.status not in REFUSALS:
+                    return await relay(request, response, [(SEARCH, _report(planned))])
+            own = b"".join(item.lines() for item in asked.items)  # errors name lines and columns of the client's words
+            async with self._upstream.send(request.method, asked.target, headers, own) as response:
                 return await relay(request, response, [(SEARCH, _report(planned))])
         answered = await self._answer(asked, planned)
         if answered.status == 400:  # if one search does not parse, the cluster refuses all of them
@@ -152,13 +155,12 @@ class MultiSearches:
             await asyncio.sleep(0)  # other requests have their turn
         if settled != list(planned):
             return await self._send(asked, settled)
-        given = CIMultiDict(answered.headers)
-        given[SEARCH] = _report(planned)
+        given = [*answered.headers, (SEARCH, _report(planned))]
         body = answered.body
         if answered.status == 200 and any(map(_is_answered_here, planned)):
             url = parameters(asked.target.partition("?")[2])
             body = await off_the_loop(WEIGHT_OF_ANSWER * len(body), present, body, url)
-        return web.Response(status=answered.status, headers=given, body=body)
+        return await answer_whole(asked.request, answered.status, given, body)
 
     async def _answer(self, asked: _Asked, planned: Sequence[PlannedSearch]) -> _Answer:
         """The cluster's answer, with the answers to the searches that are fused or refused here in their places."""
@@ -184,7 +186,7 @@ class MultiSearches:
         return replace(answer, body=body, headers=given)
 
     async def _ask(
-        self, asked: _Asked, target: str, lines: Sequence[bytes], *, without: tuple[str, ...] = _CHANGED
+        self, asked: _Asked, target: str, lines: Sequence[bytes], *, without: tuple[str, ...] = _READ
     ) -> _Answer:
         if not lines:
             return _Answer(200, [("Content-Type", "application/json; charset=UTF-8")], _NO_ANSWERS)
@@ -241,14 +243,13 @@ def _all_lines(asked: _Asked, planned: Sequence[PlannedSearch]) -> list[bytes]:
 
 
 def _lines(item: SearchItem, planned: PlannedSearch, route: MultiSearch) -> bytes:
-    changed, excludes = planned.rewritten()
-    if excludes and planned.asked.body is not None:  # an item has no URL of its own to exclude fields with
-        shown = planned.asked.body if changed is None else changed
-        changed = {**shown, "_source": {"excludes": list(excludes)}}
-    body = None if changed is None else dumps_quick(changed)
-    if changed is not None and isinstance(planned.plan, Untouched):
-        # The rest keeps its bytes, because the cluster's errors name columns.
-        body = splice(item.body_line, {"_source": dumps(changed["_source"])}, drop=("_source",))
+    if isinstance(planned.plan, Untouched):
+        changed, excludes = planned.hiding()
+        is_readable = planned.asked.body is not None or is_object(item.body_line)
+        changed = with_excludes(changed, excludes if is_readable else ())
+        body = replaced(item.body_line, changed) if changed else None
+    else:
+        body = dumps_quick(with_excludes(*planned.rewritten()))
     companion = planned.plan.companion if isinstance(planned.plan, TextSearch) else None
     expression = item.expression or route.expression
     return item.lines(body, (expression, companion) if expression is not None and companion is not None else None)

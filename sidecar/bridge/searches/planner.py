@@ -11,7 +11,8 @@ from cachetools import TTLCache
 
 from sidecar.bridge.bindings.indices import BoundIndex
 from sidecar.bridge.bindings.lookup import Bindings
-from sidecar.bridge.hidden_fields import hide_fields
+from sidecar.bridge.hidden_fields import hidden_in
+from sidecar.bridge.hidden_hits import hide_in_search, hide_in_text
 from sidecar.bridge.proxy.incoming import Credentials
 from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.request_options import RequestOptions
@@ -70,7 +71,8 @@ class RequestedSearch:
     expression: str | None  # None: the request names no index
     url: Mapping[str, str]
     shows_source: bool
-    size: int = 0  # bytes of the body
+    size: int = 0  # bytes of the body, or of the search that a template is rendered to
+    text: bytes = b""  # the body in UTF-8, read or not
 
     @property
     def weight(self) -> int:
@@ -93,15 +95,22 @@ class PlannedSearch:
         """The weight of writing this search, for `off_the_loop`."""
         return self.asked.weight + _WEIGHT_OF_NUMBER * sum(map(len, self.vectors))
 
-    def rewritten(self) -> tuple[Object | None, tuple[str, ...]]:
-        """The body to send (None: the body does not change), and the fields to exclude by URL."""
-        body, excludes = self.asked.body, tuple[str, ...]()
-        changed = None
-        if not self.asked.shows_source:
-            changed, excludes = hide_fields(body, self.asked.url, self.indices)
-        if body is not None and not isinstance(self.plan, Untouched):
-            changed = rewrite(changed or body, self.plan, self.vectors, self.indices)
-        return changed, excludes
+    def hiding(self) -> tuple[Object, tuple[str, ...]]:
+        """Keep our fields out of the hits: the members of the body to replace, and the fields to exclude by URL."""
+        if self.asked.shows_source:
+            return {}, ()
+        hidden = hidden_in(self.indices)
+        if self.asked.body is None:
+            return hide_in_text(self.asked.text, self.asked.url, hidden)
+        return hide_in_search(self.asked.body, self.asked.url, hidden)
+
+    def rewritten(self) -> tuple[Object, tuple[str, ...]]:
+        """The body to send, and the fields to exclude by URL."""
+        changed, excludes = self.hiding()
+        body = {**(self.asked.body or {}), **changed}
+        if not isinstance(self.plan, Untouched):
+            body = rewrite(body, self.plan, self.vectors, self.indices)
+        return body, excludes
 
     def in_bridge(self) -> "PlannedSearch":
         """Move the fusion of a hybrid search into the bridge, or make the search lexical. Others do not change."""
@@ -124,11 +133,17 @@ class Planner:
         self._unknown: TTLCache[bytes, bool] = TTLCache(1, _REMEMBER_S)  # queries that this cluster does not know
         self._queries: TTLCache[_Text, bytes] = TTLCache(_QUERIES_BYTES, _REMEMBER_S, getsizeof=len)  # vectors as JSON
 
+    async def excludes(self, asked: RequestedSearch, credentials: Credentials) -> tuple[str, ...]:
+        """The fields to exclude by URL beside a body that is not planned. Raises ClusterUnreachable."""
+        indices = await self._bindings.of_read(asked.expression or _EVERY_INDEX, asked.url, credentials)
+        unplanned = PlannedSearch(asked, indices, Untouched(Mode.LEXICAL, Reason.TOO_LARGE))
+        return (await off_the_loop(asked.weight, unplanned.hiding))[1]
+
     async def plan(self, asked: RequestedSearch, options: RequestOptions, credentials: Credentials) -> PlannedSearch:
         """Decide how one search is answered. Raises InvalidInput, ClusterUnreachable."""
         point = None if asked.expression else await off_the_loop(asked.weight, expression_of_point, asked.body)
         expression = asked.expression or point
-        indices = await self._bindings.of_search(expression or _EVERY_INDEX, asked.url, credentials)
+        indices = await self._bindings.of_read(expression or _EVERY_INDEX, asked.url, credentials)
         tuned = tuple(options.applied_to(index) for index in indices)
         named = expression is not None
         plan = await off_the_loop(

@@ -5,37 +5,39 @@ from typing import Final
 
 from aiohttp import ClientResponse, web
 
+from sidecar.bridge.hidden_hits import REFUSALS, replaced, with_excludes
 from sidecar.bridge.proxy.body import Body, BodyReader, refuse_deep_nesting
 from sidecar.bridge.proxy.budget import Share
-from sidecar.bridge.proxy.headers import CHANGED_BODY, EXPLAIN, SEARCH, SEARCH_OPTIONS
+from sidecar.bridge.proxy.headers import CHANGED_BODY, EXPLAIN, SEARCH, SEARCH_OPTIONS, Headers
 from sidecar.bridge.proxy.incoming import IncomingRequest
-from sidecar.bridge.proxy.presentation import present
+from sidecar.bridge.proxy.presentation import other_format, present
 from sidecar.bridge.proxy.query_string import (
+    body_in_query,
     join_target,
     parameters,
     with_parameters,
     with_source_excludes,
     without_parameters,
 )
-from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, read_answer, relay
+from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, answer_whole, read_answer, relay
 from sidecar.bridge.routes import Search
 from sidecar.bridge.searches.explanation import explanation
 from sidecar.bridge.searches.fusion.search import fused_search, search_fused
 from sidecar.bridge.searches.limits import MAX_BODY_BYTES, is_too_large
 from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.planner import PlannedSearch, Planner, RequestedSearch, count_search
-from sidecar.bridge.searches.request_options import read_options
+from sidecar.bridge.searches.request_options import RequestOptions, read_options
 from sidecar.bridge.searches.rewrite.companion import WHOLE, with_companion
 from sidecar.bridge.searches.rewrite.plan import SearchPlan, TextSearch, Untouched
-from sidecar.bridge.searches.search_body import parse_search
-from sidecar.bridge.searches.search_template import render
+from sidecar.bridge.searches.search_body import parse_search, plain_json
+from sidecar.bridge.searches.search_template import as_template, parameters_of_template, render
 from sidecar.jsontext import Json, Object, dumps, dumps_quick
 from sidecar.threads import WEIGHT_OF_ANSWER, WEIGHT_OF_JSON, off_the_loop
 
 _TEMPLATE: Final = "/template"
 _OFF: Final = Untouched(Mode.OFF, Reason.REQUEST)
-_TOO_LARGE: Final = Untouched(Mode.LEXICAL, Reason.TOO_LARGE)
 _NOT_UNDERSTOOD: Final = Untouched(Mode.LEXICAL, Reason.NOT_UNDERSTOOD)
+_TOO_LARGE: Final = Untouched(Mode.LEXICAL, Reason.TOO_LARGE)
 
 
 class Searches:
@@ -52,52 +54,73 @@ class Searches:
         Raises InvalidInput, NestedTooDeeply, and an error of the embedder if the binding allows no lexical answer.
         """
         options = read_options(request.parameters, request.raw.headers)
-        path, query = request.path, without_parameters(request.query, *SEARCH_OPTIONS)
+        query = without_parameters(request.query, *SEARCH_OPTIONS)
         async with self._bodies.read(request, parsed_up_to=MAX_BODY_BYTES) as body:
             await refuse_deep_nesting(request, body)
+            as_came = join_target(request.path, query)
             if options.mode is Mode.OFF:
-                return await self._send_as_came(request, join_target(path, query), _OFF, body)
+                return await self._send_as_came(request, as_came, _OFF, body)
             if is_too_large(body.text):
-                return await self._send_as_came(request, join_target(path, query), _TOO_LARGE, body)
-            size, url = body.sent.size if body.text is None else body.text.size, parameters(query)
-            parsed = await off_the_loop(WEIGHT_OF_JSON * size, parse_search, body.decoded)
+                return await self._send_large(request, query, route, body)
+            sent, text = body.sent.read(), body.decoded
+            carried = None if sent else body_in_query(query)
+            if carried is not None:
+                (sent, query), text = carried, carried[0]
+            size, url = len(text or b""), parameters(query)
+            text, parsed = await off_the_loop(WEIGHT_OF_JSON * size, _read, text)
+            wanted = other_format(request.header("Accept"))
+            if wanted is not None:
+                url = {"format": wanted, **url}
             if route.is_template:
                 try:
                     rendered = await render(self._upstream, request, parsed, size, body.share)
                 except AnswerTooLarge:
-                    return await self._send_as_came(request, join_target(path, query), _TOO_LARGE, body)
-                if rendered is None or "q" in url:
-                    return await self._send_as_came(request, join_target(path, query), _NOT_UNDERSTOOD, body)
-                parsed, size = rendered
-                path = path.rstrip("/").removesuffix(_TEMPLATE)
-            asked = RequestedSearch(parsed, route.expression, url, request.shows_source, size)
-            planned = await self._planner.plan(asked, options, request.credentials)
-            (search,) = await self._planner.embed([planned])
-            answer: web.StreamResponse | PlannedSearch = search
-            while isinstance(answer, PlannedSearch):
-                if isinstance(answer.plan, Untouched):
-                    as_sent = None if route.is_template else body
-                    answer = await self._send_untouched(request, path, query, answer, as_sent)
-                elif isinstance(answer.plan, TextSearch) and answer.plan.is_fused_here:
-                    answer = await self._fuse(request, path, answer, answer.plan, body.share)
-                else:
-                    answer = await self._send_rewritten(request, path, query, answer)
-            return answer
+                    return await self._send_as_came(request, as_came, _TOO_LARGE, body)
+                if rendered is None:
+                    return await self._send_as_came(request, as_came, _NOT_UNDERSTOOD, body)
+                (parsed, size), url = rendered, parameters_of_template(url)
+            asked = RequestedSearch(parsed, route.expression, url, request.shows_source, size, text or b"")
+            return await self._answer(request, query, asked, options, sent, body.share, is_template=route.is_template)
+
+    async def _answer(
+        self,
+        request: IncomingRequest,
+        query: str,
+        asked: RequestedSearch,
+        options: RequestOptions,
+        sent: bytes,
+        share: Share,
+        *,
+        is_template: bool,
+    ) -> web.StreamResponse:
+        """Plan a search, and send it until the cluster takes it: each time with fewer of our changes."""
+        planned = await self._planner.plan(asked, options, request.credentials)
+        (search,) = await self._planner.embed([planned])
+        answer: web.StreamResponse | PlannedSearch = search
+        while isinstance(answer, PlannedSearch):
+            if isinstance(answer.plan, Untouched):
+                answer = await self._send_untouched(request, query, answer, sent, is_template=is_template)
+            elif isinstance(answer.plan, TextSearch) and answer.plan.is_fused_here:
+                answer = await self._fuse(request, answer, answer.plan, share, is_template=is_template)
+            else:
+                answer = await self._send_rewritten(request, query, answer, is_template=is_template)
+        return answer
 
     async def _send_rewritten(
-        self, request: IncomingRequest, path: str, query: str, planned: PlannedSearch
+        self, request: IncomingRequest, query: str, planned: PlannedSearch, *, is_template: bool
     ) -> web.StreamResponse | PlannedSearch:
         """Send a rewritten search. Gives the answer, or the search to try next."""
         text = planned.plan if isinstance(planned.plan, TextSearch) else None
         companion = text.companion if text else None
         body, excludes = await off_the_loop(planned.weight, planned.rewritten)
+        if is_template:
+            body, excludes = as_template(with_excludes(body, excludes)), ()
         query = with_source_excludes(without_parameters(query, *(text.consumed if text else ())), excludes)
+        path = request.path
         if companion:
             path = with_companion(path, companion)
             query = with_parameters(without_parameters(query, *WHOLE), WHOLE)
-        target, headers = join_target(path, query), request.for_upstream(*CHANGED_BODY)
-        if not request.has_body:
-            headers.append(("Content-Type", "application/json"))
+        target, headers = join_target(path, query), _headers(request, CHANGED_BODY)
         written = await off_the_loop(planned.weight, dumps_quick, body)
         async with self._upstream.send(request.method, target, headers, written) as response:
             if text and response.status >= 400:
@@ -111,9 +134,10 @@ class Searches:
             return await _relay(request, response, planned.plan, sent)
 
     async def _fuse(
-        self, request: IncomingRequest, path: str, planned: PlannedSearch, plan: TextSearch, share: Share
+        self, request: IncomingRequest, planned: PlannedSearch, plan: TextSearch, share: Share, *, is_template: bool
     ) -> web.StreamResponse | PlannedSearch:
         """Fuse both legs here. Gives the answer, or the search to try next."""
+        path = request.path.rstrip("/").removesuffix(_TEMPLATE)
         search = await off_the_loop(planned.weight, fused_search, planned, plan)
         try:
             answered = await search_fused(
@@ -129,22 +153,47 @@ class Searches:
         if request.wants_explanation:
             legs: Object = {"lexical": plan.query, "semantic": search.knn}
             added.append((EXPLAIN, await off_the_loop(planned.weight, explanation, path, legs)))
-        given = {"Content-Type": "application/json; charset=UTF-8", **dict(added)}
-        text = await off_the_loop(WEIGHT_OF_ANSWER * answered.size, _presented, answered.body, planned.asked.url)
-        return web.Response(status=answered.status, headers=given, body=text)
+        body = answered.body
+        if is_template and answered.status == 200 and isinstance(body, dict):
+            body = {**body, "status": answered.status}
+        text = await off_the_loop(WEIGHT_OF_ANSWER * answered.size, _presented, body, planned.asked.url)
+        return await answer_whole(request, answered.status, added, text)
 
     async def _send_untouched(
-        self, request: IncomingRequest, path: str, query: str, planned: PlannedSearch, body: Body | None
+        self, request: IncomingRequest, query: str, planned: PlannedSearch, sent: bytes, *, is_template: bool
     ) -> web.StreamResponse:
-        """Send the client's own search, with our fields excluded. `body` is None if the search was rendered."""
-        changed, excludes = planned.rewritten()
-        target = join_target(path, with_source_excludes(query, excludes))
-        if changed is None and body is not None:
-            return await self._send_as_came(request, target, planned.plan, body)
-        sent = await off_the_loop(planned.weight, dumps, planned.asked.body if changed is None else changed)
-        headers = request.for_upstream(*CHANGED_BODY)
-        async with self._upstream.send(request.method, target, headers, sent) as response:
+        """Send the client's own search, with our fields excluded.
+
+        If the cluster refuses it, the client gets the answer to its own words: errors name lines and columns.
+        """
+        changed, excludes = await off_the_loop(planned.weight, planned.hiding)
+        if changed or excludes:
+            target, headers, body = request.path, request.for_upstream("content-length"), sent
+            if is_template:
+                search = with_excludes({**(planned.asked.body or {}), **changed}, excludes)
+                body = await off_the_loop(planned.weight, dumps, as_template(search))
+                target = join_target(target, query)
+            else:
+                target = join_target(target, with_source_excludes(query, excludes))
+                if changed:
+                    body = await off_the_loop(planned.weight, replaced, planned.asked.text, changed)
+            if body:
+                headers = _headers(request, ("content-length",) if body is sent else CHANGED_BODY)
+            async with self._upstream.send(request.method, target, headers, body or None) as response:
+                if response.status not in REFUSALS:
+                    return await _relay(request, response, planned.plan)
+        headers = _headers(request, ("content-length",)) if sent else request.for_upstream("content-length")
+        target = join_target(request.path, query)
+        async with self._upstream.send(request.method, target, headers, sent or None) as response:
             return await _relay(request, response, planned.plan)
+
+    async def _send_large(self, request: IncomingRequest, query: str, route: Search, body: Body) -> web.StreamResponse:
+        """Send a search that is too large to be planned. Our fields are excluded by URL, where that is right."""
+        text = b"" if body.text is None else body.text.read()
+        asked = RequestedSearch(None, route.expression, parameters(query), request.shows_source, len(text), text)
+        excludes = () if route.is_template else await self._planner.excludes(asked, request.credentials)
+        target = join_target(request.path, with_source_excludes(query, excludes))
+        return await self._send_as_came(request, target, _TOO_LARGE, body)
 
     async def _send_as_came(
         self, request: IncomingRequest, target: str, plan: SearchPlan, body: Body
@@ -153,8 +202,20 @@ class Searches:
         return await self._upstream.forward_read(request, body, target, [(SEARCH, plan.note)])
 
 
+def _read(text: bytes | None) -> tuple[bytes | None, Object | None]:
+    plain = None if text is None else plain_json(text)
+    return plain, parse_search(plain)
+
+
 def _presented(body: Json, url: Mapping[str, str]) -> bytes:
     return present(dumps(body), url)
+
+
+def _headers(request: IncomingRequest, without: tuple[str, ...]) -> Headers:
+    """The headers for a body. A client whose body was in the URL has not said what it is."""
+    if request.has_body:
+        return request.for_upstream(*without)
+    return [*request.for_upstream(*without, "content-type"), ("Content-Type", "application/json")]
 
 
 async def _relay(

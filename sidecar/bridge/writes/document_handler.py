@@ -115,8 +115,9 @@ class Documents:
         Raises InvalidInput if a binding wants no document without a vector.
         """
         if any(binding.write.on_failure == "reject" for binding in bound.fields.values()):
-            problem = f"of [{body.text.size if body.text else 0}] bytes is larger than the [{MAX_DOCUMENT_BYTES}] that"
-            raise InvalidInput("document", f"{problem} the bridge embeds, and the index wants no document without a vector")
+            size = body.text.size if body.text else 0
+            problem = f"[{size}] bytes are more than the [{MAX_DOCUMENT_BYTES}] that the bridge embeds"
+            raise InvalidInput("document", f"{problem}, and the index takes no document without a vector")
         counts = Counts(pending=len(bound.fields))
         report(counts)
         return await self._upstream.forward_read(request, body, added=[(INGEST, str(counts))])

@@ -10,10 +10,10 @@ from enum import Enum, auto
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from sidecar.bridge.hidden_source import SOURCE_PARAMETERS
 from sidecar.bridge.splice import members, splice
 from sidecar.bridge.writes.bulk_answer import failed_item
 from sidecar.bridge.writes.bulk_body import Action, BulkItem, Operation, action_parameters
-from sidecar.bridge.writes.update_source import SOURCE_PARAMETERS
 from sidecar.jsontext import Json, dumps, loads
 
 _OF_THE_BULK: Final = ("refresh", "timeout", "wait_for_active_shards", "routing", "require_alias")

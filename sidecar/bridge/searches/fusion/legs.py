@@ -10,11 +10,14 @@ normalised scores. So such a search asks for the smaller windows too, each with 
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey, number_of
 from sidecar.bridge.searches.rewrite.eligibility import holds_key
 from sidecar.bridge.searches.rewrite.fusibility import FETCH_OPTIONS, LEG_OPTIONS, SUMMARIES
 from sidecar.jsontext import Json, Object, at, dumps_quick
+
+_OF_SUGGESTIONS: Final = ("_source", "stored_fields")  # they say what the documents of a completion show
 
 
 def legs_request(search: FusedSearch) -> bytes:
@@ -30,7 +33,7 @@ def legs_request(search: FusedSearch) -> bytes:
         common["docvalue_fields"] = [search.group_field]
     counting: Json = True if search.counted is None else search.counted or False
     first = {**common, "size": search.windows[-1], "track_total_hits": counting}
-    if len(search.shards) == 1:
+    if not _has_summary_item(search):
         first |= _summaries(search)
     legs = [
         (dumps_quick(_with_neighbours(search.knn, window)), {**common, "size": window, "track_total_hits": False})
@@ -49,6 +52,7 @@ def legs_request(search: FusedSearch) -> bytes:
             "track_total_hits": False,
             **_summaries(search),
             **_named(search.body, LEG_OPTIONS),
+            **_named(search.body, _OF_SUGGESTIONS),
             **_everywhere(search),
         }
         lines += [dumps_quick(search.header), _with_query(whole, lexical)]
@@ -146,7 +150,9 @@ def _summaries(search: FusedSearch) -> Object:
 
 
 def _has_summary_item(search: FusedSearch) -> bool:
-    return len(search.shards) > 1 and bool(_summaries(search))
+    """Whether a search of its own makes the summaries. A leg cannot make suggestions, which may show documents."""
+    summaries = _summaries(search)
+    return bool(summaries) and (len(search.shards) > 1 or "suggest" in summaries)
 
 
 def _fetch_needs_query(search: FusedSearch) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from sidecar.bridge.hidden_source import source_of
 from sidecar.bridge.searches.rewrite.eligibility import MAX_RESULT_WINDOW, is_number
 from sidecar.bridge.searches.rewrite.fusibility import HEADER_PARAMETERS, URL_PARAMETERS
 from sidecar.jsontext import Json, Object, at
@@ -124,19 +125,8 @@ def plan_legs(
 def _from_url(url: Mapping[str, str]) -> Object:
     """The options of the URL as members of the body. The URL wins over the body in the cluster too."""
     said: Object = {name: url[name] for name in ("from", "size", "timeout", "track_total_hits") if name in url}
-    source: Object = {
-        key: list(url[name].split(","))
-        for name, key in (("_source_includes", "includes"), ("_source_excludes", "excludes"))
-        if url.get(name)
-    }
-    plain = url.get("_source")
-    if plain not in (None, "", "true", "false"):
-        source.setdefault("includes", list(str(plain).split(",")))
-    if plain == "false":
-        said["_source"] = False
-    elif source or plain == "true":
-        said["_source"] = source or True
-    return said
+    source = source_of(url)
+    return said if source is None else {**said, "_source": source}
 
 
 def number_of(value: Json) -> int:

@@ -8,7 +8,6 @@ from typing import Final
 from urllib.parse import urlencode
 
 from sidecar.bridge.bindings.indices import BoundIndex
-from sidecar.bridge.hidden_fields import hide_fields
 from sidecar.bridge.proxy.budget import PARSED_TIMES, Share
 from sidecar.bridge.proxy.headers import Headers
 from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, read_held_answer
@@ -34,13 +33,11 @@ _UNREADABLE: Final = 400  # as if the cluster had refused the legs, so the clien
 
 def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
     """Make the argument of `search_fused` from a planned search. Our fields are excluded from its hits."""
-    given = planned.asked.body or {}
+    changed, excludes = planned.hiding()
+    given = {**(planned.asked.body or {}), **changed}
     url = {name: value for name, value in planned.asked.url.items() if name not in plan.consumed}
-    if not planned.asked.shows_source:
-        changed, excludes = hide_fields(given, url, planned.indices)
-        given = given if changed is None else changed
-        if excludes:
-            url["_source_excludes"] = ",".join([*filter(None, [url.get("_source_excludes")]), *excludes])
+    if excludes:
+        url["_source_excludes"] = ",".join([*filter(None, [url.get("_source_excludes")]), *excludes])
     shards = (Shard(number, index.name) for index in planned.indices for number in range(index.shards))
     first = plan
     if "pit" in given or "collapse" in given:  # the ranking must not depend on the page

@@ -15,6 +15,7 @@ from tests.support.between import between, bridge_settings
 from tests.support.embedders import HashEmbedder
 from tests.support.http import http, ndjson
 from tests.support.recording import recording
+from tests.support.waiting import until
 
 MINILM = shipped_versions()["all-minilm-l6-v2@1"]
 
@@ -209,8 +210,7 @@ async def test_a_request_that_may_wait_waits() -> None:
         upstream.silent = b" /"
         async with asyncio.TaskGroup() as tasks:
             started = [tasks.create_task(bridge(*request.split(" "))) for request in waiting]
-            while len(upstream.heads) < len(waiting):
-                await asyncio.sleep(0.01)
+            await until(lambda: len(upstream.heads) >= len(waiting))
             for _ in range(3):  # meanwhile reads are given up
                 assert (await bridge("GET", "/")).status == 504
             assert not [task for task in started if task.done()]

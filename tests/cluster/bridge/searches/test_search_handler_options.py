@@ -58,7 +58,7 @@ async def test_an_option_that_says_how_to_search_leaves_what_is_found(filled: Pa
         pytest.param({"terminate_after": 1}, QUERY, "option", id="terminate_after: each leg ends elsewhere"),
         pytest.param({"sort": ["year"], "search_after": [2001]}, QUERY, "sort", id="search_after: another order"),
         pytest.param({}, {"bool": {"must": [QUERY], "should": [PARTS]}}, "option", id="inner_hits: hybrid drops them"),
-        pytest.param({"collapse": {"field": "year", "inner_hits": {"name": "others"}}}, QUERY, "option",
+        pytest.param({"collapse": {"field": "year", "inner_hits": {"name": "others", "_source": False}}}, QUERY, "option",
                      id="inner_hits of a collapse: hybrid refuses them"),
         pytest.param({"explain": True}, QUERY, "option", id="explain: of one leg"),
         pytest.param({"rescore": {"query": {"rescore_query": {"match_all": {}}}}}, QUERY, "option",

@@ -2,8 +2,14 @@
 
 import pytest
 
-from sidecar.bridge.bindings.indices import read_indices, read_simulated, write_index
-from sidecar.bridge.hidden_fields import hidden_fields
+from sidecar.bridge.bindings.indices import (
+    read_indices,
+    read_simulated,
+    searches_for_own_vectors,
+    with_own_vectors,
+    write_index,
+)
+from sidecar.bridge.hidden_fields import hidden_in
 from tests.support.bindings import bound
 
 META = {"sidecar": bound().to_meta()}
@@ -24,7 +30,7 @@ def test_an_index_with_its_binding_and_the_fields_that_its_sources_feed() -> Non
     assert index.binding == bound()
     assert index.text_fields == {"embedding": {"title", "abstract", "all", "more", "title.english"}}
     assert (index.sees_all_sources, index.search_pipeline) == (True, "p")
-    assert hidden_fields((index,)) == ("embedding", "embedding_meta")
+    assert hidden_in((index,)).fields == ("embedding", "embedding_meta")
 
 
 @pytest.mark.parametrize("hidden", ["title", "embedding"])
@@ -92,3 +98,42 @@ def test_shards_and_mapped_fields_are_read_for_the_companion() -> None:
 
     assert index.shards == 3
     assert index.mapped == {("title", "text"), ("parts", "nested"), ("parts.n", "long"), ("o", "object")}
+
+
+@pytest.mark.parametrize(
+    ("definition", "is_own"),
+    [
+        pytest.param(None, False, id="hidden from the client"),
+        pytest.param({"type": "knn_vector", "dimension": 2}, False, id="plain"),
+        pytest.param(
+            {"type": "knn_vector", "dimension": 2, "data_type": "byte",
+             "method": {"name": "hnsw", "engine": "lucene", "space_type": "l2", "parameters": {}}},
+            False, id="as a template writes it",
+        ),
+        pytest.param({"type": "knn_vector", "dimension": 2, "method": {"name": "hnsw", "parameters": {"m": 16}}}, True,
+                     id="with parameters of a graph"),
+        pytest.param({"type": "knn_vector", "dimension": 2, "mode": "on_disk"}, True, id="with another option"),
+    ],
+)  # fmt: skip
+def test_a_vector_field_that_a_client_has_mapped_is_its_own(definition: object, is_own: bool) -> None:
+    properties = {**PROPERTIES, "embedding": definition}
+    (index,) = read_indices({"papers": {"mappings": {"_meta": META, "properties": properties}}})
+
+    assert index.own_vectors == ({"embedding"} if is_own else frozenset())
+    assert set(searches_for_own_vectors((index,))) == (set() if is_own else {"embedding"})
+
+
+def test_the_indices_with_vectors_of_clients_are_read_from_the_answer() -> None:
+    indices = read_indices({"papers": described(), "notes": described()})
+    answer = {"aggregations": {"indices": {"buckets": [{"key": "notes", "doc_count": 1}]}}}
+
+    papers, notes = with_own_vectors(indices, {"embedding": answer})
+
+    assert (papers.own_vectors, notes.own_vectors) == (frozenset(), {"embedding"})
+    assert with_own_vectors(indices, {"embedding": None}) == indices
+
+
+def test_an_index_may_keep_no_source() -> None:
+    (index,) = read_indices({"papers": {"mappings": {"_meta": META, "_source": {"enabled": False}}}})
+
+    assert not index.keeps_source

@@ -125,3 +125,46 @@ def test_a_refusal_is_remembered_for_the_client_that_got_it(bindings: Bindings) 
     assert bindings.refuses_hybrid("papers", ADA)
     assert not bindings.refuses_hybrid("papers", BOB)
     assert not bindings.refuses_hybrid("notes", ADA)
+
+
+CLIENTS = Reply(200, {"aggregations": {"indices": {"buckets": [{"key": "papers", "doc_count": 1}]}}})
+
+
+async def test_whose_vectors_an_index_holds_is_asked_once_for_each_client(
+    bindings: Bindings, cluster: WrittenCluster
+) -> None:
+    cluster.replies["POST /papers/_search"] = CLIENTS
+    for credentials in (ADA, ADA, BOB):
+        (index,) = await bindings.of_read("papers", {}, credentials)
+        assert index.own_vectors == {"embedding"}
+
+    assert [what for what, _ in cluster.asked] == ["GET /papers", "POST /papers/_search"] * 2
+
+
+@pytest.mark.parametrize("reply", [Reply(403, {}), Reply(200, {"aggregations": {"indices": {"buckets": []}}})])
+async def test_without_documents_of_clients_the_vectors_are_ours(
+    bindings: Bindings, cluster: WrittenCluster, reply: Reply
+) -> None:
+    cluster.replies["POST /papers/_search"] = reply
+
+    (index,) = await bindings.of_read("papers", {}, ADA)
+
+    assert index.own_vectors == frozenset()
+
+
+async def test_after_a_change_it_is_asked_again(bindings: Bindings, cluster: WrittenCluster) -> None:
+    await bindings.of_read("papers", {}, ADA)
+    cluster.replies["POST /papers/_search"] = CLIENTS
+    bindings.forget()
+
+    (index,) = await bindings.of_read("papers", {}, ADA)
+
+    assert index.own_vectors == {"embedding"}
+
+
+async def test_nothing_is_asked_about_an_unbound_index(bindings: Bindings, cluster: WrittenCluster) -> None:
+    cluster.replies["GET /notes"] = Reply(200, {"notes": {"mappings": {}}})
+
+    await bindings.of_read("notes", {}, ADA)
+
+    assert [what for what, _ in cluster.asked] == ["GET /notes"]

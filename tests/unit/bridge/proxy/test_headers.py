@@ -67,3 +67,20 @@ def test_what_cannot_be_forwarded_truthfully_is_refused(header: tuple[str, str],
         wire.check_request([header])
 
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("encodings", "accepts"),
+    [
+        pytest.param("", False, id="none"),
+        pytest.param("gzip, deflate, br", True, id="a list"),
+        pytest.param("identity, gzip;q=0.5", True, id="with a weight"),
+        pytest.param("x-gzip", True, id="the old name"),
+        pytest.param("GZIP", False, id="in capitals, which netty does not know"),
+        pytest.param("gzip;q=0", False, id="refused"),
+        pytest.param("gzip;q=0.0", False, id="refused with a decimal"),
+        pytest.param("identity", False, id="another"),
+    ],
+)
+def test_accepts_gzip(encodings: str, accepts: bool) -> None:
+    assert wire.accepts_gzip(encodings) == accepts

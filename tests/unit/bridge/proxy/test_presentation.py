@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.bridge.proxy.presentation import filtered, indented, is_binary, present
+from sidecar.bridge.proxy.presentation import filtered, indented, is_binary, other_format, present
 
 ANSWER = (
     b'{"took":3,"errors":true,"items":['
@@ -102,3 +102,18 @@ def test_whatever_is_filtered_is_json(answer: dict[str, object], filter_path: st
 )
 def test_formats_that_are_not_text(parameters: dict[str, str], accept: str, expected: bool) -> None:
     assert is_binary(parameters, accept) is expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", None),
+        ("*/*", None),
+        ("application/json", None),
+        ("application/YAML; charset=UTF-8", "yaml"),
+        ("application/cbor", "cbor"),
+        ("application/smile", "smile"),
+    ],
+)
+def test_a_format_that_the_bridge_does_not_write(accept: str, expected: str | None) -> None:
+    assert other_format(accept) == expected

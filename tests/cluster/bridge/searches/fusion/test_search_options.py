@@ -20,6 +20,7 @@ DOCUMENTS = {
     "4": {"title": "Cat allergies", "abstract": "Sneezing near pets", "year": 2003},
 }
 QUERY = {"match": {"title": "dogs and kitty noises"}}  # lexically, only the second document
+INNER = {"name": "n", "_source": ["year"]}
 AGGREGATIONS = {"years": {"terms": {"field": "year"}}}
 RERANKING = {"response_processors": [{"rerank": {"by_field": {"target_field": "year"}}}]}
 NOTE = "hybrid; model=all-minilm-l6-v2@1; fusion=min_max(0.5,0.5); where="
@@ -113,7 +114,7 @@ async def test_reciprocal_ranks_are_fused_alike_in_both_places(changeable: Paper
         pytest.param(
             {}, {"aggs": AGGREGATIONS, "search_pipeline": RERANKING}, "", "search_pipeline", id="own pipeline"
         ),
-        pytest.param({}, {"collapse": {"field": "year", "inner_hits": {"name": "n"}}}, "", "option", id="inner_hits"),
+        pytest.param({}, {"collapse": {"field": "year", "inner_hits": INNER}}, "", "option", id="inner_hits"),
         pytest.param({"mode": "semantic"}, {"aggs": AGGREGATIONS}, "", "aggregations", id="one leg only"),
     ],
 )

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.bridge.hidden_fields import hide_fields
+from sidecar.bridge.hidden_fields import hidden_in
+from sidecar.bridge.hidden_hits import hide_in_search
 from sidecar.bridge.searches.explanation import explanation
 from sidecar.bridge.searches.fusion.legs import legs_request, page_request
 from sidecar.bridge.searches.fusion.request import Shard, plan_legs
@@ -76,11 +77,12 @@ def answered(body: Object, url: dict[str, str]) -> None:
     """Everything that is done with a search, up to the bytes that are sent."""
     expression_of_point(body)
     plan = plan_search(body, INDICES, None, url)
-    changed, _ = hide_fields(body, url, INDICES)
-    dumps_quick(changed or body)
+    changed, _ = hide_in_search(body, url, hidden_in(INDICES))
+    body = {**body, **changed}
+    dumps_quick(body)
     if not isinstance(plan, TextSearch | NeuralSearch):
         return
-    rewritten = rewrite(changed or body, plan, ([0.5, 0.25],) * len(plan.texts), INDICES)
+    rewritten = rewrite(body, plan, ([0.5, 0.25],) * len(plan.texts), INDICES)
     dumps_quick(rewritten)
     explanation("/papers/_search", rewritten).encode("latin-1")
     if not isinstance(plan, TextSearch):

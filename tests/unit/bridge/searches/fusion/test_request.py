@@ -9,9 +9,9 @@ from tests.unit.bridge.searches.fusion.test_legs import planned
     ("url", "expected"),
     [
         pytest.param({}, ["year"], id="the body's own"),
-        pytest.param({"_source": "title,abstract"}, {"includes": ["title", "abstract"]}, id="names"),
+        pytest.param({"_source": "title,abstract"}, {"includes": ["title", "abstract"], "excludes": []}, id="names"),
         pytest.param({"_source": "false", "_source_includes": "title"}, False, id="none"),
-        pytest.param({"_source": "true"}, True, id="all"),
+        pytest.param({"_source": "true"}, {"includes": [], "excludes": []}, id="all"),
         pytest.param({"_source_includes": "a", "_source_excludes": "b"}, {"includes": ["a"], "excludes": ["b"]},
                      id="includes and excludes"),
     ],
