@@ -10,7 +10,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\
 
 @dataclass
 class Recorder:
-    """The requests that came, each with its head and its body. `answer` is sent to all but the `silent` ones."""
+    """The requests that came, each with its head and its body. `answer` is sent to all but the `silent` ones. If it is empty, the upstream hangs up."""
 
     url: str = ""
     answer: bytes = OK
@@ -33,6 +33,8 @@ class Recorder:
                     self.bodies.append(await reader.readuntil(b"0\r\n\r\n"))
                 else:
                     self.bodies.append(await reader.readexactly(int(headers.get("content-length", 0))))
+                if not self.answer:
+                    return
                 if self.silent not in self.heads[-1]:
                     writer.write(self.answer)
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -220,11 +220,12 @@ async def test_a_request_that_may_wait_waits() -> None:
 
 @pytest.mark.parametrize("header_bytes", [8_000, 9_000, 60_000])
 async def test_headers_are_as_long_as_the_cluster_takes_them(papers: Papers, header_bytes: int) -> None:
-    for name in ("X-Long", "Cookie"):
-        through = await papers.bridge.request("GET", "/", None, {name: "a" * header_bytes})
-        direct = await papers.direct.request("GET", "/", None, {name: "a" * header_bytes})
+    head = {"X-Long": "a" * header_bytes}
+    through = await papers.bridge.request("GET", "/", None, head)
+    async with http(papers.direct.url) as (direct,):  # the node reads nothing more from such a connection
+        answer = await direct.request("GET", "/", None, head)
 
-        assert (through.status, through.body) == (direct.status, direct.body)
+    assert (through.status, through.body) == (answer.status, answer.body)
 
 
 async def test_headers_are_as_many_as_the_cluster_takes_them(papers: Papers) -> None:
