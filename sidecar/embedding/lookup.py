@@ -43,7 +43,9 @@ class Lookup:
 
         Raises InvalidRequest if the reply would have too many rows.
         """
-        cutting = cut(unique.texts, partial(loaded.tokenizer.seen, checked.prompt), loaded.version.max_tokens)
+        tokenizer = loaded.tokenizer
+        look = partial(tokenizer.seen, checked.prompt)
+        cutting = cut(unique.texts, look, loaded.version.max_tokens, tokenizer.blanks.end)
         spans: list[tuple[int, int, int]] = []
         while True:
             async with self._turn(checked.lane):

@@ -23,6 +23,8 @@ class Endpoint:
 def parse(addresses: str | Sequence[str]) -> tuple[str, ...]:
     """The addresses of a comma-separated list, or of a sequence, each once. Raises ConfigurationError."""
     named = addresses.split(",") if isinstance(addresses, str) else addresses
+    if not isinstance(named, Sequence) or not all(isinstance(address, str) for address in named):
+        raise ConfigurationError(f"the address of an embedder must be a string or several, not {addresses!r}")
     found = tuple(dict.fromkeys(address.strip() for address in named))
     try:
         for address in found:

@@ -1,8 +1,9 @@
 """The client of the embedding server and its replicas, over gRPC. It is an `Embedder`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from contextvars import Context
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from sidecar.contract import embedding_pb2 as pb
-from sidecar.errors import EmbedderMisbehaved, InvalidInput
+from sidecar.errors import ConfigurationError, Conflict, EmbedderMisbehaved, InvalidInput, SidecarError
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Embeddings, Lane, ServedModel
-from sidecar.provenance import well_formed
+from sidecar.rpc import forks
 from sidecar.rpc.addresses import parse
+from sidecar.rpc.arguments import check_source, check_timeout, checked_choice, checked_name, checked_texts
 from sidecar.rpc.connections import Connection, Connector, watched_credentials
 from sidecar.rpc.replies import Limits, Part, join, rows, split, within
 from sidecar.rpc.rotation import Rotation
@@ -31,14 +33,14 @@ _STREAM_BATCH_TEXTS: Final = 64  # with 256 tokens each, the credits of one repl
 _LOOKUP_TIMEOUT_S: Final = 5.0
 _TIMEOUT_S: Final = 60.0
 
-_ROLES: Final = {Role.PASSAGE: pb.ROLE_PASSAGE, Role.QUERY: pb.ROLE_QUERY}
-_LANES: Final = {Lane.INTERACTIVE: pb.LANE_INTERACTIVE, Lane.BULK: pb.LANE_BULK}
+_ROLES: Final[Mapping[Role, pb.Role]] = {Role.PASSAGE: pb.ROLE_PASSAGE, Role.QUERY: pb.ROLE_QUERY}
+_LANES: Final[Mapping[Lane, pb.Lane]] = {Lane.INTERACTIVE: pb.LANE_INTERACTIVE, Lane.BULK: pb.LANE_BULK}
 
 
 class EmbedderClient:
     """Calls the embedding server, which may have replicas. It implements `ports.Embedder`.
 
-    An async context manager.
+    An async context manager. Without `async with`, the first call opens it, and `close` closes it.
     """
 
     def __init__(
@@ -46,9 +48,9 @@ class EmbedderClient:
         address: str | Sequence[str],
         *,
         token: str | Callable[[], str] = "",
-        tls_ca: Path | None = None,
-        tls_certificate: Path | None = None,
-        tls_key: Path | None = None,
+        tls_ca: Path | str | None = None,
+        tls_certificate: Path | str | None = None,
+        tls_key: Path | str | None = None,
         max_message_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         """`address` may be a sequence or one comma-separated string. `dns:///HOST:PORT` means all servers of that name.
@@ -61,34 +63,76 @@ class EmbedderClient:
         """
         self._addresses = parse(address)
         self._token = token if callable(token) else lambda: token
-        self._tls = (tls_ca, tls_certificate, tls_key)
+        self._tls = (_path(tls_ca), _path(tls_certificate), _path(tls_key))
         self._max_message_bytes = max_message_bytes
         self._limits = Limits(_MAX_PART_TEXTS, _MAX_PART_BYTES, max_message_bytes - _MESSAGE_OVERHEAD_BYTES)
         self._limits_of: dict[str, Limits] = {}  # by model, for servers that take less than `_limits`
+        self._life: asyncio.Task[None] | None = None  # from the first call until `close`
+        self._rotation: Rotation | None = None
+        self._is_closed = False
+        forks.keep(self, EmbedderClient._forget)
 
     async def __aenter__(self) -> Self:
         """Get ready to connect. Raises ConfigurationError for a certificate or key that cannot be read."""
-        connector = Connector(watched_credentials(*self._tls), self._max_message_bytes)
-        self._rotation = await Rotation(self._addresses, connector).__aenter__()
+        self._is_closed = False
+        await self._opened()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._rotation.__aexit__(kind, error, trace)
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections. This ends the calls in work, and later calls raise Conflict."""
+        self._is_closed = True
+        life, self._life = self._life, None
+        if life is not None and life.get_loop() is asyncio.get_running_loop():
+            self._end.set()
+            await asyncio.wait([life])
+
+    aclose = close  # for `contextlib.aclosing`
+
+    def _forget(self) -> None:
+        forks.abandon(self._life, self._rotation)
+        self._life = self._rotation = None
+
+    async def _opened(self) -> Rotation:
+        """The replicas. Raises ConfigurationError, and Conflict if the client is closed."""
+        if self._is_closed:
+            raise Conflict("the client is closed")
+        loop = asyncio.get_running_loop()
+        if self._life is None or self._life.done():  # done: its event loop has ended
+            self._ready, self._end = loop.create_future(), asyncio.Event()
+            # The probes of replicas are no part of the first call, so they do not get its context.
+            self._life = loop.create_task(self._live(), name="embedder client", context=Context())
+        elif self._life.get_loop() is not loop:
+            raise Conflict("the client is open in another event loop")
+        return self._ready.result() if self._ready.done() else await asyncio.shield(self._ready)
+
+    async def _live(self) -> None:
+        ready, end = self._ready, self._end
+        try:
+            connector = Connector(watched_credentials(*self._tls), self._max_message_bytes)
+            async with Rotation(self._addresses, connector) as self._rotation:
+                ready.set_result(self._rotation)
+                await end.wait()
+        except SidecarError as error:
+            ready.set_exception(error)
+        finally:
+            self._rotation = None
 
     async def embed(
-        self, texts: Sequence[str], role: Role, *, model: str, expect_space: str = "", lane: Lane, timeout_s: float
+        self, texts: Iterable[str], role: Role, *, model: str, expect_space: str = "", lane: Lane, timeout_s: float
     ) -> Embeddings:
         """One vector or one error per text, in order. `timeout_s` is for the whole call with all its messages.
 
         Raises ModelNotFound, SpaceMismatch, InvalidInput, EmbedderOverloaded, EmbedderUnavailable, DeadlineExceeded,
         EmbedderMisbehaved.
         """
-        sendable = [well_formed(text) for text in texts]
-        options = pb.EmbedRequest(
-            model=model, expect_space=expect_space, role=_ROLES[role], lane=_LANES[lane], encoding=pb.ENCODING_FLOAT32
-        )
+        sendable = checked_texts(texts)
+        options = _options(model, expect_space, role, lane)
+        check_timeout(timeout_s)
         deadline = asyncio.get_running_loop().time() + timeout_s
         limits = self._limits_of.get(model, self._limits)
         try:
@@ -103,7 +147,7 @@ class EmbedderClient:
 
     async def encode(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         role: Role,
         *,
         model: str,
@@ -127,6 +171,7 @@ class EmbedderClient:
         `timeout_s` is for each batch, including the wait for a busy server. To stop early, close the iterator
         (`contextlib.aclosing`). Raises as `embed`.
         """
+        check_source(texts, may_be_async=True)
         stream = await self.open_stream(role, model=model, expect_space=expect_space, timeout_s=timeout_s)
         try:
             async with aclosing(async_batches(texts, stream.limits)) as source:
@@ -144,20 +189,15 @@ class EmbedderClient:
         self, role: Role, *, model: str, expect_space: str = "", timeout_s: float = _TIMEOUT_S
     ) -> BulkStream:
         """The stream through which `embed_many` sends its batches. Raises as `embed`."""
-        info = await self._info(model, _LOOKUP_TIMEOUT_S)
-        options = pb.EmbedRequest(
-            model=model,
-            expect_space=expect_space,
-            role=_ROLES[role],
-            lane=pb.LANE_BULK,
-            encoding=pb.ENCODING_FLOAT32,
-        )
+        options = _options(model, expect_space, role, Lane.BULK)
+        check_timeout(timeout_s)
+        info = await self._info(options.model, _LOOKUP_TIMEOUT_S)
 
         async def ask_alone(part: Part) -> pb.EmbedReply:
             return await self._call(part, options, timeout_s)
 
         return BulkStream(
-            self._rotation,
+            await self._opened(),
             options,
             metadata=self._metadata,
             ask_alone=ask_alone,
@@ -176,19 +216,24 @@ class EmbedderClient:
             )
             return reply
 
-        reply = await self._rotation.ask(call, timeout_s=timeout_s)
+        check_timeout(timeout_s)
+        reply = await (await self._opened()).ask(call, timeout_s=timeout_s)
         return tuple(_served(info) for info in reply.models)
 
     async def model(self, model: str, *, timeout_s: float = _LOOKUP_TIMEOUT_S) -> ServedModel:
         """One loaded model version. Raises as `embed`."""
-        return _served(await self._info(model, timeout_s))
+        check_timeout(timeout_s)
+        return _served(await self._info(checked_name("model", model), timeout_s))
 
     async def healthy(self, *, timeout_s: float = 1.0) -> bool:
         """Whether a replica answers that it serves. If so, it is used again at once."""
-        return await self._rotation.are_healthy(timeout_s)
+        check_timeout(timeout_s)
+        return await (await self._opened()).are_healthy(timeout_s)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         token = self._token()
+        if not isinstance(token, str) or not all("!" <= character <= "~" for character in token):
+            raise ConfigurationError("a token is printable ASCII without spaces")
         return (("authorization", f"Bearer {token}"),) if token else ()
 
     async def _info(self, model: str, timeout_s: float) -> pb.ModelInfo:
@@ -198,7 +243,7 @@ class EmbedderClient:
             )
             return info
 
-        return await self._rotation.ask(call, timeout_s=timeout_s, model=model)
+        return await (await self._opened()).ask(call, timeout_s=timeout_s, model=model)
 
     async def _limits_there(self, model: str, deadline: float) -> Limits:
         """The limits of the server. We ask for them only after it has refused a message within our own limits."""
@@ -235,9 +280,23 @@ class EmbedderClient:
             reply: pb.EmbedReply = await at.embedder.Embed(request, timeout=left_s, metadata=self._metadata())
             return reply
 
-        return await self._rotation.ask(
+        return await (await self._opened()).ask(
             call, timeout_s=timeout_s, deadline=deadline, model=request.model, expect_space=request.expect_space
         )
+
+
+def _options(model: str, expect_space: str, role: Role, lane: Lane) -> pb.EmbedRequest:
+    return pb.EmbedRequest(
+        model=checked_name("model", model),
+        expect_space=checked_name("expect_space", expect_space),
+        role=checked_choice("role", role, _ROLES),
+        lane=checked_choice("lane", lane, _LANES),
+        encoding=pb.ENCODING_FLOAT32,
+    )
+
+
+def _path(file: Path | str | None) -> Path | None:
+    return None if file is None else Path(file)
 
 
 def _served(info: pb.ModelInfo) -> ServedModel:

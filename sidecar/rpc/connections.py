@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2_grpc
 
 from sidecar.contract import embedding_pb2_grpc
 from sidecar.errors import ConfigurationError
+from sidecar.rpc import forks
 from sidecar.rpc.addresses import Endpoint
 from sidecar.watched import Watched, read_bytes
 
@@ -30,21 +31,71 @@ class Connector:
         return Connection(target, self.credentials(), self.max_message_bytes)
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    channel: grpc.aio.Channel
+    embedder: embedding_pb2_grpc.EmbedderStub
+    models: embedding_pb2_grpc.ModelsStub
+    health: health_pb2_grpc.HealthStub
+
+
 class Connection:
-    """A channel with its stubs, and the number of its users."""
+    """A channel with its stubs, and the number of its users. A user opens it if it is not open."""
 
     def __init__(self, target: Endpoint, credentials: ChannelCredentials, max_message_bytes: int) -> None:
-        options = _options(target, max_message_bytes)
         self.credentials = credentials
         self.users = 0
-        self.channel = (
-            grpc.aio.insecure_channel(target.address, options=options)
-            if credentials is None
-            else grpc.aio.secure_channel(target.address, credentials, options=options)
-        )
-        self.embedder = embedding_pb2_grpc.EmbedderStub(self.channel)
-        self.models = embedding_pb2_grpc.ModelsStub(self.channel)
-        self.health = health_pb2_grpc.HealthStub(self.channel)
+        self._address = target.address
+        self._options = _options(target, max_message_bytes)
+        self._open: _Open | None = None
+        forks.watch(self)
+
+    @property
+    def embedder(self) -> embedding_pb2_grpc.EmbedderStub:
+        """For a user."""
+        return self._opened().embedder
+
+    @property
+    def models(self) -> embedding_pb2_grpc.ModelsStub:
+        """For a user."""
+        return self._opened().models
+
+    @property
+    def health(self) -> health_pb2_grpc.HealthStub:
+        """For a user."""
+        return self._opened().health
+
+    def take(self) -> None:
+        """Become a user, until `users` is reduced again. Raises Conflict where gRPC is of no use."""
+        with forks.still:
+            forks.check()
+            self.users += 1
+
+    def rest(self) -> None:
+        """Close the channel if nobody uses it. A channel without references closes itself, in any thread."""
+        if self.users == 0:
+            self._open = None
+
+    async def close(self) -> None:
+        """End the calls in work."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            await opened.channel.close(grace=None)
+
+    def _opened(self) -> _Open:
+        if self._open is None:
+            channel = (
+                grpc.aio.insecure_channel(self._address, options=self._options)
+                if self.credentials is None
+                else grpc.aio.secure_channel(self._address, self.credentials, options=self._options)
+            )
+            self._open = _Open(
+                channel,
+                embedding_pb2_grpc.EmbedderStub(channel),
+                embedding_pb2_grpc.ModelsStub(channel),
+                health_pb2_grpc.HealthStub(channel),
+            )
+        return self._open
 
 
 def watched_credentials(

@@ -8,6 +8,7 @@ from typing import TypeVar
 import grpc
 from grpc_health.v1 import health_pb2
 
+from sidecar.errors import Conflict
 from sidecar.rpc.addresses import Endpoint
 from sidecar.rpc.breaker import PROBE_TIMEOUT_S, Breaker, Health
 from sidecar.rpc.connections import Connection, Connector
@@ -40,6 +41,7 @@ class Replica:
         self._timer: asyncio.TimerHandle | None = None
         self._is_probing = False
         self._is_retired = False
+        self._is_closed = False
         self._now = asyncio.get_running_loop().time
         EMBEDDER_REPLICA_OPEN.labels(self.address).set(0)
 
@@ -80,7 +82,9 @@ class Replica:
             if scope.expired():
                 raise ReplicaHangs from error
             raise
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            if self._is_closed and not _is_cancelled():
+                raise Conflict("the client was closed during the call") from error
             self._breaker.unanswered(since)
             raise
         except grpc.aio.AioRpcError as error:
@@ -114,7 +118,7 @@ class Replica:
             old, self._connection = self._connection, self._connector.connect(self._target)
             self._connections.add(self._connection)
             self._close_if_unused(old)
-        self._connection.users += 1
+        self._connection.take()
         return self._connection
 
     def release(self, connection: Connection) -> None:
@@ -130,18 +134,18 @@ class Replica:
 
     async def close(self) -> None:
         """Close all connections, which ends the calls in flight."""
-        self._is_retired = True
+        self._is_retired = self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         closing, self._connections = self._connections, set()
         for connection in closing:
-            await connection.channel.close(grace=None)
+            await connection.close()
 
     def _close_if_unused(self, connection: Connection) -> None:
         is_old = self._is_retired or connection is not self._connection
         if is_old and not connection.users and connection in self._connections:
             self._connections.remove(connection)
-            self._tasks.create_task(connection.channel.close(grace=None), name="close an old connection")
+            self._tasks.create_task(connection.close(), name="close an old connection")
 
     def _failed(self, error: grpc.aio.AioRpcError, since: float) -> None:
         was_open = self._breaker.is_open
@@ -223,3 +227,9 @@ class Replica:
             _log.warning("not used any more", action="replica_lost", replica=self.address, cause=self.cause)
         else:
             _log.info("used again", action="replica_found", replica=self.address)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancels this task. Otherwise it is gRPC that ends a call of a closed channel."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

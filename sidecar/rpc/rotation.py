@@ -7,7 +7,7 @@ from typing import Final, Self, TypeVar
 
 import grpc
 
-from sidecar.errors import EmbedderOverloaded, EmbedderUnavailable
+from sidecar.errors import Conflict, EmbedderOverloaded, EmbedderUnavailable
 from sidecar.rpc.addresses import Endpoint, is_name, resolve
 from sidecar.rpc.connections import Connection, Connector
 from sidecar.rpc.failures import is_lost, translate
@@ -34,6 +34,7 @@ class Rotation:
         self._not_found: dict[str, str] = {}  # address -> why it has no servers
         self._has_names = any(is_name(address) for address in addresses)
         self._lookup: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
         """Look the names up. A name that cannot be found is looked up again later."""
@@ -46,6 +47,7 @@ class Rotation:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_closed = True
         if self._lookup is not None:
             self._lookup.cancel()
         for replica in (*self._replicas.values(), *self._retired):
@@ -88,7 +90,9 @@ class Rotation:
         raise busy or self.nobody()
 
     def next(self, tried: Collection[Replica] = ()) -> Replica | None:
-        """The usable replica whose turn it is."""
+        """The usable replica whose turn it is. Raises Conflict when the client is closed."""
+        if self._is_closed:
+            raise Conflict("the client is closed")
         self._look_up_if_due()
         replicas = list(self._replicas.values())
         for _ in replicas:

@@ -12,7 +12,7 @@ from sidecar.contract import embedding_pb2 as pb
 from sidecar.errors import DeadlineExceeded, EmbedderMisbehaved, EmbedderOverloaded
 from sidecar.model import ModelVersion, Role
 from sidecar.ports import Embeddings
-from sidecar.provenance import well_formed
+from sidecar.rpc.arguments import checked_text
 from sidecar.rpc.failures import translate_refusal
 from sidecar.rpc.replica import Replica, ReplicaHangs
 from sidecar.rpc.replies import Batches, Limits, Part, join, most_tokens, split
@@ -200,8 +200,8 @@ class BulkStream:
 def batches(texts: Iterable[str], limits: Limits) -> Iterator[list[str]]:
     """Cut a source of texts into lists that fit into one message each."""
     cutter = Batches(limits)
-    for text in texts:
-        if (full := cutter.add(well_formed(text))) is not None:
+    for position, text in enumerate(texts):
+        if (full := cutter.add(checked_text(text, position))) is not None:
             yield full
     if rest := cutter.rest():
         yield rest
@@ -209,13 +209,14 @@ def batches(texts: Iterable[str], limits: Limits) -> Iterator[list[str]]:
 
 async def async_batches(texts: Iterable[str] | AsyncIterable[str], limits: Limits) -> AsyncGenerator[list[str], None]:
     """As `batches`, also for an async source."""
-    if isinstance(texts, Iterable):
+    if not isinstance(texts, AsyncIterable):
         for batch in batches(texts, limits):
             yield batch
         return
-    cutter = Batches(limits)
+    cutter, position = Batches(limits), 0
     async for text in texts:
-        if (full := cutter.add(well_formed(text))) is not None:
+        if (full := cutter.add(checked_text(text, position))) is not None:
             yield full
+        position += 1
     if rest := cutter.rest():
         yield rest

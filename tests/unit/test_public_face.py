@@ -27,8 +27,18 @@ FACE: Final = {
 
 # What a program has in its hands, member by member.
 MEMBERS: Final = {
-    ("sidecar.rpc", "EmbedderClient"): {"embed", "embed_many", "encode", "healthy", "model", "models", "open_stream"},
-    ("sidecar.rpc", "SyncEmbedderClient"): {"embed", "embed_many", "encode", "healthy", "models"},
+    ("sidecar.rpc", "EmbedderClient"): {
+        "aclose",
+        "close",
+        "embed",
+        "embed_many",
+        "encode",
+        "healthy",
+        "model",
+        "models",
+        "open_stream",
+    },
+    ("sidecar.rpc", "SyncEmbedderClient"): {"close", "embed", "embed_many", "encode", "healthy", "models"},
     ("sidecar.ports", "Embeddings"): {"backend", "items", "matrix", "model", "space", "vector"},
     ("sidecar.ports", "EmbeddedText"): {
         "cached",

@@ -13,6 +13,7 @@ from sidecar.embedding.text.tokenizer import TokenSpans, most_characters, window
 _FIRST_WINDOW: Final = 8_192  # characters. Most texts fit into it, and later windows follow the length of the last part
 
 Look = Callable[[str], TokenSpans]  # the tokens of a text after its prompt
+BlanksEnd = Callable[[str, int], int]  # the end of the characters from here on that the tokenizer drops
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,22 @@ def joined(texts: Sequence[str], spans: Iterable[tuple[int, int, int]]) -> CutTe
     return CutTexts(tuple(numbers), tuple(tuple(parts) for parts in of))
 
 
-def cut(texts: Sequence[str], look: Look, max_tokens: int) -> Iterator[tuple[int, int, int]]:
+def cut(
+    texts: Sequence[str], look: Look, max_tokens: int, blanks_end: BlanksEnd = lambda _, start: start
+) -> Iterator[tuple[int, int, int]]:
     """The position of the text, the start and the end of each part, in order. A text that fits is one part, even "".
 
     A part begins at a word if one begins within reach, otherwise at a token. Every part fits into the model, unless it
-    is a single character or the prompt leaves no room. A text with few tokens, such as endless spaces, is cut by
-    characters, so that no single look takes too long.
+    is a single character or the prompt leaves no room. Blanks that the tokenizer drops belong to the words behind them,
+    or at the end of the text to those before them. Other text with few tokens is cut by characters, so that no single
+    look takes too long.
     """
     for position, text in enumerate(texts):
         start, size = 0, _FIRST_WINDOW
         while True:
-            end = _end(text, start, size, look, max_tokens)
+            blanks = max(blanks_end(text, start) - start - 1, 0)  # one stays, for tokenizers that see a word begin
+            end = _end(text, start + blanks, size, look, max_tokens)
+            end = len(text) if blanks_end(text, end) == len(text) else end
             yield position, start, end
             if end == len(text):
                 break

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from sidecar.embedding.text.blanks import Blanks
 from sidecar.errors import ConfigurationError
 from sidecar.jsontext import dumps
 from sidecar.models.fingerprint import tokenizer_document
@@ -53,6 +54,7 @@ class TextTokenizer:
         self._tokenizer = tokenizer
         self._most_characters = most_characters(max_tokens)
         self._content_limit = max_tokens - tokenizer.num_special_tokens_to_add(is_pair=False)
+        self.blanks = Blanks(lambda text: tokenizer.encode(text, add_special_tokens=False).ids)
 
     @classmethod
     def from_json(cls, tokenizer_json: bytes, max_tokens: int) -> Self:
@@ -66,12 +68,13 @@ class TextTokenizer:
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """The token ids of each text. Tokens beyond the limit are cut off at the end and counted.
 
-        Of a longer text, only `most_characters` are tokenised, to the end of a word.
+        Of a longer text, only `most_characters` are tokenised, to the end of a word. Blanks that the tokenizer drops
+        are not among them.
         """
         seen = [window(text, 0, self._most_characters) for text in texts]
         encodings = self._tokenizer.encode_batch(seen, add_special_tokens=False)
         return [
-            self._finish(encoding, unseen=len(part) < len(text))
+            self._finish(encoding, unseen=False) if len(part) == len(text) else self._encode_long(encoding, text)
             for encoding, part, text in zip(encodings, seen, texts, strict=True)
         ]
 
@@ -92,6 +95,16 @@ class TextTokenizer:
     def seen(self, prompt: str, text: str) -> TokenSpans:
         """`spans` of one text."""
         return self.spans(prompt, [text])[0]
+
+    def _encode_long(self, encoding: Encoding, text: str) -> EncodedText:
+        """The encoding of its first window is enough, unless blanks took the room of words."""
+        unseen = True
+        if len(encoding) <= self._content_limit:
+            squeezed = self.blanks.squeezed(text, self._most_characters)
+            seen = window(squeezed, 0, self._most_characters)
+            encoding = self._tokenizer.encode(seen, add_special_tokens=False)
+            unseen = len(seen) < len(squeezed)
+        return self._finish(encoding, unseen=unseen)
 
     def _finish(self, encoding: Encoding, *, unseen: bool) -> EncodedText:
         beyond = max(len(encoding) - self._content_limit, 0)

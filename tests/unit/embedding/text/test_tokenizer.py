@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from sidecar.embedding.text.blanks import Blanks
 from sidecar.embedding.text.tokenizer import TextTokenizer, most_characters, window
 from sidecar.errors import ConfigurationError, InvalidInput
 from sidecar.models.sources import package_folder
@@ -64,8 +65,27 @@ def test_a_huge_text_is_that_of_which_enough_is_seen() -> None:
     (whole,), (part,) = TOKENIZER.encode([words]), TOKENIZER.encode([seen])
     assert whole.ids.tolist() == part.ids.tolist() == LIBRARY.encode(words).ids
     assert whole.dropped == part.dropped > 1_000
-    (blank,) = TOKENIZER.encode([" " * 65_536 + "word"])
-    assert (blank.ids.tolist(), blank.dropped) == ([101, 102], 1)
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\0", "\u200b", "\u3000", "\ufeff", " \u200b\t"])
+@pytest.mark.parametrize("place", ["{}hello world", "hello{0} {0}world", "hello world{}"])
+def test_blanks_take_no_room(blank: str, place: str) -> None:
+    text = place.format(blank * 80_000)
+    (found,) = TOKENIZER.encode([text])
+    assert found.ids.tolist() == LIBRARY.encode(text).ids == [101, 7592, 2088, 102]
+    assert found.dropped == 0
+
+
+def test_a_full_model_drops_no_token_of_blanks_at_the_end() -> None:
+    full, over = TOKENIZER.encode(["word " * 10 + "\n" * 80_000, "word " * 10 + "\n" * 80_000 + "more"])
+    assert (len(full.ids), full.dropped, len(over.ids), over.dropped) == (12, 0, 12, 1)
+
+
+def test_millions_of_blanks_are_not_tokenised() -> None:
+    asked: list[int] = []
+    blanks = Blanks(lambda text: asked.append(len(text)) or LIBRARY.encode(text).ids)  # type: ignore[func-returns-value]
+    assert blanks.squeezed(" \u200b" * 4_000_000 + "word", 65_536) == " " * (8_000_000 // 65_536 + 1) + "word"
+    assert (len(asked) < 50, max(asked)) == (True, 4)
 
 
 @pytest.mark.parametrize(
