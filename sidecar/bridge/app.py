@@ -15,11 +15,14 @@ from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.plugin import PluginHandler
 from sidecar.bridge.proxy.body import BodyReader
 from sidecar.bridge.proxy.errors import error_answer, error_body, json_answer
+from sidecar.bridge.proxy.identity import Identity
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.query_string import parameters
 from sidecar.bridge.proxy.upstream import Upstream
 from sidecar.bridge.reads import Reads
+from sidecar.bridge.rights import Rights
 from sidecar.bridge.routes import Bulk, Document, MultiSearch, PassThrough, Plugin, Read, Route, Search, Update, route
+from sidecar.bridge.searches.hybrid_support import HybridSupport
 from sidecar.bridge.searches.msearch_handler import MultiSearches
 from sidecar.bridge.searches.planner import Planner
 from sidecar.bridge.searches.search_handler import Searches
@@ -44,17 +47,28 @@ class Bridge:
 
     def __init__(self, settings: BridgeSettings, upstream: Upstream, embedder: Embedder) -> None:
         self._upstream = upstream
+        self._identity = Identity.of(settings.identity_headers, settings.identity_parameters)
         self._bindings = Bindings(upstream, settings.binding_ttl_s)
         bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
         passages = Passages(embedder, settings.write_embed_timeout_s)
         for_writes = upstream.limited(settings.write_answer_timeout_s)
-        self._documents = Documents(for_writes, self._bindings, passages, bodies)
-        self._bulks = Bulks(for_writes, self._bindings, passages, bodies)
-        planner = Planner(self._bindings, embedder, embed_timeout_s=settings.search_embed_timeout_s)
+        rights = Rights(upstream)
+        self._documents = Documents(for_writes, self._bindings, rights, passages, bodies)
+        self._bulks = Bulks(for_writes, self._bindings, rights, passages, bodies)
+        planner = Planner(
+            self._bindings, HybridSupport(upstream), embedder, embed_timeout_s=settings.search_embed_timeout_s
+        )
         self._searches = Searches(upstream, planner, bodies)
         self._msearches = MultiSearches(upstream, planner, bodies)
         self._reads = Reads(upstream, self._bindings)
-        self._plugin = PluginHandler(self._bindings, embedder, bodies, embed_timeout_s=settings.write_embed_timeout_s)
+        self._plugin = PluginHandler(
+            self._bindings,
+            rights,
+            embedder,
+            bodies,
+            embed_roles=settings.embed_roles,
+            embed_timeout_s=settings.write_embed_timeout_s,
+        )
 
     async def handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. If a SidecarError is raised, the answer has the shape of an OpenSearch error."""
@@ -64,9 +78,10 @@ class Bridge:
             reason = f"method [{raw.method}] is not served here"
             return json_answer(error_body(405, "illegal_argument_exception", reason), status=405)
         try:
-            request = IncomingRequest(raw)
+            request = IncomingRequest(raw, self._identity)
             found = route(request.method, request.path)
             name = type(found).__name__.lower()
+            request.check_signature(is_rewritten=not isinstance(found, PassThrough))
             answer = await self._dispatch(request, found)
         except SidecarError as error:
             _log.info("a request was refused", action="refused", route=name, kind=error.kind, error=str(error))

@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from sidecar.bridge.proxy.presentation import indented, wants_pretty
+from sidecar.bridge.proxy.signature import SignedRequest
 from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ErrorKind, SidecarError
 from sidecar.jsontext import dumps
 
@@ -30,6 +31,8 @@ def error_status(error: SidecarError) -> tuple[int, str]:
         return 504, "cluster_timeout_exception"
     if isinstance(error, ClusterUnreachable):
         return 503, "cluster_unreachable_exception"
+    if isinstance(error, SignedRequest):
+        return 400, "signed_request_not_rewritable"
     return _STATUSES[error.kind]
 
 

@@ -67,7 +67,7 @@ class MultiSearches:
             items = await self._items(request, route, body) if options.mode is not Mode.OFF else None
             if items is None:
                 return await self._upstream.forward_read(request, body, join_target(path, query))
-            planned = await self._plan(request, route, items, options, parameters(query))
+            planned = await self._plan(request, route, items, options, request.identity.without(parameters(query)))
             if route.is_template:
                 path = path.rstrip("/").removesuffix(_TEMPLATE)
             return await self._send(request, join_target(path, query), route, items, planned)
@@ -90,10 +90,16 @@ class MultiSearches:
         url: Mapping[str, str],
     ) -> tuple[PlannedSearch, ...]:
         asked = [
-            RequestedSearch(item.body, item.expression or route.expression, item.parameters(url), request.shows_source)
+            RequestedSearch(
+                item.body,
+                item.expression or route.expression,
+                item.parameters(url),
+                request.shows_source,
+                request.credentials,
+            )
             for item in items
         ]
-        planned = [await self._planner.plan_item(search, options, request.credentials) for search in asked]
+        planned = [await self._planner.plan_item(search, options) for search in asked]
         return await self._planner.embed(planned)
 
     async def _send(
@@ -117,13 +123,10 @@ class MultiSearches:
             if answered.status != 400
             else dict.fromkeys(range(len(items)), 400)
         )
-        settled = tuple(
-            self._planner.after(search, statuses[position], answered.body, request.credentials) or search
-            if position in statuses
-            else search
-            for position, search in enumerate(planned)
-        )
-        if settled != tuple(planned):
+        settled = list(planned)
+        for position, status in statuses.items():
+            settled[position] = await self._planner.after(planned[position], status, answered.body) or planned[position]
+        if settled != list(planned):
             return await self._send(request, target, route, items, settled)
         given = CIMultiDict(answered.headers)
         given[SEARCH] = _report(planned)

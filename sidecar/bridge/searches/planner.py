@@ -12,7 +12,8 @@ from cachetools import TTLCache
 from sidecar.bridge.bindings.indices import BoundIndex
 from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.hidden_fields import hide_fields
-from sidecar.bridge.proxy.incoming import Credentials
+from sidecar.bridge.proxy.identity import Credentials
+from sidecar.bridge.searches.hybrid_support import UNKNOWN, WRAPPED, HybridSupport
 from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.request_options import RequestOptions
 from sidecar.bridge.searches.rewrite.companion import fits, wanted_companion
@@ -38,10 +39,6 @@ _log = logger("bridge")
 
 _EVERY_INDEX: Final = "_all"
 _UNBOUND: Final = Untouched(Mode.LEXICAL, Reason.UNBOUND)
-_UNKNOWN_HYBRID: Final = b"unknown query [hybrid]"  # the cluster has no neural-search
-# Document-level security puts every query of a user into a `bool`. So this refusal concerns only these credentials and
-# these indices.
-_WRAPPED_HYBRID: Final = b"hybrid query must be a top level query"
 _REMEMBER_S: Final = 300.0
 
 # The embedder has a cache too, but the call costs a third of a search. A vector of a space never changes.
@@ -65,8 +62,9 @@ class RequestedSearch:
 
     body: Object | None  # None: we cannot read it exactly
     expression: str | None  # None: the request names no index
-    url: Mapping[str, str]
+    url: Mapping[str, str]  # its parameters, without those that say who the client is
     shows_source: bool
+    credentials: Credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +101,18 @@ class PlannedSearch:
 class Planner:
     """Plans searches with the client's own credentials."""
 
-    def __init__(self, bindings: Bindings, embedder: Embedder, *, embed_timeout_s: float) -> None:
+    def __init__(
+        self, bindings: Bindings, hybrid: HybridSupport, embedder: Embedder, *, embed_timeout_s: float
+    ) -> None:
         self._bindings = bindings
+        self._hybrid = hybrid
         self._embedder = embedder
         self._embed_timeout_s = embed_timeout_s
-        self._unknown: TTLCache[bytes, bool] = TTLCache(1, _REMEMBER_S)  # queries that this cluster does not know
         self._queries: TTLCache[_Text, bytes] = TTLCache(_QUERIES_BYTES, _REMEMBER_S, getsizeof=len)  # vectors as JSON
 
-    async def plan(self, asked: RequestedSearch, options: RequestOptions, credentials: Credentials) -> PlannedSearch:
+    async def plan(self, asked: RequestedSearch, options: RequestOptions) -> PlannedSearch:
         """Decide how one search is answered. Raises InvalidInput, ClusterUnreachable."""
+        credentials = asked.credentials
         expression = asked.expression or expression_of_point(asked.body)
         indices = await self._bindings.of_search(expression or _EVERY_INDEX, asked.url, credentials)
         tuned = tuple(options.applied_to(index) for index in indices)
@@ -130,20 +131,15 @@ class Planner:
         ):
             plan = replace(plan, companion=await self._companion(plan, asked, indices, credentials))
         planned = PlannedSearch(asked, indices, plan)
-        is_refused = _UNKNOWN_HYBRID in self._unknown or self._bindings.refuses_hybrid(
-            asked.expression or _EVERY_INDEX, credentials
-        )
-        return planned.in_bridge() if is_refused else planned
+        return planned.in_bridge() if self._hybrid.is_refused(indices, credentials) else planned
 
-    async def plan_item(
-        self, asked: RequestedSearch, options: RequestOptions, credentials: Credentials
-    ) -> PlannedSearch:
+    async def plan_item(self, asked: RequestedSearch, options: RequestOptions) -> PlannedSearch:
         """Plan one search of an `_msearch`. If it raises InvalidInput, only this search is refused.
 
         Raises ClusterUnreachable.
         """
         try:
-            return await self.plan(asked, options, credentials)
+            return await self.plan(asked, options)
         except InvalidInput as error:
             return PlannedSearch(asked, (), Untouched(Mode.REFUSED, Reason.REFUSED), refusal=error)
 
@@ -165,12 +161,10 @@ class Planner:
             return tuple(s if isinstance(s.plan, Untouched) else s.as_lexical(reason) for s in planned)
         return tuple(replace(s, vectors=tuple(found[text] for text in _texts(s))) for s in planned)
 
-    def after(
-        self, planned: PlannedSearch, status: int, answer: bytes, credentials: Credentials
-    ) -> PlannedSearch | None:
+    async def after(self, planned: PlannedSearch, status: int, answer: bytes) -> PlannedSearch | None:
         """The search to try next, after an answer with this status. None: the answer is for the client.
 
-        The reason for a refusal is remembered for a while, so that the next search avoids it.
+        The cluster is asked for the reason of a refusal, so that the next search avoids it. Raises ClusterUnreachable.
         """
         plan = planned.plan
         if not isinstance(plan, TextSearch):
@@ -179,13 +173,10 @@ class Planner:
             case NextTry.NONE:
                 return None
             case NextTry.WITHOUT_COMPANION:
-                self._bindings.refuse(plan.companion or "", credentials)
+                await self._bindings.check(plan.companion or "", planned.asked.credentials)
                 return replace(planned, plan=replace(plan, companion=None))
             case NextTry.FUSE_HERE:
-                if _UNKNOWN_HYBRID in answer:
-                    self._unknown[_UNKNOWN_HYBRID] = True
-                else:
-                    self._bindings.refuse_hybrid(planned.asked.expression or _EVERY_INDEX, credentials)
+                await self._hybrid.ask(planned.indices, planned.asked.credentials)
                 moved = planned.in_bridge()
                 if moved.plan.is_fused_here:
                     return moved
@@ -264,8 +255,8 @@ def next_try(plan: TextSearch, status: int, answer: bytes) -> NextTry:
         return NextTry.AS_SENT if status in (400, 403) else NextTry.NONE
     if status != 400:
         return NextTry.NONE
-    is_hybrid_refused = _UNKNOWN_HYBRID in answer or _WRAPPED_HYBRID in answer
-    return NextTry.FUSE_HERE if is_hybrid_refused else NextTry.AS_SENT
+    may_refuse_hybrid = any(reason.encode() in answer for reason in (UNKNOWN, WRAPPED))
+    return NextTry.FUSE_HERE if may_refuse_hybrid else NextTry.AS_SENT
 
 
 def count_search(plan: SearchPlan) -> None:

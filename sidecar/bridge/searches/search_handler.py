@@ -50,15 +50,15 @@ class Searches:
         async with self._bodies.read(request) as body:
             if options.mode is Mode.OFF:
                 return await self._send(request, join_target(path, query), _OFF, body.sent.read())
-            parsed, url = parse_search(body.decoded), parameters(query)
+            parsed, url = parse_search(body.decoded), request.identity.without(parameters(query))
             if route.is_template:
                 parsed = await render(self._upstream, request, parsed)
                 if parsed is None or "q" in url:
                     plan = Untouched(Mode.LEXICAL, Reason.NOT_UNDERSTOOD)
                     return await self._send(request, join_target(path, query), plan, body.sent.read())
                 path = path.rstrip("/").removesuffix(_TEMPLATE)
-            asked = RequestedSearch(parsed, route.expression, url, request.shows_source)
-            planned = await self._planner.plan(asked, options, request.credentials)
+            asked = RequestedSearch(parsed, route.expression, url, request.shows_source, request.credentials)
+            planned = await self._planner.plan(asked, options)
             (search,) = await self._planner.embed([planned])
             answer: web.StreamResponse | PlannedSearch = search
             while isinstance(answer, PlannedSearch):
@@ -88,7 +88,7 @@ class Searches:
         async with self._upstream.send(request.method, target, headers, dumps_quick(body)) as response:
             if text and response.status >= 400:
                 answer = await read_answer(response) if response.status == 400 else b""
-                further = self._planner.after(planned, response.status, answer, request.credentials)
+                further = await self._planner.after(planned, response.status, answer)
                 if further is not None:
                     return further
             sent = explanation(target, body) if request.wants_explanation else None
@@ -100,7 +100,7 @@ class Searches:
         """Fuse both legs here. Gives the answer, or the search to try next."""
         search = fused_search(planned, plan)
         answered = await search_fused(self._upstream, path, request.for_upstream(), search, plan.search.fusion)
-        further = self._planner.after(planned, answered.status, b"", request.credentials)
+        further = await self._planner.after(planned, answered.status, b"")
         if further is not None:
             return further
         count_search(plan)

@@ -16,8 +16,8 @@ async def render(upstream: Upstream, request: IncomingRequest, template: Object 
     """
     if not template or template.get("explain") or template.get("profile"):
         return None
-    headers = [*request.credentials.items(), ("Content-Type", "application/json")]
-    async with upstream.send("POST", "/_render/template", headers, dumps(template)) as response:
+    headers = [*request.credentials.headers.items(), ("Content-Type", "application/json")]
+    async with upstream.send("POST", request.identified("/_render/template"), headers, dumps(template)) as response:
         answer = await read_answer(response)
         if response.status != 200:
             return None

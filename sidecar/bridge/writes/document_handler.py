@@ -12,6 +12,7 @@ from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.query_string import join_target, with_parameters, without_parameters
 from sidecar.bridge.proxy.upstream import Upstream, relay
+from sidecar.bridge.rights import Rights
 from sidecar.bridge.routes import Document
 from sidecar.bridge.routes import Update as UpdateRoute
 from sidecar.bridge.writes.document_plan import Plan, Vectors, apply_plan, plan_document, refusal
@@ -36,9 +37,12 @@ from sidecar.model import IndexBinding
 class Documents:
     """Handles `_doc`, `_create` and `_update`."""
 
-    def __init__(self, upstream: Upstream, bindings: Bindings, passages: Passages, bodies: BodyReader) -> None:
+    def __init__(
+        self, upstream: Upstream, bindings: Bindings, rights: Rights, passages: Passages, bodies: BodyReader
+    ) -> None:
         self._upstream = upstream
         self._bindings = bindings
+        self._rights = rights
         self._passages = passages
         self._bodies = bodies
 
@@ -49,12 +53,14 @@ class Documents:
         and the binding wants such a write refused.
         """
         async with self._bodies.read(request) as body:
-            bound = (await self._bindings.of_write(route.index, request.credentials)).binding
+            target = await self._bindings.of_write(route.index, request.credentials)
             document = body.decoded
-            plan = plan_document(document or b"", bound)
+            plan = plan_document(document or b"", target.binding)
             if document is None or not plan.changes:
                 return await self._upstream.forward_read(request, body)
-            vectors = await self._passages.embed((plan,), self._passages.deadline(request.parameters))
+            is_refused = await self._rights.refusal(target, request.credentials)
+            deadline = self._passages.deadline(request.parameters)
+            vectors = Vectors() if is_refused else await self._passages.embed((plan,), deadline)
             _raise_if_refused(plan, vectors)
             source, counts = apply_plan(document, plan, vectors)
             report(counts)
@@ -75,13 +81,14 @@ class Documents:
             if not request.shows_source:
                 source = hide_in_update(source, request.parameters, added_fields(target.binding))
             if needs_read(update, target.binding):
+                is_refused = await self._rights.refusal(target, request.credentials, is_update=True)
                 deadline = self._passages.deadline(request.parameters)
                 for left in range(update.retries + OUR_RETRIES, -1, -1):
                     stored = await self._read(request, route, target, target.binding) if left else None
                     plan = plan_update(update, stored, target.binding, target.unseen)
                     if not plan.changes:
                         break
-                    vectors = await self._passages.embed((plan,), deadline)
+                    vectors = Vectors() if is_refused else await self._passages.embed((plan,), deadline)
                     _raise_if_refused(plan, vectors)
                     changed, counts = apply_update(source, plan, vectors)
                     async with self._send(request, changed, plan.guard) as response:

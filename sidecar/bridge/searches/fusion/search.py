@@ -41,7 +41,7 @@ def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
     first = plan
     if "pit" in given or "collapse" in given:  # the ranking must not depend on the page
         first = replace(plan, window=plan.search.window)
-    return plan_legs(
+    search = plan_legs(
         {**given, "query": plan.query},
         vector_leg(first, planned.vectors[0]),
         windows_to((first.window,), plan.window),
@@ -50,6 +50,7 @@ def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
         token=f"s{secrets.token_hex(4)}",
         processors=_processors(plan, planned.indices),
     )
+    return replace(search, parameters={**search.parameters, **planned.asked.credentials.parameters})
 
 
 def _processors(plan: TextSearch, indices: Sequence[BoundIndex]) -> tuple[Object, ...] | None:

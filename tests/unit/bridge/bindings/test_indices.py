@@ -2,9 +2,9 @@
 
 import pytest
 
-from sidecar.bridge.bindings.indices import read_indices, read_simulated, write_index
+from sidecar.bridge.bindings.indices import read_indices, read_simulated, write_index, write_target
 from sidecar.bridge.hidden_fields import hidden_fields
-from tests.support.bindings import bound
+from tests.support.bindings import an_index, bound
 
 META = {"sidecar": bound().to_meta()}
 PROPERTIES = {
@@ -92,3 +92,13 @@ def test_shards_and_mapped_fields_are_read_for_the_companion() -> None:
 
     assert index.shards == 3
     assert index.mapped == {("title", "text"), ("parts", "nested"), ("parts.n", "long"), ("o", "object")}
+
+
+def test_rights_are_asked_for_by_the_name_that_the_client_uses_but_for_data_streams() -> None:
+    index = an_index("papers-1")
+    stream = an_index(".ds-logs-000002", data_stream="logs")
+
+    assert write_target("papers", index).asked_as == "papers"
+    assert write_target("logs", stream).asked_as == ".ds-logs-000002"
+    assert write_target("papers", index, exists=False).asked_as is None
+    assert write_target("papers", None).asked_as is None

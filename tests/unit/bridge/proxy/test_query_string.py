@@ -18,6 +18,8 @@ from sidecar.bridge.proxy.query_string import (
         pytest.param("a=%7E&sidecar=off&pretty", "a=%7E&pretty", id="other bytes stay"),
         pytest.param("sidecars=1", "sidecars=1", id="a longer name"),
         pytest.param("side%63ar=off&a", "a", id="an encoded name"),
+        pytest.param("a=1;sidecar=off;b", "a=1;b", id="separated by semicolons"),
+        pytest.param("sidecar=off;a&&b", "a&&b", id="the first of several"),
     ],
 )
 def test_without_parameters(query: str, expected: str) -> None:
@@ -30,11 +32,16 @@ def test_without_parameters(query: str, expected: str) -> None:
         pytest.param("", "_source_excludes=e,e_meta", id="alone"),
         pytest.param("pretty&a=;", "pretty&a=;&_source_excludes=e,e_meta", id="appended"),
         pytest.param("_source_excludes=x&b", "_source_excludes=x,e,e_meta&b", id="extended"),
+        pytest.param("a;_source_excludes=x;b", "a;_source_excludes=x,e,e_meta;b", id="extended between semicolons"),
         pytest.param("_source_excludes=", "_source_excludes=e,e_meta", id="extended from nothing"),
     ],
 )
 def test_with_source_excludes(query: str, expected: str) -> None:
     assert with_source_excludes(query, ("e", "e_meta")) == expected
+
+
+def test_a_semicolon_separates_as_in_the_cluster() -> None:
+    assert parameters("size=1;pretty;jwt=a%3Bb&q=c") == {"size": "1", "pretty": "", "jwt": "a;b", "q": "c"}
 
 
 def test_parameters_are_decoded_and_a_bare_one_is_empty() -> None:
