@@ -71,7 +71,7 @@ class PluginHandler:
 
     async def handle(self, request: IncomingRequest, route: Plugin) -> web.StreamResponse:
         """Answer one call of the API. Raises SidecarError."""
-        refusal = await self._bindings.authorise(request.credentials)
+        refusal = await self._rights.authorise(request.credentials)
         if refusal is not None:
             return json_answer(refusal.body, status=refusal.status, parameters=request.parameters)
         match request.method, route.parts:

@@ -36,12 +36,13 @@ class Verdict(Enum):
 
 
 class Rights:
-    """What clients may do, as the cluster says."""
+    """The rights of clients, as the cluster states them."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._salt = secrets.token_bytes(32)
         self._granted: TTLCache[tuple[str, str, bool, bool], bool] = TTLCache(_MAX_REMEMBERED, _REMEMBER_S)
+        self._welcome: TTLCache[str, bool] = TTLCache(_MAX_REMEMBERED, _REMEMBER_S)
         self._is_secured: TTLCache[str, bool] = TTLCache(1, _REMEMBER_S)
 
     async def is_secured(self) -> bool:
@@ -56,6 +57,20 @@ class Rights:
             if reply.status < 500:
                 self._is_secured[_AUTHINFO] = known
         return known
+
+    async def authorise(self, credentials: Credentials) -> Reply | None:
+        """Ask whether the cluster lets these credentials in. Gives None if it does, else its refusal.
+
+        The security plugin tells everybody who he is. `GET /` would need a right. Raises ClusterUnreachable.
+        """
+        digest = credentials.digest(self._salt)
+        if digest not in self._welcome:
+            path = _AUTHINFO if await self.is_secured() else "/"
+            reply = await self._cluster.call("GET", path, params=credentials.parameters, headers=credentials.headers)
+            if not reply.ok:
+                return reply
+            self._welcome[digest] = True
+        return None
 
     async def refusal(
         self, target: WriteTarget, credentials: Credentials, *, is_update: bool = False, in_bulk: bool = False

@@ -45,7 +45,6 @@ class Bindings:
         self._indices: TTLCache[tuple[str, ...], tuple[BoundIndex, ...]] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._hidden: TTLCache[tuple[str, ...], bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._targets: TTLCache[tuple[str, ...], WriteTarget] = TTLCache(_MAX_REMEMBERED, ttl_s)
-        self._welcome: TTLCache[str, bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._pipelines: TTLCache[tuple[str, str], tuple[Json]] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._changes = 0  # an answer to a request from before a change is not remembered
 
@@ -119,19 +118,6 @@ class Bindings:
             if changes == self._changes:
                 self._targets[key] = found
         return found
-
-    async def authorise(self, credentials: Credentials) -> Reply | None:
-        """Ask whether the cluster lets these credentials in. Gives None if it does, else its refusal.
-
-        Raises ClusterUnreachable.
-        """
-        digest = credentials.digest(self._salt)
-        if not self._welcome.get(digest):
-            reply = await self._call("GET", "/", credentials)
-            if not reply.ok:
-                return reply
-            self._welcome[digest] = True
-        return None
 
     async def _look_up_write(self, name: str, credentials: Credentials) -> WriteTarget:
         reply = await self._get(name, {}, credentials)

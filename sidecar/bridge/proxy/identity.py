@@ -1,6 +1,6 @@
 """Knows which headers and URL parameters of a request say who the client is. Pure.
 
-The cluster decides by them who somebody is and what he may do. So they are forwarded as they came, the bridge's own
+The cluster decides by them who somebody is and what he may do. So they are forwarded unchanged, the bridge's own
 calls for the client carry them too, and whatever the bridge remembers of an answer, it remembers for them only.
 """
 

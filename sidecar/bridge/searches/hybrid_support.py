@@ -36,7 +36,7 @@ _WRAPPED_S: Final = 60.0
 
 
 class HybridSupport:
-    """What the cluster has said of `hybrid` searches: to everybody, and to single clients."""
+    """The answers of the cluster about `hybrid` searches of everybody and of single clients."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster

@@ -35,10 +35,6 @@ class Watched:
     def texts(self) -> int:
         return sum(map(len, self.embedder.asked))
 
-    async def state(self, identifier: str) -> str:
-        found = await self.admin.call("GET", f"/{self.index}/_doc/{identifier}")
-        return found.body["_source"]["embedding_meta"]["state"]
-
 
 @asynccontextmanager
 async def watching(secured: Secured, **options: object) -> AsyncIterator[Watched]:

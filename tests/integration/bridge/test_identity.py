@@ -52,7 +52,7 @@ async def recorded() -> AsyncIterator[Recorded]:
     await cluster.setup()
     site = web.TCPSite(cluster, "127.0.0.1", 0)
     await site.start()
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    port = site._server.sockets[0].getsockname()[1]
     options = {"identity_headers": ["X-JWT"], "identity_parameters": ["jwt"]}
     async with (
         serving(bridge_settings(f"http://127.0.0.1:{port}", **options), HashEmbedder(MINILM)) as at,

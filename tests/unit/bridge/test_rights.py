@@ -85,7 +85,7 @@ async def test_a_permission_is_remembered_for_a_client_an_index_and_a_kind_of_wr
     assert questions(cluster) == [AUTHINFO, question, question]
     assert cluster.parameters[1]["jwt"] == "a"
     asked = cluster.bodies[1]
-    assert asked.startswith(body) if isinstance(asked, bytes) else asked == body  # type: ignore[arg-type]
+    assert asked.startswith(body) if isinstance(asked, bytes) else asked == body
     condition = str(asked) if isinstance(asked, bytes) else str(cluster.parameters[1])
     assert "if_seq_no" in condition
     assert "if_primary_term" in condition
@@ -129,3 +129,16 @@ async def test_the_roles_of_a_client() -> None:
 
     assert await rights.roles(ADA) == {"reader"}
     assert await Rights(WrittenCluster({AUTHINFO: Reply(401, None)})).roles(ADA) == frozenset()
+
+
+@pytest.mark.parametrize(("plugin", "path"), [(NO_PLUGIN, "GET /"), (None, AUTHINFO)], ids=["open", "secured"])
+async def test_whom_the_cluster_lets_in(plugin: Reply | None, path: str) -> None:
+    cluster = WrittenCluster({path: Reply(401, "no"), **({AUTHINFO: plugin} if plugin else {})})
+    rights = Rights(cluster)
+    assert await rights.authorise(ADA) == Reply(401, "no")
+    cluster.replies[path] = Reply(200, {})
+    assert await rights.authorise(ADA) is None
+    cluster.replies[path] = Reply(401, "no")
+
+    assert await rights.authorise(ADA) is None
+    assert await rights.authorise(BOB) == Reply(401, "no")

@@ -109,17 +109,6 @@ async def test_a_pipeline_is_read_once_and_one_that_is_missing_is_none(
     assert len(cluster.asked) == 2
 
 
-async def test_a_client_is_authorised_by_the_cluster(bindings: Bindings, cluster: WrittenCluster) -> None:
-    cluster.replies["GET /"] = Reply(401, "no")
-    assert await bindings.authorise(ADA) == Reply(401, "no")
-    cluster.replies["GET /"] = Reply(200, {})
-    assert await bindings.authorise(ADA) is None
-    cluster.replies["GET /"] = Reply(401, "no")
-
-    assert await bindings.authorise(ADA) is None
-    assert await bindings.authorise(BOB) == Reply(401, "no")
-
-
 async def test_an_index_that_a_client_may_not_search_is_absent_for_this_client(
     bindings: Bindings, cluster: WrittenCluster
 ) -> None:
@@ -142,7 +131,6 @@ async def test_credentials_in_the_url_go_with_every_question(bindings: Bindings,
     await bindings.of_search("papers", {}, carol)
     await bindings.of_search("papers", {}, dave)
     await bindings.of_write("new", carol)
-    await bindings.authorise(carol)
     await bindings.search_pipeline("mine", carol)
 
-    assert [asked["jwt"] for asked in cluster.parameters] == ["carol", "dave", "carol", "carol", "carol", "carol"]
+    assert [asked["jwt"] for asked in cluster.parameters] == ["carol", "dave", "carol", "carol", "carol"]
