@@ -89,6 +89,19 @@ class BridgeSettings(_Section):
     upstream_tls_ca: str = Field(
         "", description="PEM file with the authorities of the cluster's certificate; empty: those of the system"
     )
+    identity_headers: Names = Field(
+        (),
+        description="Further headers that say who a client is, such as X-JWT (in a variable: comma-separated); "
+        "Authorization, Cookie and those of the security plugin are known",
+    )
+    identity_parameters: Names = Field(
+        (), description="URL parameters that say who a client is, such as jwt (in a variable: comma-separated)"
+    )
+    embed_roles: Names = Field(
+        (),
+        description="Roles of the security plugin that may use /_plugins/_sidecar/embed (in a variable: "
+        "comma-separated); empty: whoever may write a bound index",
+    )
     embedder: Addresses = Field(
         ("127.0.0.1:50051",),
         description="The embedding server's replicas (gRPC), comma-separated; dns:///HOST:PORT: all of this name",

@@ -7,6 +7,9 @@ handler of that kind answers it:
 - Search: `searches/search_handler.py`. MultiSearch: `searches/msearch_handler.py`.
 - Read, MultiRead: `reads.py`. Plugin (our own API): `plugin.py`. PassThrough: `proxy/upstream.py`, byte for byte.
 
+`rights.py` asks the cluster whether a client may write, before texts are embedded for him. `embed_limits.py` bounds the
+texts that our own API embeds.
+
 A *binding* says which texts of an index feed which vector field, with which model (`bindings/`). The *guard* is the
 ingest pipeline that checks each vector in the cluster. A hybrid search has two *legs*, one lexical and one semantic.
 The *companion* is an empty index that makes a search of one shard faster. `hidden_fields.py` decides which fields

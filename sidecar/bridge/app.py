@@ -15,10 +15,12 @@ from sidecar.bridge.proxy.body import BodyReader, refuse_deep_nesting
 from sidecar.bridge.proxy.clients import Clients
 from sidecar.bridge.proxy.errors import error_answer, error_body, json_answer, refusal_type
 from sidecar.bridge.proxy.headers import FORWARDED_FOR
+from sidecar.bridge.proxy.identity import Identity
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.query_string import parameters
 from sidecar.bridge.proxy.upstream import Upstream
 from sidecar.bridge.reads import Reads
+from sidecar.bridge.rights import Rights
 from sidecar.bridge.routes import (
     Bulk,
     Document,
@@ -33,6 +35,7 @@ from sidecar.bridge.routes import (
     is_plain_read,
     route,
 )
+from sidecar.bridge.searches.hybrid_support import HybridSupport
 from sidecar.bridge.searches.msearch_handler import MultiSearches
 from sidecar.bridge.searches.planner import Planner
 from sidecar.bridge.searches.search_handler import Searches
@@ -61,15 +64,19 @@ class Bridge:
 
     def __init__(self, settings: BridgeSettings, upstream: Upstream, embedder: Embedder) -> None:
         self._upstream = upstream
+        self._identity = Identity.of(settings.identity_headers, settings.identity_parameters)
         self._bindings = Bindings(upstream, settings.binding_ttl_s)
         self._bodies = bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
         passages = Passages(embedder, settings.write_embed_timeout_s)
         for_writes = upstream.limited(settings.write_answer_timeout_s)
-        self._documents = Documents(for_writes, self._bindings, passages, bodies)
-        self._bulks = Bulks(for_writes, self._bindings, passages, bodies)
+        rights = Rights(upstream)
+        self._documents = Documents(for_writes, self._bindings, rights, passages, bodies)
+        self._bulks = Bulks(for_writes, self._bindings, rights, passages, bodies)
         for_reads = upstream.limited(settings.read_answer_timeout_s)
         self._for_reads = for_reads
-        planner = Planner(self._bindings, embedder, embed_timeout_s=settings.search_embed_timeout_s)
+        planner = Planner(
+            self._bindings, HybridSupport(upstream), embedder, embed_timeout_s=settings.search_embed_timeout_s
+        )
         self._searches = Searches(for_reads, planner, bodies)
         self._msearches = MultiSearches(for_reads, planner, bodies)
         self._reads = Reads(for_reads, self._bindings, bodies)
@@ -79,7 +86,14 @@ class Bridge:
             max_client_requests=settings.max_client_requests,
             max_client_bytes=settings.max_client_bytes,
         )
-        self._plugin = PluginHandler(self._bindings, embedder, bodies, embed_timeout_s=settings.write_embed_timeout_s)
+        self._plugin = PluginHandler(
+            self._bindings,
+            rights,
+            embedder,
+            bodies,
+            embed_roles=settings.embed_roles,
+            embed_timeout_s=settings.write_embed_timeout_s,
+        )
 
     async def handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. If a SidecarError is raised, the answer has the shape of an OpenSearch error."""
@@ -91,9 +105,12 @@ class Bridge:
             if raw.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
                 return _closing(_refuse(417, f"header Expect: only [{_CONTINUE}] is supported"))
             with self._clients.in_work(self._client_of(raw)) as work:
-                request = IncomingRequest(raw, is_proxied=self._clients.is_proxy(raw.remote), hold=work.hold)
+                request = IncomingRequest(
+                    raw, self._identity, is_proxied=self._clients.is_proxy(raw.remote), hold=work.hold
+                )
                 found = route(request.method, request.path)
                 name = type(found).__name__.lower()
+                request.check_signature(is_rewritten=not isinstance(found, PassThrough))
                 answer = await self._refuse_body(request) or await self._dispatch(request, found)
         except SidecarError as error:
             _log.info("a request was refused", action="refused", route=name, kind=error.kind, error=str(error))

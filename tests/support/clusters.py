@@ -16,6 +16,7 @@ class WrittenCluster:
     otherwise: Reply = field(default_factory=lambda: Reply(404, {"error": "not written down", "status": 404}))
     asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)  # what, and with which headers
     bodies: list[Json | bytes] = field(default_factory=list)
+    parameters: list[Mapping[str, str]] = field(default_factory=list)
 
     async def call(
         self,
@@ -28,6 +29,7 @@ class WrittenCluster:
     ) -> Reply:
         self.asked.append((f"{method} {path}", headers or {}))
         self.bodies.append(body)
+        self.parameters.append(params or {})
         reply = self.replies.get(f"{method} {path}", self.otherwise)
         if reply is None:
             raise ClusterUnreachable("http://cluster", "refused")

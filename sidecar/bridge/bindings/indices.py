@@ -46,6 +46,8 @@ class WriteTarget:
     binding: IndexBinding | None = None
     routing: str | None = None  # of the named alias, for writes and reads of single documents
     unseen: frozenset[str] = frozenset()  # as in `BoundIndex`
+    # The name by which the cluster can be asked whether a client may write there. None: there is no such index yet.
+    asked_as: str | None = None
 
 
 def read_indices(body: Json) -> tuple[BoundIndex, ...]:
@@ -75,11 +77,16 @@ def write_index(name: str, indices: tuple[BoundIndex, ...]) -> BoundIndex | None
     return indices[0] if len(indices) == 1 else None
 
 
-def write_target(name: str, index: BoundIndex | None) -> WriteTarget:
-    """The target of a write to `name`. `index` is the one that the write goes to. None: no index is known."""
+def write_target(name: str, index: BoundIndex | None, *, exists: bool = True) -> WriteTarget:
+    """The target of a write to `name`. `index` is the one that the write goes to. None: no index is known.
+
+    Rights are asked for by the name that the client uses. A data stream refuses every conditional write before it looks
+    at rights, but its index has the same rights.
+    """
     if index is None:
         return WriteTarget(name)
-    return WriteTarget(index.name, index.binding, dict(index.routings).get(name), index.unseen)
+    asked_as = (name if index.data_stream is None else index.name) if exists else None
+    return WriteTarget(index.name, index.binding, dict(index.routings).get(name), index.unseen, asked_as)
 
 
 def bindings_of_field(indices: tuple[BoundIndex, ...], field: str) -> tuple[Binding, ...]:

@@ -1,6 +1,5 @@
 """Asks the cluster for bindings with the client's own credentials, and remembers the answers for a few seconds."""
 
-import hashlib
 import secrets
 from collections.abc import Mapping
 from typing import Final
@@ -18,7 +17,7 @@ from sidecar.bridge.bindings.indices import (
     write_index,
     write_target,
 )
-from sidecar.bridge.proxy.incoming import Credentials
+from sidecar.bridge.proxy.identity import Credentials
 from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json
 from sidecar.ports import Cluster, Reply
@@ -33,6 +32,7 @@ _WANTED: Final = (
     "*.settings.index.search.default_pipeline,error,status"
 )
 _FORBIDDEN: Final = 403
+_NOTHING: Final[Json] = {"size": 0, "query": {"match_none": {}}}
 _RESOLUTION: Final = ("allow_no_indices", "expand_wildcards", "ignore_unavailable")
 
 
@@ -49,9 +49,7 @@ class Bindings:
         self._hidden: TTLCache[tuple[str, ...], bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._own_vectors: TTLCache[tuple[str, ...], Mapping[str, Json]] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._targets: TTLCache[tuple[str, ...], WriteTarget] = TTLCache(_MAX_REMEMBERED, ttl_s)
-        self._welcome: TTLCache[str, bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._pipelines: TTLCache[tuple[str, str], tuple[Json]] = TTLCache(_MAX_REMEMBERED, ttl_s)
-        self._wrapped: TTLCache[tuple[str, str], bool] = TTLCache(_MAX_REMEMBERED, ttl_s)
         self._changes = 0  # an answer to a request from before a change is not remembered
 
     def forget(self) -> None:
@@ -97,7 +95,7 @@ class Bindings:
             path, params = f"{_path(expression)}/_search", _resolution(parameters)
             found = {}
             for field, search in searches.items():
-                reply = await self._cluster.call("POST", path, params=params, body=search, headers=credentials)
+                reply = await self._call("POST", path, credentials, params, body=search)
                 found[field] = reply.body if reply.ok else None
             if changes == self._changes:
                 self._own_vectors[key] = found
@@ -107,28 +105,27 @@ class Bindings:
         """Whether the cluster has refused to show these credentials the indices of an expression."""
         return self._key(expression, parameters, credentials) in self._hidden
 
-    def refuse(self, expression: str, credentials: Credentials) -> None:
-        """Treat an expression as empty for a while, because the cluster refused these credentials a search of it."""
-        self._indices[self._key(expression, {}, credentials)] = ()
+    async def check(self, index: str, credentials: Credentials) -> None:
+        """Ask whether the cluster lets these credentials search an index. If not, treat it as absent for a while.
 
-    def refuse_hybrid(self, expression: str, credentials: Credentials) -> None:
-        """Remember for a while that the cluster refuses `hybrid` searches of an expression to these credentials."""
-        self._wrapped[self._digest(credentials), expression] = True
-
-    def refuses_hybrid(self, expression: str, credentials: Credentials) -> bool:
-        """Whether the cluster has refused these credentials a `hybrid` search of this expression."""
-        return (self._digest(credentials), expression) in self._wrapped
+        The search is one of ours. That a search of a client has failed says nothing about the index. Raises
+        ClusterUnreachable.
+        """
+        path = f"/{_quoted(index)}/_search"
+        reply = await self._call("POST", path, credentials, {"search_pipeline": "_none"}, body=_NOTHING)
+        if not reply.ok:
+            self._indices[self._key(index, {}, credentials)] = ()
 
     async def search_pipeline(self, name: str, credentials: Credentials) -> Json:
         """The definition of a search pipeline. None if there is none, or if the client may not read it.
 
         Raises ClusterUnreachable.
         """
-        key = (self._digest(credentials), name)
+        key = (credentials.digest(self._salt), name)
         found = self._pipelines.get(key)
         if found is None:
             changes = self._changes
-            reply = await self._cluster.call("GET", f"/_search/pipeline/{_quoted(name)}", headers=credentials)
+            reply = await self._call("GET", f"/_search/pipeline/{_quoted(name)}", credentials)
             found = (reply.body.get(name) if reply.ok and isinstance(reply.body, dict) else None,)
             if changes == self._changes:
                 self._pipelines[key] = found
@@ -139,7 +136,7 @@ class Bindings:
 
         Raises ClusterUnreachable.
         """
-        key = (self._digest(credentials), name)
+        key = (credentials.digest(self._salt), name)
         found = self._targets.get(key)
         if found is None:
             changes = self._changes
@@ -147,19 +144,6 @@ class Bindings:
             if changes == self._changes:
                 self._targets[key] = found
         return found
-
-    async def authorise(self, credentials: Credentials) -> Reply | None:
-        """Ask whether the cluster lets these credentials in. Gives None if it does, else its refusal.
-
-        Raises ClusterUnreachable.
-        """
-        digest = self._digest(credentials)
-        if not self._welcome.get(digest):
-            reply = await self._cluster.call("GET", "/", headers=credentials)
-            if not reply.ok:
-                return reply
-            self._welcome[digest] = True
-        return None
 
     async def _look_up_write(self, name: str, credentials: Credentials) -> WriteTarget:
         reply = await self._get(name, {}, credentials)
@@ -169,31 +153,34 @@ class Bindings:
             found = await self._look_up_template(_resolved(name, reply), credentials)
         else:
             found = None
-        return write_target(name, found)
+        return write_target(name, found, exists=reply.ok)
 
     async def _look_up_template(self, name: str, credentials: Credentials) -> BoundIndex | None:
-        reply = await self._cluster.call(
-            "POST", f"/_index_template/_simulate_index/{_quoted(name)}", headers=credentials
-        )
+        reply = await self._call("POST", f"/_index_template/_simulate_index/{_quoted(name)}", credentials)
         return read_simulated(name, reply.body) if reply.ok else None
 
     async def _get(self, expression: str, resolution: Mapping[str, str], credentials: Credentials) -> Reply:
-        params = {**resolution, "filter_path": _WANTED}
-        return await self._cluster.call("GET", _path(expression), params=params, headers=credentials)
+        return await self._call("GET", _path(expression), credentials, {**resolution, "filter_path": _WANTED})
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        credentials: Credentials,
+        parameters: Mapping[str, str] | None = None,
+        body: Json = None,
+    ) -> Reply:
+        params = {**(parameters or {}), **credentials.parameters}
+        return await self._cluster.call(method, path, params=params, body=body, headers=credentials.headers)
 
     def _key(self, expression: str, parameters: Mapping[str, str], credentials: Credentials) -> tuple[str, ...]:
         resolution = (f"{name}={value}" for name, value in _resolution(parameters).items())
-        return (self._digest(credentials), expression, *resolution)
-
-    def _digest(self, credentials: Credentials) -> str:
-        """A keyed hash of credentials. It distinguishes them, and the bridge does not have to store them."""
-        joined = "\n".join(f"{name}:{value}" for name, value in sorted(credentials.items()))
-        return hashlib.blake2b(joined.encode("utf-8", "surrogateescape"), key=self._salt).hexdigest()
+        return (credentials.digest(self._salt), expression, *resolution)
 
 
 def _path(expression: str) -> str:
     # A comma separates names. The encoding keeps everything else that OpenSearch reads in an expression.
-    return "/" + quote(expression, safe=",*")
+    return "/" + _quoted(expression, safe=",*")
 
 
 def _resolution(parameters: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from aiohttp import web
 from sidecar.bridge.proxy import nesting
 from sidecar.bridge.proxy.nesting import NestedTooDeeply
 from sidecar.bridge.proxy.presentation import indented, wants_pretty
+from sidecar.bridge.proxy.signature import SignedRequest
 from sidecar.connections import Answer, SlowBody
 from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ErrorKind, SidecarError
 from sidecar.jsontext import dumps
@@ -51,6 +52,8 @@ def error_status(error: SidecarError) -> tuple[int, str]:
         return 503, "cluster_unreachable_exception"
     if isinstance(error, NestedTooDeeply):
         return 400, nesting.TYPE
+    if isinstance(error, SignedRequest):
+        return 400, "signed_request_not_rewritable"
     return _STATUSES[error.kind]
 
 

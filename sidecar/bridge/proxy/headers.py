@@ -1,7 +1,7 @@
-"""Decides which headers cross the bridge, and which of them identify the client. Pure."""
+"""Decides which headers cross the bridge. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from sidecar.errors import InvalidInput
@@ -46,11 +46,9 @@ _FORWARDED: Final = "x-forwarded-"
 FORWARDED_FOR: Final = "X-Forwarded-For"
 _PROXY_IDENTITY: Final = ("x-proxy-",)
 _OURS: Final = frozenset(name.lower() for name in (*SEARCH_OPTIONS.values(), SOURCE, EXPLAIN))
-# With this header of the security plugin an administrator acts for a user. The request has that user's rights.
-_IMPERSONATION: Final = "opendistro_security_impersonate_as"
-_CREDENTIALS: Final = ("authorization", "cookie", "securitytenant", _IMPERSONATION)
+ADDED: Final = frozenset({"via", "x-forwarded-for"})  # ours stand beside those of the client, or in their place
 _UNDECODABLE: Final = re.compile("[\udc80-\udcff]")  # `IncomingRequest` decodes bytes that are not UTF-8 to these
-_END_TO_END: Final = frozenset({"authorization", "cookie", "content-type", "content-encoding", "host"})
+_END_TO_END: Final = frozenset({"content-type", "content-encoding", "content-length", "host"})
 
 
 # Headers to leave out if the bridge changes the body. The changed body is plain JSON of another length.
@@ -59,14 +57,22 @@ CHANGED_BODY: Final = ("content-length", "content-encoding")
 READ_ANSWER: Final = (*CHANGED_BODY, "accept", "accept-encoding")
 
 
-def check_request(headers: Iterable[tuple[str, str]]) -> None:
-    """Check the headers of a request. Raises InvalidInput for headers that cannot be forwarded faithfully."""
+def check_request(headers: Iterable[tuple[str, str]], identity: Collection[str] = ()) -> None:
+    """Check the headers of a request. Raises InvalidInput for headers that cannot be forwarded faithfully.
+
+    `identity` has the names (lower case) of those that say who the client is.
+    """
     for name, value in headers:
         if _UNDECODABLE.search(value):
             raise InvalidInput(f"header {name}", "the value is not valid UTF-8")
         if name.lower() == "transfer-encoding" and value.strip().lower() != "chunked":
             raise InvalidInput("header Transfer-Encoding", "only [chunked] is supported")
-    taken = _nominated(headers) & _END_TO_END
+        resembled = name.lower().replace("_", "-")
+        if resembled != name.lower() and (
+            _is_claim(resembled, is_proxied=False) or resembled in _HOP_BY_HOP | _END_TO_END
+        ):
+            raise InvalidInput(f"header {name}", f"must not be written with [_], some servers read it as [{resembled}]")
+    taken = _nominated(headers) & (_END_TO_END | frozenset(identity))
     if taken:
         raise InvalidInput("header Connection", f"must not name [{', '.join(sorted(taken))}]")
 
@@ -82,20 +88,17 @@ def to_upstream(
     kept = [
         (name, value)
         for name, value in headers
-        if _is_safe(name.lower()) and name.lower() not in dropped and (is_proxied or not _is_of_a_proxy(name.lower()))
+        if name.lower() not in dropped and not _is_claim(name.lower(), is_proxied=is_proxied)
     ]
     hops = [value for name, value in headers if name.lower() == FORWARDED_FOR.lower()] if is_proxied else []
     hops += [peer] if peer else []
     return [*kept, ("Via", "1.1 sidecar"), *([(FORWARDED_FOR, ", ".join(hops))] if hops else [])]
 
 
-def _is_of_a_proxy(name: str) -> bool:
-    return name in _FROM_PROXIES or name.startswith(_FORWARDED)
-
-
-def _is_safe(name: str) -> bool:
-    """Whether no server would read a header of this name (lower case) as the identity of another client."""
-    return name == _IMPERSONATION or ("_" not in name and not name.startswith(_PROXY_IDENTITY))
+def _is_claim(name: str, *, is_proxied: bool) -> bool:
+    """Whether a server would believe a header of this name (lower case) who or where the client is."""
+    says_where = name in _FROM_PROXIES or name.startswith(_FORWARDED)
+    return name.startswith(_PROXY_IDENTITY) or (says_where and not is_proxied)
 
 
 def to_client(headers: Sequence[tuple[str, str]]) -> Headers:
@@ -112,11 +115,6 @@ def accepts_gzip(encodings: str) -> bool:
         if "gzip" in name and not (weight and not weight.strip("0.")):  # so netty looks for it
             return True
     return False
-
-
-def credentials(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that identify the client. Our own calls for the client carry them too."""
-    return {name: headers[name] for name in _CREDENTIALS if name in headers}
 
 
 def _nominated(headers: Iterable[tuple[str, str]]) -> frozenset[str]:

@@ -178,7 +178,9 @@ class Upstream:
 
     async def refuses(self, request: IncomingRequest) -> web.StreamResponse | None:
         """The cluster's 401 to the credentials of a client. None: it knows them."""
-        async with self.send(hdrs.METH_GET, "/", list(request.credentials.items()), None) as response:
+        async with self.send(
+            hdrs.METH_GET, request.identified("/"), list(request.credentials.headers.items()), None
+        ) as response:
             return await relay(request, response) if response.status == 401 else None
 
 

@@ -7,5 +7,6 @@ embeds, and decides on the next attempt after a refusal. Around them:
 - `request_options.py` reads the options that a client sets for one request.
 - `rewrite/` has pure rules on the query. It decides the plan and writes the new body.
 - `fusion/` runs searches whose two legs the bridge fuses itself.
+- `hybrid_support.py` finds out where the cluster refuses `hybrid`.
 - `outcome.py` and `explanation.py` have the words of `X-Sidecar-Search` and `X-Sidecar-Explain`.
 """

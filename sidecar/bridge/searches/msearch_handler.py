@@ -95,7 +95,8 @@ class MultiSearches:
                 items = await self._items(request, route, body) if options.mode is not Mode.OFF else None
                 if items is None:
                     return await self._upstream.forward_read(request, body, as_sent)
-                planned = await self._plan(request, route, items, options, parameters(query))
+                url = request.identity.without(parameters(query))
+                planned = await self._plan(request, route, items, options, url)
                 if route.is_template:
                     path = path.rstrip("/").removesuffix(_TEMPLATE)
                 return await self._send(_Asked(request, route, join_target(path, query), items, body.share), planned)
@@ -127,8 +128,16 @@ class MultiSearches:
         planned = []
         for item in items:
             expression, line = item.expression or route.expression, item.body_line
-            asked = RequestedSearch(item.body, expression, item.parameters(url), request.shows_source, len(line), line)
-            planned.append(await self._planner.plan_item(asked, options, request.credentials))
+            asked = RequestedSearch(
+                item.body,
+                expression,
+                item.parameters(url),
+                request.shows_source,
+                request.credentials,
+                size=len(line),
+                text=line,
+            )
+            planned.append(await self._planner.plan_item(asked, options))
             await asyncio.sleep(0)  # other requests have their turn
         return await self._planner.embed(planned)
 
@@ -150,7 +159,7 @@ class MultiSearches:
             errors = await off_the_loop(WEIGHT_OF_JSON * len(answered.body), _errors, answered.body)
         settled = list(planned)
         for position, status in errors.items():
-            further = self._planner.after(planned[position], status, answered.body, asked.request.credentials)
+            further = await self._planner.after(planned[position], status, answered.body)
             settled[position] = further or planned[position]
             await asyncio.sleep(0)  # other requests have their turn
         if settled != list(planned):

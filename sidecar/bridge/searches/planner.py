@@ -13,7 +13,8 @@ from sidecar.bridge.bindings.indices import BoundIndex
 from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.hidden_fields import hidden_in
 from sidecar.bridge.hidden_hits import hide_in_search, hide_in_text
-from sidecar.bridge.proxy.incoming import Credentials
+from sidecar.bridge.proxy.identity import Credentials
+from sidecar.bridge.searches.hybrid_support import UNKNOWN, WRAPPED, HybridSupport
 from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.request_options import RequestOptions
 from sidecar.bridge.searches.rewrite.companion import fits, wanted_companion
@@ -40,10 +41,6 @@ _log = logger("bridge")
 
 _EVERY_INDEX: Final = "_all"
 _UNBOUND: Final = Untouched(Mode.LEXICAL, Reason.UNBOUND)
-_UNKNOWN_HYBRID: Final = b"unknown query [hybrid]"  # the cluster has no neural-search
-# Document-level security puts every query of a user into a `bool`. So this refusal concerns only these credentials and
-# these indices.
-_WRAPPED_HYBRID: Final = b"hybrid query must be a top level query"
 _REMEMBER_S: Final = 300.0
 
 # The embedder has a cache too, but the call costs a third of a search. A vector of a space never changes.
@@ -69,8 +66,9 @@ class RequestedSearch:
 
     body: Object | None  # None: we cannot read it exactly
     expression: str | None  # None: the request names no index
-    url: Mapping[str, str]
+    url: Mapping[str, str]  # its parameters, without those that say who the client is
     shows_source: bool
+    credentials: Credentials
     size: int = 0  # bytes of the body, or of the search that a template is rendered to
     text: bytes = b""  # the body in UTF-8, read or not
 
@@ -126,21 +124,24 @@ class PlannedSearch:
 class Planner:
     """Plans searches with the client's own credentials."""
 
-    def __init__(self, bindings: Bindings, embedder: Embedder, *, embed_timeout_s: float) -> None:
+    def __init__(
+        self, bindings: Bindings, hybrid: HybridSupport, embedder: Embedder, *, embed_timeout_s: float
+    ) -> None:
         self._bindings = bindings
+        self._hybrid = hybrid
         self._embedder = embedder
         self._embed_timeout_s = embed_timeout_s
-        self._unknown: TTLCache[bytes, bool] = TTLCache(1, _REMEMBER_S)  # queries that this cluster does not know
         self._queries: TTLCache[_Text, bytes] = TTLCache(_QUERIES_BYTES, _REMEMBER_S, getsizeof=len)  # vectors as JSON
 
-    async def excludes(self, asked: RequestedSearch, credentials: Credentials) -> tuple[str, ...]:
+    async def excludes(self, asked: RequestedSearch) -> tuple[str, ...]:
         """The fields to exclude by URL beside a body that is not planned. Raises ClusterUnreachable."""
-        indices = await self._bindings.of_read(asked.expression or _EVERY_INDEX, asked.url, credentials)
+        indices = await self._bindings.of_read(asked.expression or _EVERY_INDEX, asked.url, asked.credentials)
         unplanned = PlannedSearch(asked, indices, Untouched(Mode.LEXICAL, Reason.TOO_LARGE))
         return (await off_the_loop(asked.weight, unplanned.hiding))[1]
 
-    async def plan(self, asked: RequestedSearch, options: RequestOptions, credentials: Credentials) -> PlannedSearch:
+    async def plan(self, asked: RequestedSearch, options: RequestOptions) -> PlannedSearch:
         """Decide how one search is answered. Raises InvalidInput, ClusterUnreachable."""
+        credentials = asked.credentials
         point = None if asked.expression else await off_the_loop(asked.weight, expression_of_point, asked.body)
         expression = asked.expression or point
         indices = await self._bindings.of_read(expression or _EVERY_INDEX, asked.url, credentials)
@@ -163,20 +164,16 @@ class Planner:
         ):
             plan = replace(plan, companion=await self._companion(plan, asked, indices, credentials))
         planned = PlannedSearch(asked, indices, plan)
-        is_refused = _UNKNOWN_HYBRID in self._unknown or self._bindings.refuses_hybrid(
-            asked.expression or _EVERY_INDEX, credentials
-        )
+        is_refused = self._hybrid.is_refused(indices, credentials)
         return await off_the_loop(asked.weight, planned.in_bridge) if is_refused else planned
 
-    async def plan_item(
-        self, asked: RequestedSearch, options: RequestOptions, credentials: Credentials
-    ) -> PlannedSearch:
+    async def plan_item(self, asked: RequestedSearch, options: RequestOptions) -> PlannedSearch:
         """Plan one search of an `_msearch`. If it raises InvalidInput, only this search is refused.
 
         Raises ClusterUnreachable.
         """
         try:
-            return await self.plan(asked, options, credentials)
+            return await self.plan(asked, options)
         except InvalidInput as error:
             return PlannedSearch(asked, (), Untouched(Mode.REFUSED, Reason.REFUSED), refusal=error)
 
@@ -198,12 +195,10 @@ class Planner:
             return tuple(s if isinstance(s.plan, Untouched) else s.as_lexical(reason) for s in planned)
         return tuple(replace(s, vectors=tuple(found[text] for text in _texts(s))) for s in planned)
 
-    def after(
-        self, planned: PlannedSearch, status: int, answer: bytes, credentials: Credentials
-    ) -> PlannedSearch | None:
+    async def after(self, planned: PlannedSearch, status: int, answer: bytes) -> PlannedSearch | None:
         """The search to try next, after an answer with this status. None: the answer is for the client.
 
-        The reason for a refusal is remembered for a while, so that the next search avoids it.
+        The cluster is asked for the reason of a refusal, so that the next search avoids it. Raises ClusterUnreachable.
         """
         plan = planned.plan
         if not isinstance(plan, TextSearch):
@@ -212,13 +207,10 @@ class Planner:
             case NextTry.NONE:
                 return None
             case NextTry.WITHOUT_COMPANION:
-                self._bindings.refuse(plan.companion or "", credentials)
+                await self._bindings.check(plan.companion or "", planned.asked.credentials)
                 return replace(planned, plan=replace(plan, companion=None))
             case NextTry.FUSE_HERE:
-                if _UNKNOWN_HYBRID in answer:
-                    self._unknown[_UNKNOWN_HYBRID] = True
-                else:
-                    self._bindings.refuse_hybrid(planned.asked.expression or _EVERY_INDEX, credentials)
+                await self._hybrid.ask(planned.indices, planned.asked.credentials)
                 moved = planned.in_bridge()
                 if moved.plan.is_fused_here:
                     return moved
@@ -298,8 +290,8 @@ def next_try(plan: TextSearch, status: int, answer: bytes) -> NextTry:
         return NextTry.AS_SENT if status in (400, 403) else NextTry.NONE
     if status != 400:
         return NextTry.NONE
-    is_hybrid_refused = _UNKNOWN_HYBRID in answer or _WRAPPED_HYBRID in answer
-    return NextTry.FUSE_HERE if is_hybrid_refused else NextTry.AS_SENT
+    may_refuse_hybrid = any(reason.encode() in answer for reason in (UNKNOWN, WRAPPED))
+    return NextTry.FUSE_HERE if may_refuse_hybrid else NextTry.AS_SENT
 
 
 def count_search(plan: SearchPlan) -> None:

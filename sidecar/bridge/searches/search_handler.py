@@ -1,6 +1,7 @@
 """Handles `_search`: read, render, plan, embed, rewrite, send. Read this module from top to bottom."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import ClientResponse, web
@@ -26,7 +27,7 @@ from sidecar.bridge.searches.fusion.search import fused_search, search_fused
 from sidecar.bridge.searches.limits import MAX_BODY_BYTES, is_too_large
 from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.planner import PlannedSearch, Planner, RequestedSearch, count_search
-from sidecar.bridge.searches.request_options import RequestOptions, read_options
+from sidecar.bridge.searches.request_options import read_options
 from sidecar.bridge.searches.rewrite.companion import WHOLE, with_companion
 from sidecar.bridge.searches.rewrite.plan import SearchPlan, TextSearch, Untouched
 from sidecar.bridge.searches.search_body import parse_search, plain_json
@@ -38,6 +39,17 @@ _TEMPLATE: Final = "/template"
 _OFF: Final = Untouched(Mode.OFF, Reason.REQUEST)
 _NOT_UNDERSTOOD: Final = Untouched(Mode.LEXICAL, Reason.NOT_UNDERSTOOD)
 _TOO_LARGE: Final = Untouched(Mode.LEXICAL, Reason.TOO_LARGE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a client has sent, and how."""
+
+    request: IncomingRequest
+    query: str
+    sent: bytes
+    share: Share
+    is_template: bool
 
 
 class Searches:
@@ -66,7 +78,7 @@ class Searches:
             carried = None if sent else body_in_query(query)
             if carried is not None:
                 (sent, query), text = carried, carried[0]
-            size, url = len(text or b""), parameters(query)
+            size, url = len(text or b""), request.identity.without(parameters(query))
             text, parsed = await off_the_loop(WEIGHT_OF_JSON * size, _read, text)
             wanted = other_format(request.header("Accept"))
             if wanted is not None:
@@ -79,41 +91,38 @@ class Searches:
                 if rendered is None:
                     return await self._send_as_came(request, as_came, _NOT_UNDERSTOOD, body)
                 (parsed, size), url = rendered, parameters_of_template(url)
-            asked = RequestedSearch(parsed, route.expression, url, request.shows_source, size, text or b"")
-            return await self._answer(request, query, asked, options, sent, body.share, is_template=route.is_template)
+            asked = RequestedSearch(
+                parsed,
+                route.expression,
+                url,
+                request.shows_source,
+                request.credentials,
+                size=size,
+                text=text or b"",
+            )
+            planned = await self._planner.plan(asked, options)
+            (search,) = await self._planner.embed([planned])
+            return await self._answer(_Asked(request, query, sent, body.share, route.is_template), search)
 
-    async def _answer(
-        self,
-        request: IncomingRequest,
-        query: str,
-        asked: RequestedSearch,
-        options: RequestOptions,
-        sent: bytes,
-        share: Share,
-        *,
-        is_template: bool,
-    ) -> web.StreamResponse:
-        """Plan a search, and send it until the cluster takes it: each time with fewer of our changes."""
-        planned = await self._planner.plan(asked, options, request.credentials)
-        (search,) = await self._planner.embed([planned])
+    async def _answer(self, asked: _Asked, search: PlannedSearch) -> web.StreamResponse:
+        """Send a search until the cluster takes it, each time with fewer of our changes."""
         answer: web.StreamResponse | PlannedSearch = search
         while isinstance(answer, PlannedSearch):
             if isinstance(answer.plan, Untouched):
-                answer = await self._send_untouched(request, query, answer, sent, is_template=is_template)
+                answer = await self._send_untouched(asked, answer)
             elif isinstance(answer.plan, TextSearch) and answer.plan.is_fused_here:
-                answer = await self._fuse(request, answer, answer.plan, share, is_template=is_template)
+                answer = await self._fuse(asked, answer, answer.plan)
             else:
-                answer = await self._send_rewritten(request, query, answer, is_template=is_template)
+                answer = await self._send_rewritten(asked, answer)
         return answer
 
-    async def _send_rewritten(
-        self, request: IncomingRequest, query: str, planned: PlannedSearch, *, is_template: bool
-    ) -> web.StreamResponse | PlannedSearch:
+    async def _send_rewritten(self, asked: _Asked, planned: PlannedSearch) -> web.StreamResponse | PlannedSearch:
         """Send a rewritten search. Gives the answer, or the search to try next."""
+        request, query = asked.request, asked.query
         text = planned.plan if isinstance(planned.plan, TextSearch) else None
         companion = text.companion if text else None
         body, excludes = await off_the_loop(planned.weight, planned.rewritten)
-        if is_template:
+        if asked.is_template:
             body, excludes = as_template(with_excludes(body, excludes)), ()
         query = with_source_excludes(without_parameters(query, *(text.consumed if text else ())), excludes)
         path = request.path
@@ -125,7 +134,7 @@ class Searches:
         async with self._upstream.send(request.method, target, headers, written) as response:
             if text and response.status >= 400:
                 answer = await read_answer(response) if response.status == 400 else b""
-                further = self._planner.after(planned, response.status, answer, request.credentials)
+                further = await self._planner.after(planned, response.status, answer)
                 if further is not None:
                     return further
             sent = None
@@ -134,18 +143,19 @@ class Searches:
             return await _relay(request, response, planned.plan, sent)
 
     async def _fuse(
-        self, request: IncomingRequest, planned: PlannedSearch, plan: TextSearch, share: Share, *, is_template: bool
+        self, asked: _Asked, planned: PlannedSearch, plan: TextSearch
     ) -> web.StreamResponse | PlannedSearch:
         """Fuse both legs here. Gives the answer, or the search to try next."""
+        request = asked.request
         path = request.path.rstrip("/").removesuffix(_TEMPLATE)
         search = await off_the_loop(planned.weight, fused_search, planned, plan)
         try:
             answered = await search_fused(
-                self._upstream, path, request.for_upstream(), search, plan.search.fusion, share=share
+                self._upstream, path, request.for_upstream(), search, plan.search.fusion, share=asked.share
             )
         except AnswerTooLarge:
             return planned.as_lexical(Reason.TOO_LARGE)
-        further = self._planner.after(planned, answered.status, b"", request.credentials)
+        further = await self._planner.after(planned, answered.status, b"")
         if further is not None:
             return further
         count_search(plan)
@@ -154,22 +164,21 @@ class Searches:
             legs: Object = {"lexical": plan.query, "semantic": search.knn}
             added.append((EXPLAIN, await off_the_loop(planned.weight, explanation, path, legs)))
         body = answered.body
-        if is_template and answered.status == 200 and isinstance(body, dict):
+        if asked.is_template and answered.status == 200 and isinstance(body, dict):
             body = {**body, "status": answered.status}
         text = await off_the_loop(WEIGHT_OF_ANSWER * answered.size, _presented, body, planned.asked.url)
         return await answer_whole(request, answered.status, added, text)
 
-    async def _send_untouched(
-        self, request: IncomingRequest, query: str, planned: PlannedSearch, sent: bytes, *, is_template: bool
-    ) -> web.StreamResponse:
+    async def _send_untouched(self, asked: _Asked, planned: PlannedSearch) -> web.StreamResponse:
         """Send the client's own search, with our fields excluded.
 
         If the cluster refuses it, the client gets the answer to its own words: errors name lines and columns.
         """
+        request, query, sent = asked.request, asked.query, asked.sent
         changed, excludes = await off_the_loop(planned.weight, planned.hiding)
         if changed or excludes:
             target, headers, body = request.path, request.for_upstream("content-length"), sent
-            if is_template:
+            if asked.is_template:
                 search = with_excludes({**(planned.asked.body or {}), **changed}, excludes)
                 body = await off_the_loop(planned.weight, dumps, as_template(search))
                 target = join_target(target, query)
@@ -190,8 +199,16 @@ class Searches:
     async def _send_large(self, request: IncomingRequest, query: str, route: Search, body: Body) -> web.StreamResponse:
         """Send a search that is too large to be planned. Our fields are excluded by URL, where that is right."""
         text = b"" if body.text is None else body.text.read()
-        asked = RequestedSearch(None, route.expression, parameters(query), request.shows_source, len(text), text)
-        excludes = () if route.is_template else await self._planner.excludes(asked, request.credentials)
+        asked = RequestedSearch(
+            None,
+            route.expression,
+            request.identity.without(parameters(query)),
+            request.shows_source,
+            request.credentials,
+            size=len(text),
+            text=text,
+        )
+        excludes = () if route.is_template else await self._planner.excludes(asked)
         target = join_target(request.path, with_source_excludes(query, excludes))
         return await self._send_as_came(request, target, _TOO_LARGE, body)
 

@@ -39,9 +39,9 @@ async def render(
     """
     if not template:
         return None
-    headers = [*request.credentials.items(), ("Content-Type", "application/json")]
+    headers = [*request.credentials.headers.items(), ("Content-Type", "application/json")]
     written = await off_the_loop(WEIGHT_OF_JSON * size, dumps, template)
-    async with upstream.send("POST", "/_render/template", headers, written) as response:
+    async with upstream.send("POST", request.identified("/_render/template"), headers, written) as response:
         answer = await read_held_answer(response, share, MAX_BODY_BYTES)
         if response.status != 200:
             return None

@@ -8,7 +8,7 @@ import msgspec
 
 from sidecar.bridge.splice import elements, members
 from sidecar.bridge.writes.bulk_body import Operation
-from sidecar.jsontext import dumps, loads
+from sidecar.jsontext import Json, at, dumps, loads
 
 
 class _AsWritten(msgspec.Struct):
@@ -91,6 +91,15 @@ def failed_item(operation: Operation, status: int, error_type: str, reason: str,
     """
     error = {"type": error_type, "reason": reason, **details}
     return dumps({operation.action: {"_index": operation.index, "_id": operation.id, "status": status, "error": error}})
+
+
+def refused_item(operation: Operation, refusal: Json) -> bytes:
+    """The answer to an item, in the words in which the cluster has refused another one of its kind."""
+    items = at(refusal, "items")
+    outcome = next(iter(items[0].values())) if isinstance(items, list) and isinstance(items[0], dict) else None
+    status = at(outcome, "status")
+    error = (str(at(outcome, "error", key)) for key in ("type", "reason"))
+    return failed_item(operation, status if isinstance(status, int) else 403, *error)
 
 
 def item_outcome(item: bytes) -> tuple[int, bool]:

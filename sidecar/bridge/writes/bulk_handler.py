@@ -14,13 +14,15 @@ from aiohttp import web
 from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.proxy import presentation
 from sidecar.bridge.proxy.body import Body, BodyReader
-from sidecar.bridge.proxy.errors import error_status
+from sidecar.bridge.proxy.errors import error_status, json_answer
 from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST, READ_ANSWER
+from sidecar.bridge.proxy.identity import Credentials
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.nesting import IN_DOCUMENT, IN_UPDATE, NestedTooDeeply, is_too_deep
 from sidecar.bridge.proxy.query_string import join_target, without_parameters
 from sidecar.bridge.proxy.spool import Spool, SpoolFull
 from sidecar.bridge.proxy.upstream import Upstream, read_answer, relay
+from sidecar.bridge.rights import Rights
 from sidecar.bridge.routes import Bulk
 from sidecar.bridge.writes.bulk_answer import (
     BulkAnswer,
@@ -30,10 +32,11 @@ from sidecar.bridge.writes.bulk_answer import (
     insert_failures,
     item_outcome,
     merge_answers,
+    refused_item,
 )
 from sidecar.bridge.writes.bulk_body import Action, Place, load, may_update, parse_bulk, parts
 from sidecar.bridge.writes.bulk_check import BulkCheck
-from sidecar.bridge.writes.bulk_plan import Step, StepKind, Targets, apply_plans, plan_step, waves
+from sidecar.bridge.writes.bulk_plan import Refusals, Step, StepKind, Targets, apply_plans, plan_step, refusal_of, waves
 from sidecar.bridge.writes.bulk_preparation import MAX_SUB_BULK_BYTES, BulkPreparation, Prepared
 from sidecar.bridge.writes.document_plan import Counts
 from sidecar.bridge.writes.passages import Passages, report
@@ -49,9 +52,12 @@ _Operations: TypeAlias = Sequence[tuple[Place, Step]]
 class Bulks:
     """Handles `_bulk`."""
 
-    def __init__(self, upstream: Upstream, bindings: Bindings, passages: Passages, bodies: BodyReader) -> None:
+    def __init__(
+        self, upstream: Upstream, bindings: Bindings, rights: Rights, passages: Passages, bodies: BodyReader
+    ) -> None:
         self._upstream = upstream
         self._bindings = bindings
+        self._rights = rights
         self._passages = passages
         self._bodies = bodies
 
@@ -80,12 +86,29 @@ class Bulks:
             weight = text.size + WEIGHT_OF_DOCUMENT * len(places)
             steps = await off_the_loop(weight, _steps, places, text, targets, request.parameters.get("routing"))
             check = BulkCheck(self._upstream, request, body, text, places[-1].end)
+            refusals = await self._refusals(places, targets, request.credentials)
             conversation = _Conversation(
-                self._upstream, self._passages, request, check=check, targets=targets, text=text
+                self._upstream,
+                self._passages,
+                request,
+                check=check,
+                targets=targets,
+                refusals=refusals,
+                text=text,
             )
             if any(step.kind is not StepKind.PLAIN for step in steps):
                 return await conversation.in_waves(places, steps)
             return await conversation.at_once(places) or await self._upstream.forward_read(request, body)
+
+    async def _refusals(self, places: Sequence[Place], targets: Targets, credentials: Credentials) -> Refusals:
+        """Ask for the rights to write that the operations on bound indices need."""
+        asked = {(place.index, place.action is Action.UPDATE) for place in places if place.action is not Action.DELETE}
+        found = {
+            (name, is_update): await self._rights.refusal(targets[name], credentials, is_update=is_update, in_bulk=True)
+            for name, is_update in asked
+            if targets[name].binding is not None
+        }
+        return {key: reply for key, reply in found.items() if reply is not None}
 
     async def _not_understood(self, request: IncomingRequest, body: Body, text: Spool) -> web.StreamResponse:
         """Answer a bulk that we cannot read. The cluster refuses it, or the guard marks its documents.
@@ -148,14 +171,21 @@ class _Conversation:
         *,
         check: BulkCheck,
         targets: Targets,
+        refusals: Refusals,
         text: Spool,
     ) -> None:
         self._upstream = upstream
         self._request = request
         self._check = check
         self._targets = targets
+        self._refusals = refusals
         self._preparation = BulkPreparation(
-            passages, targets=targets, text=text, parameters=request.parameters, shows_source=request.shows_source
+            passages,
+            targets=targets,
+            refusals=refusals,
+            text=text,
+            parameters=request.parameters,
+            shows_source=request.shows_source,
         )
         self._counts = Counts()
         self._answers: list[BulkAnswer] = []
@@ -190,6 +220,9 @@ class _Conversation:
         refused = await self._check.refusal()
         if refused is not None:
             return refused
+        whole = next((reply for reply in self._refusals.values() if not reply.ok), None)
+        if whole is not None:  # the cluster would refuse the whole request. So no part of it may be sent
+            return json_answer(whole.body, status=whole.status, parameters=self._request.parameters)
         operations = list(zip(places, steps, strict=True))
         try:
             for wave in waves(steps):
@@ -273,15 +306,19 @@ class _Conversation:
         stored = await self._read([pair for pair in operations if pair[1].reads])
         items, plans, _ = self._preparation.plan(places, stored)
         try:
-            vectors = await self._preparation.embed(plans)
+            vectors = await self._preparation.embed(items, plans)
         except EmbedderOverloaded as error:
             if not self._answers:
                 raise
             self._answers.append(failed(places, *error_status(error), str(error)))
             return
         send, refused, counts = apply_plans(items, plans, vectors)
-        self._count(counts.values())
-        found = iter(await ScriptedUpdates(self._upstream, self._request).send(send))
+        # A single update may need other rights than one in a bulk, so the cluster would not refuse it.
+        denied = {n: reply for n, item in enumerate(items) if (reply := refusal_of(item, self._refusals)) is not None}
+        refused |= {n: refused_item(items[n], reply.body) for n, reply in denied.items()}
+        self._count(count for n, count in counts.items() if n not in denied)
+        allowed = [item for item in send if refusal_of(item, self._refusals) is None]
+        found = iter(await ScriptedUpdates(self._upstream, self._request).send(allowed))
         answers = [refused[n] if n in refused else next(found) for n in range(len(items))]
         took = round(1000 * (asyncio.get_running_loop().time() - started))
         self._answers.append(answer_of_items(answers, took, None))

@@ -15,7 +15,7 @@ from sidecar.bridge.proxy import nesting
 from sidecar.bridge.proxy.nesting import NestedTooDeeply
 from sidecar.bridge.splice import splice_member
 from sidecar.bridge.writes.bulk_answer import failed_item
-from sidecar.bridge.writes.bulk_body import Action, BulkItem, action_parameters
+from sidecar.bridge.writes.bulk_body import Action, BulkItem, Operation, action_parameters
 from sidecar.bridge.writes.document_plan import (
     UNTOUCHED,
     Counts,
@@ -35,10 +35,17 @@ from sidecar.bridge.writes.update_plan import (
     needs_read,
     plan_update,
 )
+from sidecar.ports import Reply
 
 Targets: TypeAlias = Mapping[str, WriteTarget]  # by the name that the client writes to
+Refusals: TypeAlias = Mapping[tuple[str, bool], Reply]  # by that name and whether it is an update
 
 _MAX_READS: Final = 500  # in one wave, because each document that is read has a vector
+
+
+def refusal_of(operation: Operation, refusals: Refusals) -> Reply | None:
+    """Why the cluster is going to refuse an operation to this client. None if it is not."""
+    return refusals.get((operation.index, operation.action is Action.UPDATE))
 
 
 class StepKind(Enum):

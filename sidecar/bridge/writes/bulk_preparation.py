@@ -7,7 +7,7 @@ from typing import Final
 from sidecar.bridge.hidden_fields import added_fields
 from sidecar.bridge.proxy.spool import Spool
 from sidecar.bridge.writes.bulk_body import Action, BulkItem, Outbox, Place, SubBulk, load, parts
-from sidecar.bridge.writes.bulk_plan import Targets, apply_plans, plan_items
+from sidecar.bridge.writes.bulk_plan import Refusals, Targets, apply_plans, plan_items, refusal_of
 from sidecar.bridge.writes.document_plan import Counts, DocumentPlan, Plan, Vectors
 from sidecar.bridge.writes.passages import Passages
 from sidecar.bridge.writes.update_plan import DocumentKey, Stored, UpdatePlan
@@ -37,12 +37,14 @@ class BulkPreparation:
         passages: Passages,
         *,
         targets: Targets,
+        refusals: Refusals,
         text: Spool,
         parameters: Mapping[str, str],
         shows_source: bool,
     ) -> None:
         self._passages = passages
         self._targets = targets
+        self._refusals = refusals
         self._text = text
         self._parameters = parameters
         self._shows_source = shows_source
@@ -60,7 +62,7 @@ class BulkPreparation:
         for part in parts(places, MAX_SUB_BULK_BYTES):
             size = part[-1].end - part[0].start + WEIGHT_OF_DOCUMENT * len(part)
             items, plans, hides = await off_the_loop(size, self.plan, part, stored)
-            vectors = await self.embed(plans)
+            vectors = await self.embed(items, plans)
             send, refused_here, counted = await off_the_loop(size, apply_plans, items, plans, vectors, pipeline)
             await off_the_loop(size, _put, outbox, send)
             refused.update({position + number: answer for number, answer in refused_here.items()})
@@ -87,9 +89,10 @@ class BulkPreparation:
         shown = tuple(map(self._hide, items))
         return shown, plans, shown != items
 
-    async def embed(self, plans: Sequence[Plan]) -> Vectors:
-        """See `Passages.embed`."""
-        return await self._passages.embed(plans, self._deadline)
+    async def embed(self, items: Sequence[BulkItem], plans: Sequence[Plan]) -> Vectors:
+        """See `Passages.embed`. Texts of operations that the cluster is going to refuse stay without vectors."""
+        allowed = [plan for item, plan in zip(items, plans, strict=True) if refusal_of(item, self._refusals) is None]
+        return await self._passages.embed(allowed, self._deadline)
 
     def _hide(self, item: BulkItem) -> BulkItem:
         binding = self._targets[item.index].binding

@@ -14,6 +14,7 @@ from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.nesting import IN_DOCUMENT, IN_UPDATE
 from sidecar.bridge.proxy.query_string import join_target, with_parameters, without_parameters
 from sidecar.bridge.proxy.upstream import Upstream, relay
+from sidecar.bridge.rights import Rights
 from sidecar.bridge.routes import Document
 from sidecar.bridge.routes import Update as UpdateRoute
 from sidecar.bridge.writes.document_plan import Counts, Plan, Vectors, apply_plan, plan_document, refusal
@@ -43,9 +44,12 @@ MAX_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
 class Documents:
     """Handles `_doc`, `_create` and `_update`."""
 
-    def __init__(self, upstream: Upstream, bindings: Bindings, passages: Passages, bodies: BodyReader) -> None:
+    def __init__(
+        self, upstream: Upstream, bindings: Bindings, rights: Rights, passages: Passages, bodies: BodyReader
+    ) -> None:
         self._upstream = upstream
         self._bindings = bindings
+        self._rights = rights
         self._passages = passages
         self._bodies = bodies
 
@@ -57,16 +61,18 @@ class Documents:
         """
         async with self._bodies.read(request, parsed_up_to=MAX_DOCUMENT_BYTES) as body:
             await refuse_deep_nesting(request, body, IN_DOCUMENT)
-            bound = (await self._bindings.of_write(route.index, request.credentials)).binding
-            if body.text is None or bound is None:
+            target = await self._bindings.of_write(route.index, request.credentials)
+            if body.text is None or target.binding is None:
                 return await self._upstream.forward_read(request, body)
             if body.text.size > MAX_DOCUMENT_BYTES:
-                return await self._send_large(request, body, bound)
+                return await self._send_large(request, body, target.binding)
             document, weight = body.text.read(), WEIGHT_OF_JSON * body.text.size
-            plan = await off_the_loop(weight, plan_document, document, bound)
+            plan = await off_the_loop(weight, plan_document, document, target.binding)
             if not plan.changes:
                 return await self._upstream.forward_read(request, body)
-            vectors = await self._passages.embed((plan,), self._passages.deadline(request.parameters))
+            is_refused = await self._rights.refusal(target, request.credentials)
+            deadline = self._passages.deadline(request.parameters)
+            vectors = Vectors() if is_refused else await self._passages.embed((plan,), deadline)
             _raise_if_refused(plan, vectors)
             source, counts = await off_the_loop(weight, apply_plan, document, plan, vectors)
             report(counts)
@@ -93,13 +99,14 @@ class Documents:
                 hidden = added_fields(target.binding)
                 source = await off_the_loop(weight, hide_in_update, source, request.parameters, hidden)
             if needs_read(update, target.binding):
+                is_refused = await self._rights.refusal(target, request.credentials, is_update=True)
                 deadline = self._passages.deadline(request.parameters)
                 for left in range(update.retries + OUR_RETRIES, -1, -1):
                     stored = await self._read(request, route, target, target.binding) if left else None
                     plan = await off_the_loop(weight, plan_update, update, stored, target.binding, target.unseen)
                     if not plan.changes:
                         break
-                    vectors = await self._passages.embed((plan,), deadline)
+                    vectors = Vectors() if is_refused else await self._passages.embed((plan,), deadline)
                     _raise_if_refused(plan, vectors)
                     changed, counts = await off_the_loop(weight, apply_update, source, plan, vectors)
                     async with self._send(request, changed, plan.guard) as response:

@@ -77,7 +77,7 @@ class ScriptedUpdates:
 
     async def _update(self, item: BulkItem) -> bytes:
         target, body = single_update(item, self._parameters)
-        status, answer = await self._ask("POST", target, body)
+        status, answer = await self._ask("POST", self._request.identified(target), body)
         return as_bulk_item(item, status, answer)
 
     async def _create(self, item: BulkItem) -> bytes:

@@ -1,9 +1,10 @@
 """Reads stored documents in real time, with the client's own credentials."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from sidecar.bridge.proxy.identity import Credentials
 from sidecar.bridge.writes.update_body import Position
 from sidecar.bridge.writes.update_plan import DocumentKey, Stored
 from sidecar.errors import ClusterUnreachable
@@ -29,7 +30,7 @@ class DocumentRead:
 
 
 async def read_stored(
-    cluster: Cluster, reads: Sequence[DocumentRead], credentials: Mapping[str, str]
+    cluster: Cluster, reads: Sequence[DocumentRead], credentials: Credentials
 ) -> dict[DocumentKey, Stored]:
     """Read documents. Gives them by index and id.
 
@@ -42,7 +43,8 @@ async def read_stored(
     for index, wanted in by_index.items():
         body: Json = {"docs": [_describe(read) for read in wanted]}
         try:
-            reply = await cluster.call("POST", f"/{quote(index, safe='')}/_mget", body=body, headers=credentials)
+            path, params = f"/{quote(index, safe='')}/_mget", credentials.parameters
+            reply = await cluster.call("POST", path, params=params, body=body, headers=credentials.headers)
         except ClusterUnreachable as error:
             _log.warning("documents could not be read", action="read_failed", index=index, error=str(error))
             continue

@@ -51,7 +51,8 @@ def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
         token=f"s{secrets.token_hex(4)}",
         processors=_processors(plan, planned.indices),
     )
-    return replace(described, body_bytes=planned.asked.size)
+    known = {**described.parameters, **planned.asked.credentials.parameters}
+    return replace(described, body_bytes=planned.asked.size, parameters=known)
 
 
 def _processors(plan: TextSearch, indices: Sequence[BoundIndex]) -> tuple[Object, ...] | None:

@@ -5,6 +5,7 @@ import pytest
 from sidecar.models.catalogue import shipped_versions
 from tests.cluster.bridges import Papers, ReadOnly, bulk_of
 from tests.support.between import between
+from tests.support.http import ndjson
 
 DOCUMENTS = {
     "1": {"title": "Felines purr", "abstract": "A kitten makes this sound when it is content", "year": 2001},
@@ -237,6 +238,23 @@ async def test_an_error_of_the_client_is_the_clusters_own(filled: Papers) -> Non
 
     assert through.headers["X-Sidecar-Search"] == "lexical; reason=refused"
     assert (through.status, through.json) == (direct.status, direct.json) == (400, direct.json)
+
+
+@pytest.mark.parametrize("words", ["unknown query [hybrid]", "hybrid query must be a top level query"])
+@pytest.mark.parametrize("several", [False, True], ids=["_search", "_msearch"])
+async def test_the_words_of_a_client_in_an_error_change_no_later_search(
+    filled: Papers, words: str, several: bool
+) -> None:
+    path = f"/{filled.index}/_search"
+    quoting = {"query": {"match": {"title": {"query": "cat sound", words: 1}}}}
+    if several:
+        refused = await filled.bridge("POST", f"/{filled.index}/_msearch", ndjson({}, quoting, {}, {"query": QUERY}))
+    else:
+        refused = await filled.bridge("POST", path, quoting)
+    later = await filled.bridge("POST", path, {"query": QUERY})
+
+    assert words.encode() in refused.body
+    assert "where=cluster" in later.headers["X-Sidecar-Search"]
 
 
 async def test_a_query_too_deep_to_walk_is_left_to_the_cluster(filled: Papers) -> None:

@@ -8,9 +8,10 @@ from sidecar.bridge.bindings.indices import (
     searches_for_own_vectors,
     with_own_vectors,
     write_index,
+    write_target,
 )
 from sidecar.bridge.hidden_fields import hidden_in
-from tests.support.bindings import bound
+from tests.support.bindings import an_index, bound
 
 META = {"sidecar": bound().to_meta()}
 PROPERTIES = {
@@ -137,3 +138,13 @@ def test_an_index_may_keep_no_source() -> None:
     (index,) = read_indices({"papers": {"mappings": {"_meta": META, "_source": {"enabled": False}}}})
 
     assert not index.keeps_source
+
+
+def test_rights_are_asked_for_by_the_name_that_the_client_uses_but_for_data_streams() -> None:
+    index = an_index("papers-1")
+    stream = an_index(".ds-logs-000002", data_stream="logs")
+
+    assert write_target("papers", index).asked_as == "papers"
+    assert write_target("logs", stream).asked_as == ".ds-logs-000002"
+    assert write_target("papers", index, exists=False).asked_as is None
+    assert write_target("papers", None).asked_as is None

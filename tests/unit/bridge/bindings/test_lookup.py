@@ -5,13 +5,14 @@ import asyncio
 import pytest
 
 from sidecar.bridge.bindings.lookup import Bindings
+from sidecar.bridge.proxy.identity import Credentials
 from sidecar.errors import ClusterUnreachable
 from sidecar.ports import Reply
 from tests.support.bindings import bound
 from tests.support.clusters import WrittenCluster
 
 MAPPED = {"mappings": {"_meta": {"sidecar": bound().to_meta()}, "properties": {"title": {"type": "text"}}}}
-ADA, BOB = {"authorization": "Basic ada"}, {"authorization": "Basic bob"}
+ADA, BOB = Credentials({"authorization": "Basic ada"}), Credentials({"authorization": "Basic bob"})
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ async def test_an_expression_is_looked_up_once_for_each_client(bindings: Binding
         (index,) = await bindings.of_search("papers", {}, credentials)
         assert index.binding == bound()
 
-    assert cluster.asked == [("GET /papers", ADA), ("GET /papers", BOB)]
+    assert cluster.asked == [("GET /papers", ADA.headers), ("GET /papers", BOB.headers)]
 
 
 async def test_parameters_that_resolve_an_expression_make_it_another(
@@ -108,23 +109,31 @@ async def test_a_pipeline_is_read_once_and_one_that_is_missing_is_none(
     assert len(cluster.asked) == 2
 
 
-async def test_a_client_is_authorised_by_the_cluster(bindings: Bindings, cluster: WrittenCluster) -> None:
-    cluster.replies["GET /"] = Reply(401, "no")
-    assert await bindings.authorise(ADA) == Reply(401, "no")
-    cluster.replies["GET /"] = Reply(200, {})
-    assert await bindings.authorise(ADA) is None
-    cluster.replies["GET /"] = Reply(401, "no")
+async def test_an_index_that_a_client_may_not_search_is_absent_for_this_client(
+    bindings: Bindings, cluster: WrittenCluster
+) -> None:
+    cluster.replies["POST /papers/_search"] = Reply(403, {})
+    await bindings.check("papers", ADA)
 
-    assert await bindings.authorise(ADA) is None
-    assert await bindings.authorise(BOB) == Reply(401, "no")
+    assert await bindings.of_search("papers", {}, ADA) == ()
+    assert len(await bindings.of_search("papers", {}, BOB)) == 1
 
 
-def test_a_refusal_is_remembered_for_the_client_that_got_it(bindings: Bindings) -> None:
-    bindings.refuse_hybrid("papers", ADA)
+async def test_an_index_that_a_client_may_search_stays(bindings: Bindings, cluster: WrittenCluster) -> None:
+    cluster.replies["POST /papers/_search"] = Reply(200, {})
+    await bindings.check("papers", ADA)
 
-    assert bindings.refuses_hybrid("papers", ADA)
-    assert not bindings.refuses_hybrid("papers", BOB)
-    assert not bindings.refuses_hybrid("notes", ADA)
+    assert len(await bindings.of_search("papers", {}, ADA)) == 1
+
+
+async def test_credentials_in_the_url_go_with_every_question(bindings: Bindings, cluster: WrittenCluster) -> None:
+    carol, dave = (Credentials(parameters={"jwt": name}) for name in ("carol", "dave"))
+    await bindings.of_search("papers", {}, carol)
+    await bindings.of_search("papers", {}, dave)
+    await bindings.of_write("new", carol)
+    await bindings.search_pipeline("mine", carol)
+
+    assert [asked["jwt"] for asked in cluster.parameters] == ["carol", "dave", "carol", "carol", "carol"]
 
 
 CLIENTS = Reply(200, {"aggregations": {"indices": {"buckets": [{"key": "papers", "doc_count": 1}]}}})

@@ -21,6 +21,8 @@ from sidecar.bridge.proxy.query_string import (
         pytest.param("side%63ar=off&a", "a", id="an encoded name"),
         pytest.param("a;sidecar=off;b", "a;b", id="semicolons"),
         pytest.param("a=1&&", "a=1&&", id="nothing to take off"),
+        pytest.param("a=1;sidecar=off;b", "a=1;b", id="separated by semicolons"),
+        pytest.param("sidecar=off;a&&b", "a&&b", id="the first of several"),
     ],
 )
 def test_without_parameters(query: str, expected: str) -> None:
@@ -41,6 +43,10 @@ def test_without_parameters(query: str, expected: str) -> None:
 )
 def test_with_source_excludes(query: str, expected: str) -> None:
     assert with_source_excludes(query, ("e", "e_meta")) == expected
+
+
+def test_a_semicolon_separates_as_in_the_cluster() -> None:
+    assert parameters("size=1;pretty;jwt=a%3Bb&q=c") == {"size": "1", "pretty": "", "jwt": "a;b", "q": "c"}
 
 
 def test_parameters_are_decoded_and_a_bare_one_is_empty() -> None:

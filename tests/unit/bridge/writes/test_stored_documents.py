@@ -1,12 +1,13 @@
 """What is stored is read once for each index, in the client's own name; what could not be read is missing."""
 
+from sidecar.bridge.proxy.identity import Credentials
 from sidecar.bridge.writes.stored_documents import DocumentRead, read_stored
 from sidecar.bridge.writes.update_body import Position
 from sidecar.bridge.writes.update_plan import Stored
 from sidecar.ports import Reply
 from tests.support.clusters import WrittenCluster
 
-ADA = {"authorization": "Basic ada"}
+ADA = Credentials({"authorization": "Basic ada"})
 FOUND = {"found": True, "_source": {"title": "a"}, "_seq_no": 3, "_primary_term": 1}
 
 
@@ -19,7 +20,7 @@ async def test_documents_of_an_index_are_read_together() -> None:
     found = await read_stored(cluster, [read("1", routing="r"), read("2")], ADA)
 
     assert found == {("papers", "1"): Stored({"title": "a"}, Position(3, 1)), ("papers", "2"): Stored(None)}
-    assert cluster.asked == [("POST /papers/_mget", ADA)]
+    assert cluster.asked == [("POST /papers/_mget", ADA.headers)]
     wanted = [{"_id": "1", "routing": "r", "_source": ["title"]}, {"_id": "2", "_source": ["title"]}]
     assert cluster.bodies == [{"docs": wanted}]
 
