@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json, value_digest
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2  # of bindings and provenances; docs/adr/0006
+_SPACE_SCHEMA: Final = 1
 
 MODEL_VERSION_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]*@[1-9][0-9]*")
 
@@ -81,7 +82,7 @@ class ModelVersion(_Document):
     def space(self) -> str:
         """The space fingerprint: "sha256:" and the hash of everything that changes the numbers."""
         parts = {
-            "schema": SCHEMA,
+            "schema": _SPACE_SCHEMA,
             "weights": self.weights,
             "tokenizer": self.tokenizer,
             "pooling": self.pooling,
@@ -120,6 +121,16 @@ class Binding(_Document):
     def meta_field(self) -> str:
         """The field that holds the provenance of the vector."""
         return f"{self.field}_meta"
+
+    @property
+    def pending_field(self) -> str:
+        """The field that a query finds documents by whose text waits for its vector."""
+        return f"{self.meta_field}.pending"
+
+    @property
+    def client_field(self) -> str:
+        """The field that a query finds documents by whose vector a client has brought."""
+        return f"{self.meta_field}.client"
 
 
 class Fusion(_Document):
@@ -210,9 +221,13 @@ class IndexBinding(_Document):
 
 
 class Provenance(_Document):
-    """The value of `F_meta`, beside the vector of field F."""
+    """The meaning of `F_meta`, beside the vector of field F.
 
-    hash: str
+    A document holds it in a form that no query over all fields can match: `hash` and `about` are not indexed, and
+    `pending` and `client` are rank features, which only a query by their name finds.
+    """
+
+    hash: str | None
     state: State
     model: str | None = None
     backend: str | None = None
@@ -220,4 +235,28 @@ class Provenance(_Document):
 
     def to_source(self) -> dict[str, Json]:
         """The provenance as it is written into a document. Unknown values are left out."""
-        return self.model_dump(mode="json", exclude_none=True)
+        about = {"model": self.model, "backend": self.backend, "truncated": self.truncated}
+        known: dict[str, Json] = {name: value for name, value in about.items() if value is not None}
+        whole = {"hash": self.hash, **_MARKS[self.state], "about": known or None}
+        return {name: value for name, value in whole.items() if value is not None}
+
+    def to_update(self) -> dict[str, Json]:
+        """The provenance with all members. An update merges objects, and no member of an old one may stay."""
+        about: dict[str, Json] | None = None
+        if self.state is State.OK:
+            about = {"model": self.model, "backend": self.backend, "truncated": self.truncated}
+        return {"hash": self.hash, "pending": None, "client": None, **_MARKS[self.state], "about": about}
+
+    @staticmethod
+    def state_in(meta: Json) -> State | None:
+        """The state that the value of `F_meta` in a document tells. None if it tells none."""
+        if not isinstance(meta, dict):
+            return None
+        if meta.get("pending") is not None:
+            return State.PENDING
+        if meta.get("client") is not None:
+            return State.CLIENT
+        return State.OK if isinstance(meta.get("about"), dict) else None
+
+
+_MARKS: Final[dict[State, dict[str, Json]]] = {State.OK: {}, State.PENDING: {"pending": 1}, State.CLIENT: {"client": 1}}

@@ -145,7 +145,7 @@ async def _index(
     started = time.monotonic()
     await asyncio.to_thread(_bulk, places.bridge, passages, progress)
     took_s = time.monotonic() - started
-    query: Json = {"query": {"term": {f"{_FIELD}_meta.state": "ok"}}}
+    query: Json = {"query": {"exists": {"field": _FIELD}}}
     count = (await cluster.call("POST", f"/{_INDEX}/_count", body=query)).require("_count")["count"]
     rate = len(passages) / took_s
     return (

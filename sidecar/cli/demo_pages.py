@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -121,9 +121,8 @@ def stored_document(source: Mapping[str, Json], field: str) -> RenderableType:
         table.add_row(Text(name, style="bold"), Text(_shortened(str(source.get(name, "")))))
     if isinstance(vector, list):
         table.add_row(Text(field, style="bold"), Text(f"[{_components(vector)}, … {len(vector)} components]"))
-    if isinstance(provenance, dict):
-        for name in sorted(provenance, key=lambda name: (name == "hash", name)):  # the longest comes last
-            table.add_row(Text(f"{field}_meta.{name}", style="bold"), Text(json.dumps(provenance[name]).strip('"')))
+    for name, value in _leaves(provenance, f"{field}_meta"):
+        table.add_row(Text(name, style="bold"), Text(json.dumps(value).strip('"')))
     return table
 
 
@@ -176,6 +175,14 @@ def _curl(method: str, url: str, body: Json = None) -> str:
 def _shortened(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 2 * _COLUMN - 20 else f"{line[: 2 * _COLUMN - 20]}…"
+
+
+def _leaves(node: Json, path: str) -> Iterator[tuple[str, Json]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _leaves(value, f"{path}.{name}")
+    elif node is not None:
+        yield path, node
 
 
 def _components(vector: Sequence[Json]) -> str:

@@ -111,9 +111,9 @@ def _mapping(index: IndexFacts, binding: Binding) -> Iterator[Finding]:
             "hits come in another order than the binding says",
             anew,
         )
-    if fields.get(f"{binding.meta_field}.state", {}).get("type") != "keyword":
+    if fields.get(binding.pending_field, {}).get("type") != "rank_feature":
         yield error(
-            "provenance", f"[{binding.meta_field}.state] is not mapped as keyword: nobody finds what is pending", anew
+            "provenance", f"[{binding.pending_field}] is not mapped as rank_feature: nobody finds what is pending", anew
         )
     if index.described.changes_source:
         yield warning(

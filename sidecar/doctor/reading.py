@@ -19,7 +19,7 @@ from sidecar.doctor.parts import (
 from sidecar.errors import InvalidInput, SidecarError
 from sidecar.index_description import read_index
 from sidecar.jsontext import Json, at
-from sidecar.model import Binding, Fusion, ModelVersion, State
+from sidecar.model import Binding, Fusion, ModelVersion
 from sidecar.ports import Cluster
 from sidecar.rpc.client import EmbedderClient
 from sidecar.templates import naming
@@ -175,11 +175,13 @@ async def _index(cluster: Cluster, name: str) -> IndexFacts | None:
 
 
 def _unready(binding: Binding) -> dict[str, Json]:
-    state = f"{binding.meta_field}.state"
     has_text: list[Json] = [{"exists": {"field": path}} for path in binding.source]
+    has_provenance: list[Json] = [
+        {"exists": {"field": path}} for path in (f"{binding.meta_field}.hash", binding.pending_field)
+    ]
     return {
-        "pending": {"term": {state: State.PENDING}},
-        "unmarked": {"bool": {"should": has_text, "minimum_should_match": 1, "must_not": {"exists": {"field": state}}}},
+        "pending": {"exists": {"field": binding.pending_field}},
+        "unmarked": {"bool": {"should": has_text, "minimum_should_match": 1, "must_not": has_provenance}},
     }
 
 

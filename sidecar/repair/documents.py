@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from sidecar.jsontext import Json
-from sidecar.model import Binding, IndexBinding, State
+from sidecar.jsontext import Json, at
+from sidecar.model import Binding, IndexBinding, Provenance, State
 from sidecar.provenance import provenance_hash, source_text
 
 
@@ -90,16 +90,16 @@ def judge(document: StoredDocument, binding: Binding, text: str) -> Kind:
     The rules are the guard's, and one more: the vector must be of the bound model version.
     """
     meta, has_vector = document.source.get(binding.meta_field), binding.field in document.vectors
-    # A literal key `F_meta.state` is indexed as a second provenance, which nothing else checks.
+    # A literal key `F_meta.pending` is indexed as a second provenance, which nothing else checks.
     is_dotted = any(key.startswith(f"{binding.meta_field}.") for key in document.source)
     if not text:
         return Kind.NO_TEXT if has_vector or meta is not None or is_dotted else Kind.RIGHT
     if is_dotted or not isinstance(meta, dict):
         return Kind.NO_PROVENANCE
-    match meta.get("state"):
+    match Provenance.state_in(meta):
         case State.PENDING:
             return Kind.PENDING
-        case State.OK if meta.get("model") != binding.model:
+        case State.OK if at(meta, "about", "model") != binding.model:
             return Kind.OTHER_MODEL
         case State.OK | State.CLIENT:
             if meta.get("hash") != provenance_hash(text, binding):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sidecar.jsontext import Json
-from sidecar.model import Binding, IndexBinding, State
+from sidecar.model import Binding, IndexBinding
 from sidecar.provenance import source_text
 from sidecar.repair.documents import StoredDocument
 
@@ -32,7 +32,7 @@ def is_pending(bound: IndexBinding) -> Json:
     """The query for documents with a text that waits for its vector."""
     return {
         "bool": {
-            "should": [{"term": {f"{b.meta_field}.state": State.PENDING.value}} for b in bound.fields.values()],
+            "should": [{"exists": {"field": b.pending_field}} for b in bound.fields.values()],
             "minimum_should_match": 1,
         }
     }

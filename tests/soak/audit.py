@@ -30,7 +30,7 @@ class Stored:
         return {document["title"] for document in self.documents.values()}
 
     def pending(self, binding: Binding) -> list[str]:
-        return [key for key, document in self.documents.items() if document[binding.meta_field]["state"] == "pending"]
+        return [key for key, document in self.documents.items() if document[binding.meta_field].get("pending")]
 
     def lost(self, ledger: Ledger) -> set[str]:
         return ledger.acknowledged - self.titles

@@ -75,7 +75,7 @@ def _is_kept(document: dict[str, Any], binding: Binding, hashes: HashEmbedder) -
     meta, vector = document.get(binding.meta_field) or {}, document.get(binding.field)
     if not text:
         return vector is None
-    if meta.get("state") == "pending":
+    if meta.get("pending"):
         return vector is None
-    is_proven = meta.get("state") == "ok" and meta.get("hash") == provenance_hash(text, binding)
+    is_proven = "about" in meta and meta.get("hash") == provenance_hash(text, binding)
     return is_proven and vector is not None and bool(np.allclose(vector, hashes.vector(text), atol=1e-6))

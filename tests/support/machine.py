@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from sidecar.bridge.app import serving
 from sidecar.config import BridgeSettings
-from sidecar.model import Binding, ModelVersion
+from sidecar.model import Binding, ModelVersion, Provenance
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.provenance import provenance_hash, source_text
 from sidecar.templates.apply import apply
@@ -199,7 +199,7 @@ class Writes(RuleBasedStateMachine):
             assert vector is None
             assert meta is None
             return Held(source, Worth.NONE)
-        worth = Worth(meta["state"])
+        worth = Worth(Provenance.state_in(meta) or "")
         if worth is Worth.PENDING:
             assert vector is None
             return Held(source, worth)

@@ -203,7 +203,7 @@ BODIES: Final[dict[str, dict[str, object]]] = {
     "post_filter": {"query": {"match": {"title": "felines dogs"}}, "post_filter": {"term": {"tag": "a"}}},
     "rescore": {"rescore": {"query": {"rescore_query": {"match_all": {}}}}},
     "profile-free aggregations": {"size": 1, "aggs": {"y": {"max": {"field": "year"}}}},
-    "more_like_this": {"query": {"more_like_this": {"fields": ["title"], "like": {"_id": "1"}, "min_term_freq": 1, "min_doc_freq": 1}}},
+    "more_like_this": {"query": {"more_like_this": {"like": {"_id": "1"}, "min_term_freq": 1, "min_doc_freq": 1}}},
     "query_string over all fields": {"query": {"query_string": {"query": "felines"}}},
     "derived": {"derived": {"d": {"type": "keyword", "script": "emit('x')"}}, "fields": ["d"], "_source": False},
     "an unknown key": {"unknown": 1},

@@ -43,7 +43,7 @@ def test_a_vector_is_stored_in_shortest_decimals_beside_its_provenance() -> None
 
     assert (stored.vector, stored.is_cached) == (b"[0.5,0.1]", True)
     assert stored.provenance.to_source() == {
-        "hash": provenance_hash("a\ud800", BINDING), "state": "ok", "model": "m@1", "backend": "torch", "truncated": True,
+        "hash": provenance_hash("a\ud800", BINDING), "about": {"model": "m@1", "backend": "torch", "truncated": True},
     }  # fmt: skip
     assert texts.refusal(Text("a?")) is None
 

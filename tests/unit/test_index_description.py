@@ -57,10 +57,10 @@ def test_settings_aliases_and_the_data_stream() -> None:
 @pytest.mark.parametrize(
     ("meta", "schema", "is_bound", "problem"),
     [
-        pytest.param(META, 1, True, None, id="bound"),
+        pytest.param(META, 2, True, None, id="bound"),
         pytest.param({}, None, False, None, id="not bound"),
-        pytest.param({"sidecar": {"schema": 2}}, 2, False, None, id="a schema of tomorrow"),
-        pytest.param({"sidecar": {"schema": 1, "fields": 5}}, 1, False,
+        pytest.param({"sidecar": {"schema": 3}}, 3, False, None, id="a schema of tomorrow"),
+        pytest.param({"sidecar": {"schema": 2, "fields": 5}}, 2, False,
                      "_meta.sidecar.fields: must be an object, not [5]", id="not valid"),
     ],
 )  # fmt: skip

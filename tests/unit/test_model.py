@@ -69,7 +69,7 @@ def test_a_binding_survives_the_mapping() -> None:
 
 @pytest.mark.parametrize(
     "meta",
-    [None, {}, {"sidecar": 1}, {"sidecar": {"schema": 2, "fields": {}}}, {"sidecar": {"fields": {}}}],
+    [None, {}, {"sidecar": 1}, {"sidecar": {"schema": 3, "fields": {}}}, {"sidecar": {"fields": {}}}],
 )
 def test_no_binding_or_one_of_an_unknown_schema_is_none(meta: object) -> None:
     assert IndexBinding.from_meta(meta) is None
@@ -88,7 +88,7 @@ def test_no_binding_or_one_of_an_unknown_schema_is_none(meta: object) -> None:
 )  # fmt: skip
 def test_a_broken_binding_is_named(fields: object, search: object, message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        IndexBinding.from_meta({"sidecar": {"schema": 1, "fields": fields, "search": search}})
+        IndexBinding.from_meta({"sidecar": {"schema": 2, "fields": fields, "search": search}})
 
     assert str(caught.value) == message
 
@@ -107,4 +107,4 @@ def test_a_binding_names_its_provenance_field_and_search_its_defaults() -> None:
 
 
 def test_what_is_not_known_is_left_out_of_a_provenance() -> None:
-    assert Provenance(hash="h", state=State.PENDING).to_source() == {"hash": "h", "state": "pending"}
+    assert Provenance(hash="h", state=State.PENDING).to_source() == {"hash": "h", "pending": 1}

@@ -20,7 +20,7 @@ The bridge hides its fields in the request, and never edits an answer. So:
 
 - A field that a client names is shown. A pattern does not name it. `X-Sidecar-Source: 1` shows both fields.
 - The vector field is shown if a client has mapped it itself, or if an index holds vectors of clients
-  (`"state": "client"`). The bridge asks the cluster with the client's credentials, and remembers the answer for
+  (`"client": 1`). The bridge asks the cluster with the client's credentials, and remembers the answer for
   `bridge.binding_ttl_s`.
 - A search of several indices has one `_source`. So a name is hidden only if no index of the search has a field of its own
   with this name. If an index keeps no `_source`, a search of it hides nothing, because the cluster would refuse it.

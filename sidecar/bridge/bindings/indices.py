@@ -11,7 +11,7 @@ from typing import Final
 from sidecar import index_description
 from sidecar.index_description import IndexDescription, read_index
 from sidecar.jsontext import Json, Object, at
-from sidecar.model import Binding, IndexBinding, State
+from sidecar.model import Binding, IndexBinding
 
 # The parts of a vector field's definition that a template writes. A client that maps the field itself says more.
 _DEFINED: Final = frozenset({"type", "dimension", "data_type", "method"})
@@ -98,7 +98,7 @@ def bindings_of_field(indices: tuple[BoundIndex, ...], field: str) -> tuple[Bind
 def searches_for_own_vectors(indices: tuple[BoundIndex, ...]) -> dict[str, Object]:
     """By vector field, the search for the indices in which a client has stored vectors of its own."""
     fields = {
-        bound.field: bound.meta_field
+        bound.field: bound.client_field
         for index in indices
         if index.binding is not None
         for bound in index.binding.fields.values()
@@ -109,10 +109,10 @@ def searches_for_own_vectors(indices: tuple[BoundIndex, ...]) -> dict[str, Objec
             "size": 0,
             "terminate_after": 1,
             "track_total_hits": False,
-            "query": {"term": {f"{meta_field}.state": State.CLIENT}},
+            "query": {"exists": {"field": mark}},
             "aggs": {"indices": {"terms": {"field": "_index", "size": _MAX_INDICES}}},
         }
-        for field, meta_field in fields.items()
+        for field, mark in fields.items()
     }
 
 

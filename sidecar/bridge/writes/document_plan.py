@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from sidecar import embedded_texts
 from sidecar.bridge.splice import splice
 from sidecar.embedded_texts import EmbeddedTexts, space_of
-from sidecar.jsontext import Json, loads
+from sidecar.jsontext import Json, dumps, loads
 from sidecar.model import Binding, IndexBinding, Provenance, State
 from sidecar.ports import Embeddings, Space
 from sidecar.provenance import provenance_hash, source_text
@@ -164,7 +164,7 @@ def apply_plan(source: bytes, plan: DocumentPlan, vectors: Vectors) -> tuple[byt
 
 
 def _rendered(provenance: Provenance) -> bytes:
-    return provenance.model_dump_json(exclude_none=True).encode()
+    return dumps(provenance.to_source())
 
 
 def _parse(source: bytes) -> dict[str, Json] | None:
@@ -184,7 +184,7 @@ def is_proven(document: Mapping[str, Json], binding: Binding, text: str) -> bool
     return (
         document.get(binding.field) is not None
         and isinstance(meta, dict)
-        and meta.get("state") in (State.OK, State.CLIENT)
+        and Provenance.state_in(meta) in (State.OK, State.CLIENT)
         and meta.get("hash") == provenance_hash(text, binding)
     )
 

@@ -30,7 +30,7 @@ DocumentKey: TypeAlias = tuple[str, str | None]  # concrete index, id
 OUR_RETRIES: Final = 5  # after conflicts that only our guard has caused, in addition to those that the client asks for
 _UPSERTS: Final = frozenset({"doc_as_upsert", "upsert"})
 
-_UNKNOWN: Final = dumps({**dict.fromkeys(Provenance.model_fields), "state": State.PENDING})
+_UNKNOWN: Final = dumps(Provenance(hash=None, state=State.PENDING).to_update())
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,17 +222,12 @@ def _doc_members(plan: PartialPlan, vectors: Vectors) -> tuple[dict[str, bytes],
         added |= {binding.field: b"null", binding.meta_field: _UNKNOWN}
     for one in plan.own:
         kept = Provenance(hash=provenance_hash(one.text, one.binding), state=State.CLIENT)
-        added[one.binding.meta_field] = _overwriting(kept)
+        added[one.binding.meta_field] = dumps(kept.to_update())
     for one in plan.wanted:
         vector, found, count = vectors.find(one)
-        added |= {one.binding.field: vector or b"null", one.binding.meta_field: _overwriting(found)}
+        added |= {one.binding.field: vector or b"null", one.binding.meta_field: dumps(found.to_update())}
         counts += count
     return added, counts
-
-
-def _overwriting(provenance: Provenance) -> bytes:
-    """Write a provenance as JSON with all members. An update merges objects, and no member of the old one may stay."""
-    return dumps(provenance.model_dump(mode="json"))
 
 
 def _replaced(doc: bytes, plan: PartialPlan) -> frozenset[str]:

@@ -13,6 +13,7 @@ from sidecar.rpc.client import EmbedderClient
 from tests.cluster.bridges import Papers
 from tests.support.embedders import HashEmbedder
 from tests.support.http import http, ndjson
+from tests.support.provenances import state_of
 
 MINILM = shipped_versions()["all-minilm-l6-v2@1"]
 BUDGET_S = 60.0  # of a write, for its vectors: what takes less than half of it has not waited for it
@@ -45,7 +46,7 @@ async def test_without_the_embedder_writes_are_pending_and_searches_lexical(
         )
 
     assert (written.status, written.ingested) == (201, (0, 1))
-    assert (await papers.stored("1"))["embedding_meta"]["state"] == "pending"
+    assert state_of(await papers.stored("1")) == "pending"
     assert found.headers["X-Sidecar-Search"] == f"lexical; reason={reason}"
     assert [hit["_id"] for hit in found.json["hits"]["hits"]] == ["1"]
     assert neural.status == neural.json["status"] >= 400
@@ -73,8 +74,8 @@ async def test_a_text_that_cannot_be_embedded_leaves_the_others_alone(papers: Pa
         written = await bridge("POST", f"/{papers.index}/_bulk?refresh=true", lines)
 
     assert written.ingested == (1, 1)
-    assert (await papers.stored("1"))["embedding_meta"]["state"] == "pending"
-    assert (await papers.stored("2"))["embedding_meta"]["state"] == "ok"
+    assert state_of(await papers.stored("1")) == "pending"
+    assert state_of(await papers.stored("2")) == "ok"
 
 
 async def test_equal_texts_are_embedded_once(papers: Papers) -> None:

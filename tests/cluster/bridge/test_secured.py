@@ -33,6 +33,7 @@ from tests.soak.filters import MINILM, Filtered, filled, filtered_searches
 from tests.support.between import bridge_settings
 from tests.support.embedders import HashEmbedder
 from tests.support.http import http, ndjson
+from tests.support.provenances import state_of
 
 pytestmark = SECURED
 
@@ -236,7 +237,7 @@ async def test_what_a_writer_may_not_read_is_marked_pending(way: Way, secured: S
     assert (whole.status, part.status, several.json["errors"]) == (201, 200, False), (whole, part, several)
     assert (whole.ingested, part.ingested, several.ingested) == ((1, 0), (0, 1), (1, 1))
     stored = found.body["docs"]
-    assert [one["_source"]["embedding_meta"]["state"] for one in stored] == ["pending", "pending", "ok"]
+    assert [state_of(one["_source"]) for one in stored] == ["pending", "pending", "ok"]
 
 
 async def test_who_writes_without_seeing_how_an_index_is_bound_leaves_texts_marked_pending(
@@ -250,7 +251,7 @@ async def test_who_writes_without_seeing_how_an_index_is_bound_leaves_texts_mark
         await admin.call("DELETE", f"/{index}")
 
     assert written.status == 201
-    assert found.body["_source"]["embedding_meta"]["state"] == "pending"
+    assert state_of(found.body["_source"]) == "pending"
 
 
 async def test_our_own_commands_reach_a_cluster_by_the_authorities_of_the_settings(secured: Secured) -> None:

@@ -81,7 +81,7 @@ async def test_a_template_that_was_changed_and_a_mapping_that_does_not_fit_are_n
     block = (await papers.direct("GET", f"/{papers.index}/_mapping")).json[papers.index]["mappings"]["_meta"]
     made = await papers.direct("PUT", f"/{index}", {"mappings": {"properties": {"embedding": vector}}})
     assert made.status == 200, made.body
-    later = {"sidecar": {**block["sidecar"], "schema": 2}}
+    later = {"sidecar": {**block["sidecar"], "schema": 3}}
     await papers.direct("PUT", f"/{unique}-later", {"mappings": {"_meta": later}})
     guard = (await papers.direct("GET", f"/{index}/_settings")).json[index]["settings"]["index"]["final_pipeline"]
     await papers.direct("PUT", f"/_ingest/pipeline/{guard}", {"processors": []})

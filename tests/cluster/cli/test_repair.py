@@ -15,6 +15,7 @@ from sidecar.provenance import provenance_hash
 from sidecar.rpc import EmbedderClient
 from tests.cluster.bridges import Papers
 from tests.support.http import ndjson
+from tests.support.provenances import state_of
 
 SIDECAR = Path(sys.executable).with_name("sidecar")
 
@@ -64,7 +65,7 @@ async def test_watching_ends_cleanly_when_it_is_told_to(papers: Papers, system: 
 
     assert (first["right"], first["indices"][0]["repaired"]) == (True, 1)
     assert (process.returncode, rest, said) == (0, b"", b"")
-    assert (await papers.stored("1"))["embedding_meta"]["state"] == "ok"
+    assert state_of(await papers.stored("1")) == "ok"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from tests.cluster.bridges import Papers
 from tests.support.between import bridge_settings, broken_promises, stored
 from tests.support.embedders import HashEmbedder
 from tests.support.http import ndjson
+from tests.support.provenances import state_of
 
 MINILM = shipped_versions()["all-minilm-l6-v2@1"]
 
@@ -107,7 +108,7 @@ async def expect_every_vector(papers: Papers, embedder: Embedder, count: int) ->
     texts = [source_text(document, papers.binding) for document in documents]
     answer = await embedder.embed(texts, Role.PASSAGE, model=MINILM.id, lane=Lane.BULK, timeout_s=30)
     for position, (document, text) in enumerate(zip(documents, texts, strict=True)):
-        assert document["embedding_meta"]["state"] == "ok"
+        assert state_of(document) == "ok"
         assert document["embedding_meta"]["hash"] == provenance_hash(text, papers.binding)
         expected = answer.vector(position)
         assert expected is not None
@@ -215,7 +216,7 @@ async def test_what_is_refused_with_429_is_retried_by_a_helper_and_nothing_else_
     assert found == (2, [])
     assert embedder.asked == asked
     documents = await stored(papers.direct, papers.index)
-    assert (documents["1"]["title"], documents["1"]["embedding_meta"]["state"]) == ("Dogs", "ok")
+    assert (documents["1"]["title"], state_of(documents["1"])) == ("Dogs", "ok")
     assert broken_promises(documents, papers.binding, embedder) == []
 
 

@@ -77,7 +77,7 @@ class Notes:
         await self.call("PUT", f"/{self.index}/_settings", {"index.final_pipeline": "_none"})
 
     def provenance(self, text: str, **changes: object) -> dict[str, object]:
-        return {"hash": provenance_hash(text, self.binding), "state": "ok", "model": TINY.id, **changes}
+        return {"hash": provenance_hash(text, self.binding), "about": {"model": TINY.id}, **changes}
 
     def scan(self) -> Scan:
         return Scan(self.cluster, Patience(5), silent)
@@ -105,7 +105,9 @@ class Notes:
             text = source_text(source, self.binding)
             if text:
                 assert source["embedding"] == pytest.approx(self.embedder.vector(text).tolist(), abs=1e-6)
-                assert source["embedding_meta"] == self.provenance(text, backend="hash", truncated=False)
+                assert source["embedding_meta"] == self.provenance(
+                    text, about={"model": TINY.id, "backend": "hash", "truncated": False}
+                )
             else:
                 assert not any(key.startswith("embedding") for key in source)
 
@@ -135,21 +137,24 @@ def falsified(notes: Notes, number: int) -> dict[str, tuple[Kind, dict[str, Any]
         "plain": (Kind.NO_PROVENANCE, title),
         "vector-only": (Kind.NO_PROVENANCE, title | vector),
         "null": (Kind.NO_PROVENANCE, title | {"embedding": None, "embedding_meta": None}),
-        "odd-state": (Kind.NO_PROVENANCE, title | vector | {"embedding_meta": notes.provenance(text, state="fine")}),
-        "dotted": (Kind.NO_PROVENANCE, title | vector | {"embedding_meta.state": "ok"}),
+        "odd-state": (Kind.NO_PROVENANCE, title | vector | {"embedding_meta": notes.provenance(text, about=None)}),
+        "dotted": (Kind.NO_PROVENANCE, title | vector | {"embedding_meta.pending": 1}),
         "stale": (Kind.HASH_DIFFERS, title | vector | {"embedding_meta": notes.provenance("before")}),
         "stale-client": (
             Kind.HASH_DIFFERS,
-            title | vector | {"embedding_meta": notes.provenance("before", state="client")},
+            title | vector | {"embedding_meta": notes.provenance("before", client=1)},
         ),
         "half": (Kind.HASH_DIFFERS, title | {"abstract": "new"} | vector | {"embedding_meta": notes.provenance(text)}),
-        "other-model": (Kind.OTHER_MODEL, title | vector | {"embedding_meta": notes.provenance(text, model="big@1")}),
+        "other-model": (
+            Kind.OTHER_MODEL,
+            title | vector | {"embedding_meta": notes.provenance(text, about={"model": "big@1"})},
+        ),
         "bare": (Kind.VECTOR_MISSING, title | {"embedding_meta": notes.provenance(text)}),
-        "waiting": (Kind.PENDING, title | {"embedding_meta": notes.provenance(text, state="pending")}),
-        "waiting-stale": (Kind.PENDING, title | vector | {"embedding_meta": {"hash": None, "state": "pending"}}),
-        "unchecked": (Kind.PENDING, title | {"number": 2**64 - 1, "embedding_meta": {"hash": "", "state": "pending"}}),
+        "waiting": (Kind.PENDING, title | {"embedding_meta": notes.provenance(text, pending=1)}),
+        "waiting-stale": (Kind.PENDING, title | vector | {"embedding_meta": {"hash": None, "pending": 1}}),
+        "unchecked": (Kind.PENDING, title | {"number": 2**64 - 1, "embedding_meta": {"pending": 1}}),
         "no-text": (Kind.NO_TEXT, {"year": 1} | vector | {"embedding_meta": notes.provenance(text)}),
-        "no-text-meta": (Kind.NO_TEXT, {"title": "", "embedding_meta": {"hash": "", "state": "pending"}}),
+        "no-text-meta": (Kind.NO_TEXT, {"title": "", "embedding_meta": {"pending": 1}}),
         "no-text-vector": (Kind.NO_TEXT, {"title": None} | vector),
     }
     return {f"{name}-{number}": shape for name, shape in shapes.items()}
@@ -181,7 +186,7 @@ async def test_whatever_lies_is_found_and_repaired(notes: Notes) -> None:
 
 async def test_what_is_right_is_not_touched(notes: Notes) -> None:
     await notes.put(
-        own={"title": "a", "embedding": STALE, "embedding_meta": notes.provenance("a", state="client")},
+        own={"title": "a", "embedding": STALE, "embedding_meta": notes.provenance("a", client=1)},
         ours={"title": "b", "embedding": STALE, "embedding_meta": notes.provenance("b")},
         none={"year": 1},
     )
@@ -221,7 +226,7 @@ async def test_an_index_that_is_bound_anew_gets_vectors_of_the_new_model(notes: 
     assert refused.indices[0].problem == "model [tiny@2] is not known here; known: tiny@1"
     assert (found(report), outcomes(report)) == ({"other_model": 3}, {"repaired": 3})
     after = await notes.stored()
-    assert all(after[name]["_source"]["embedding_meta"]["model"] == "tiny@2" for name in "abc")
+    assert all(after[name]["_source"]["embedding_meta"]["about"]["model"] == "tiny@2" for name in "abc")
     assert all(after[name]["_seq_no"] > before[name]["_seq_no"] for name in "abc")
 
 
@@ -254,7 +259,7 @@ async def test_a_text_that_is_refused_loses_its_false_vector_and_is_reported_not
     assert [(one.id, one.field, one.reason) for one in report.indices[0].failures] == [("bad", "embedding", "refused")]
     assert (await notes.stored())["bad"]["_source"] == {
         "title": "bad",
-        "embedding_meta": {"hash": provenance_hash("bad", notes.binding), "state": "pending"},
+        "embedding_meta": {"hash": provenance_hash("bad", notes.binding), "pending": 1},
     }
     assert notes.embedder.asked == []
     assert outcomes(again) == {}

@@ -13,6 +13,7 @@ from tests.cluster.repair.test_passes import (
 from tests.support.between import bridge_settings
 from tests.support.embedders import HashEmbedder
 from tests.support.http import Http, http, ndjson
+from tests.support.provenances import state_of
 from tests.support.templates import TINY
 
 
@@ -43,7 +44,7 @@ async def test_a_document_that_never_rests_is_left_to_its_writer(notes: Notes) -
 
     assert outcomes(report) == {"repaired": 1, "busy": 1}
     assert not report.is_right
-    assert (await notes.stored())["busy"]["_source"]["embedding_meta"]["state"] == "pending"
+    assert state_of((await notes.stored())["busy"]["_source"]) == "pending"
 
 
 async def test_case_27_two_repairs_at_once_do_the_work_once(notes: Notes) -> None:
@@ -59,7 +60,7 @@ async def test_case_27_two_repairs_at_once_do_the_work_once(notes: Notes) -> Non
     assert outcomes(await notes.repaired()) == {}
     assert await notes.stored() == before
     stored = await notes.stored()
-    assert {hit["_source"]["embedding_meta"]["state"] for hit in stored.values()} == {"ok"}
+    assert {state_of(hit["_source"]) for hit in stored.values()} == {"ok"}
     assert outcomes(first).get("repaired", 0) + outcomes(second).get("repaired", 0) == 60
     await notes.assert_right()
 

@@ -11,6 +11,7 @@ from sidecar.model import IndexBinding
 from sidecar.templates import naming
 from sidecar.templates.apply import apply, delete, diff, list_templates, read_installed
 from sidecar.templates.compiler import compile_template
+from tests.support.provenances import state_of
 from tests.support.templates import TINY
 
 BASE = {
@@ -187,7 +188,7 @@ async def test_the_bases_own_final_pipeline_is_called_by_the_guard(cluster, name
 
     source = (await cluster.call("GET", f"/{name}/_doc/1")).body["_source"]
     assert source["title"] == "loud"
-    assert source["embedding_meta"]["state"] == "pending"
+    assert state_of(source) == "pending"
 
 
 async def test_delete_is_refused_while_an_index_uses_the_guard(cluster, name):

@@ -15,6 +15,7 @@ from sidecar.provenance import provenance_hash, source_text
 from sidecar.templates.apply import apply, delete
 from sidecar.templates.compiler import compile_guard, compile_template
 from tests.support.folders import GOLDEN
+from tests.support.provenances import state_of
 from tests.support.templates import TINY
 
 CASES = json.loads((GOLDEN / "provenance.json").read_text("ascii"))
@@ -53,10 +54,10 @@ class Papers:
         return {"ids": {"values": [self.name]}}
 
     def provenance(self, document, **changes):
-        return {"hash": self.hash(document), "state": "ok", "model": "tiny@1", "backend": "torch"} | changes
+        return {"hash": self.hash(document), "about": {"model": "tiny@1", "backend": "torch"}} | changes
 
     def pending(self, document):
-        return {"hash": self.hash(document), "state": "pending"}
+        return {"hash": self.hash(document), "pending": 1}
 
     def hash(self, document):
         return provenance_hash(source_text(document, self.binding), self.binding)
@@ -121,8 +122,8 @@ async def test_the_node_agrees_with_every_golden_case(cluster, unique):
     lines = []
     for case in CASES:
         name, _ = guard_of(case, unique)
-        proven = {"embedding": VECTOR, "embedding_meta": {"hash": case["hash"] or "", "state": "ok"}}
-        pending = {"embedding_meta": {"hash": case["hash"], "state": "pending"}}
+        proven = {"embedding": VECTOR, "embedding_meta": {"hash": case["hash"] or "", "about": {}}}
+        pending = {"embedding_meta": {"hash": case["hash"], "pending": 1}}
         expected[f"{case['id']} (no vector)"] = pending if case["text"] else {}
         expected[f"{case['id']} (proven)"] = proven if case["text"] else {}  # type: ignore[assignment]
         for kind, added in (("no vector", {}), ("proven", proven)):
@@ -150,9 +151,9 @@ async def test_a_text_without_vector_is_pending(papers):
     }
 
 
-@pytest.mark.parametrize("state", ["ok", "client"])
+@pytest.mark.parametrize("state", [{}, {"client": 1}], ids=["ok", "client"])
 async def test_a_proven_vector_is_kept(papers, state):
-    document = papers.proven({"title": "a"}, state=state)
+    document = papers.proven({"title": "a"}, **state)
     await papers.put(document)
 
     assert await papers.source() == document
@@ -164,12 +165,12 @@ async def test_a_proven_vector_is_kept(papers, state):
         pytest.param(None, id="none"),
         pytest.param({}, id="empty"),
         pytest.param("ok", id="no object"),
-        pytest.param([{"hash": "of the text", "state": "ok"}], id="array"),
-        pytest.param({"hash": "of the text", "state": "pending"}, id="pending"),
-        pytest.param({"hash": "of the text", "state": "done"}, id="unknown state"),
+        pytest.param([{"hash": "of the text", "about": {}}], id="array"),
+        pytest.param({"hash": "of the text", "pending": 1}, id="pending"),
+        pytest.param({"hash": "of the text", "about": "ok"}, id="unknown state"),
         pytest.param({"hash": "of the text"}, id="no state"),
-        pytest.param({"hash": "0" * 64, "state": "ok"}, id="of another text"),
-        pytest.param({"hash": ["of the text"], "state": "ok"}, id="hash of another type"),
+        pytest.param({"hash": "0" * 64, "about": {}}, id="of another text"),
+        pytest.param({"hash": ["of the text"], "about": {}}, id="hash of another type"),
     ],
 )
 async def test_a_vector_without_right_provenance_is_taken_out(papers, provenance):
@@ -190,7 +191,7 @@ async def test_a_right_provenance_without_vector_is_pending(papers):
 
 async def test_provenance_in_dotted_keys_is_taken_out(papers):
     text = {"title": "a"}
-    await papers.put({**text, "embedding_meta.hash": papers.hash(text), "embedding_meta.state": "ok"})
+    await papers.put({**text, "embedding_meta.hash": papers.hash(text), "embedding_meta.pending": 1})
 
     assert await papers.source() == {**text, "embedding_meta": papers.pending(text)}
 
@@ -311,7 +312,7 @@ async def test_a_partial_upsert_around_the_bridge_is_marked_but_keeps_the_old_ve
     await bulk_upsert(papers, {"title": "new"})
 
     source = await papers.source()
-    assert source["embedding_meta"]["state"] == "pending"
+    assert state_of(source) == "pending"
     assert source["embedding"] == VECTOR
 
 
@@ -327,4 +328,4 @@ async def test_what_the_script_cannot_check_is_indexed_without_vector(papers, ad
     text = {"title": "a"}
     await papers.put({**papers.proven(text), **added})
 
-    assert await papers.source() == {**text, **added, "embedding_meta": {"hash": "", "state": "pending"}}
+    assert await papers.source() == {**text, **added, "embedding_meta": {"pending": 1}}

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.provenances import state_of
+
 # One after the other: two of these at once leave neither the processor that its time limits count on.
 pytestmark = pytest.mark.xdist_group("whole machine")
 
@@ -87,8 +89,8 @@ def test_demo_in_a_terminal_and_everything_by_hand(tmp_path: Path, w8_models: Pa
     assert diff == ""
     assert [len(json.loads(found)["hits"]["hits"]) for found in (direct, bridged)] == [3, 3]
     assert json.loads(put)["result"] == "created"
-    assert json.loads(provenance)["_source"]["embedding_meta"]["state"] == "ok"
+    assert state_of(json.loads(provenance)["_source"]) == "ok"
     assert json.loads(put_around)["result"] == "updated"
-    assert json.loads(provenance_around)["_source"]["embedding_meta"]["state"] == "pending"
+    assert state_of(json.loads(provenance_around)["_source"]) == "pending"
     assert json.loads(binding)["bindings"]["docstrings"]["fields"]["embedding"]["source"] == ["title", "abstract"]
     assert "all-minilm-l6-v2@1" in vectors

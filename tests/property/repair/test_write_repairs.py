@@ -19,14 +19,15 @@ ANSWER = Embeddings("m@1", SPACE, "torch", np.array([[0.5, 0.25]], np.float32), 
 
 TEXTS = st.one_of(st.none(), st.integers(), st.sampled_from(["", "a", "b", "\ud800"]), st.just(["a", ["b"]]))
 HASHES = st.sampled_from([None, "", *(provenance_hash(text, BINDING) for text in ("a", "b", "a\nb"))])
-STATES = st.sampled_from(["ok", "pending", "client", "new", None])
+MARKS = st.sampled_from([1, None])
+ABOUT = st.one_of(st.none(), st.fixed_dictionaries({}, optional={"model": st.sampled_from(["m@1", "n@1"])}))
 PROVENANCES = st.one_of(
     st.none(),
     st.just("ok"),
-    st.fixed_dictionaries({}, optional={"hash": HASHES, "state": STATES, "model": st.sampled_from(["m@1", "n@1"])}),
+    st.fixed_dictionaries({}, optional={"hash": HASHES, "pending": MARKS, "client": MARKS, "about": ABOUT}),
 )
 SOURCES = st.fixed_dictionaries({}, optional={
-    "title": TEXTS, "embedding_meta": PROVENANCES, "embedding_meta.state": st.just("ok"), "year": st.integers(),
+    "title": TEXTS, "embedding_meta": PROVENANCES, "embedding_meta.pending": st.just(1), "year": st.integers(),
 })  # fmt: skip
 
 

@@ -7,8 +7,10 @@ from sidecar.bridge.hidden_fields import NOTHING, Hidden, hidden_in, matches, re
 from sidecar.jsontext import Json
 from tests.support.bindings import a_binding, an_index, an_unbound_index, bound
 
-OURS = frozenset({("embedding", "knn_vector"), ("embedding_meta", "object"), ("embedding_meta.state", "keyword")})
-PATHS = frozenset({"embedding", "embedding_meta.state"})
+OURS = frozenset(
+    {("embedding", "knn_vector"), ("embedding_meta", "object"), ("embedding_meta.pending", "rank_feature")}
+)
+PATHS = frozenset({"embedding", "embedding_meta.pending"})
 MAPPED = OURS | {("title", "text"), ("title.raw", "keyword"), ("author", "object"), ("author.name", "text")}
 HIDDEN = Hidden(("embedding", "embedding_meta"), PATHS, ("author", "title"))
 
@@ -26,7 +28,7 @@ def with_a_field_of_its_own() -> BoundIndex:
         pytest.param((an_index(mapped=MAPPED),), HIDDEN, id="bound"),
         pytest.param((an_index(mapped=MAPPED), an_unbound_index()), HIDDEN, id="bound and unbound"),
         pytest.param((an_index(mapped=MAPPED, own_vectors=frozenset({"embedding"})),),
-                     Hidden(("embedding_meta",), frozenset({"embedding_meta.state"}), ("author", "embedding", "title")),
+                     Hidden(("embedding_meta",), frozenset({"embedding_meta.pending"}), ("author", "embedding", "title")),
                      id="the vectors are the client's own"),
         pytest.param((an_index(mapped=MAPPED), with_a_field_of_its_own()),
                      Hidden((), frozenset(), ("author", "embedding", "embedding_meta", "title")),
@@ -68,7 +70,7 @@ def test_patterns_are_narrowed_to_the_other_fields(entries: Json, is_strict: boo
     [
         pytest.param(["title", "e*"], ("embedding", "embedding_meta"), id="a pattern is not a wish"),
         pytest.param(["embedding"], ("embedding_meta",), id="a name is one"),
-        pytest.param(["embedding_meta.state"], ("embedding",), id="so is a part of a field"),
+        pytest.param(["embedding_meta.pending"], ("embedding",), id="so is a part of a field"),
         pytest.param(["embeddings", 7], ("embedding", "embedding_meta"), id="a longer name"),
     ],
 )

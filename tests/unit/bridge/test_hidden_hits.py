@@ -7,7 +7,7 @@ from sidecar.bridge.hidden_hits import hide_in_search, hide_in_text, is_object, 
 from sidecar.jsontext import Object
 
 OURS = ("e", "e_meta")
-HIDDEN = Hidden(OURS, frozenset({"e", "e_meta.state"}), ("title",))
+HIDDEN = Hidden(OURS, frozenset({"e", "e_meta.pending"}), ("title",))
 WITHOUT = {"_source": {"excludes": [*OURS]}}
 
 

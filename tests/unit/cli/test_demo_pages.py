@@ -31,7 +31,7 @@ SOURCE = {
     "abstract": "Find the unique elements of an array.",
     "content": "Returns the sorted unique elements.\n\n" * 10,
     "embedding": [0.25, -0.5, 0.125, 0.0625, 1.0],
-    "embedding_meta": {"hash": "0" * 64, "model": "all-minilm-l6-v2@1", "state": "ok", "truncated": False},
+    "embedding_meta": {"hash": "0" * 64, "about": {"model": "all-minilm-l6-v2@1", "truncated": False}},
 }
 CALL = DirectCall(
     text=QUESTION,

@@ -105,7 +105,7 @@ Change = Callable[[Index], Index]
 @pytest.mark.parametrize(
     ("change", "level", "check"),
     [
-        pytest.param(lambda f: bound(f, schema=2), "error", "schema", id="a schema of tomorrow"),
+        pytest.param(lambda f: bound(f, schema=3), "error", "schema", id="a schema of tomorrow"),
         pytest.param(lambda f: bound(f, fields={"embedding": {}}), "error", "binding", id="not a binding"),
         pytest.param(lambda f: mapped(f, embedding=None), "error", "vector_field", id="no vector field"),
         pytest.param(lambda f: mapped(f, embedding={"type": "float"}), "error", "vector_field", id="another type"),

@@ -9,7 +9,7 @@ from tests.support.bindings import a_binding, bound
 BINDING = a_binding()
 HASH = provenance_hash("cats\npurr", BINDING)
 TEXT = {"title": "cats", "abstract": "purr"}
-OK = {"hash": HASH, "state": "ok", "model": "m@1", "backend": "torch"}
+OK = {"hash": HASH, "about": {"model": "m@1", "backend": "torch"}}
 
 
 def stored(source: dict, *vectors: str) -> StoredDocument:
@@ -21,7 +21,7 @@ def stored(source: dict, *vectors: str) -> StoredDocument:
     [
         pytest.param(TEXT | {"embedding_meta": OK}, True, Kind.RIGHT, id="our own vector"),
         pytest.param(
-            TEXT | {"embedding_meta": {"hash": HASH, "state": "client"}}, True, Kind.RIGHT, id="the client's own vector"
+            TEXT | {"embedding_meta": {"hash": HASH, "client": 1}}, True, Kind.RIGHT, id="the client's own vector"
         ),
         pytest.param({"year": 1}, False, Kind.RIGHT, id="neither text nor vector"),
         pytest.param({"title": "", "abstract": None}, False, Kind.RIGHT, id="empty texts"),
@@ -32,43 +32,45 @@ def stored(source: dict, *vectors: str) -> StoredDocument:
         pytest.param(TEXT | {"embedding_meta": "ok"}, True, Kind.NO_PROVENANCE, id="provenance of another type"),
         pytest.param(TEXT | {"embedding_meta": [OK]}, True, Kind.NO_PROVENANCE, id="provenance in a list"),
         pytest.param(TEXT | {"embedding_meta": {}}, True, Kind.NO_PROVENANCE, id="provenance empty"),
-        pytest.param(TEXT | {"embedding_meta": OK | {"state": "new"}}, True, Kind.NO_PROVENANCE, id="unknown state"),
+        pytest.param(TEXT | {"embedding_meta": {"hash": HASH}}, True, Kind.NO_PROVENANCE, id="no state"),
         pytest.param(
-            TEXT | {"embedding_meta": OK, "embedding_meta.state": "ok"},
+            TEXT | {"embedding_meta": OK, "embedding_meta.pending": 1},
             True,
             Kind.NO_PROVENANCE,
             id="dotted key beside",
         ),
         pytest.param(
-            TEXT | {"embedding_meta": OK | {"state": "pending"}}, False, Kind.PENDING, id="pending, the hash is right"
+            TEXT | {"embedding_meta": OK | {"pending": 1}}, False, Kind.PENDING, id="pending, the hash is right"
         ),
         pytest.param(
-            TEXT | {"embedding_meta": {"hash": "", "state": "pending"}},
+            TEXT | {"embedding_meta": {"hash": "", "pending": 1}},
             False,
             Kind.PENDING,
             id="the guard could not run",
         ),
         pytest.param(
-            TEXT | {"embedding_meta": {"hash": None, "state": "pending"}},
+            TEXT | {"embedding_meta": {"hash": None, "pending": 1}},
             True,
             Kind.PENDING,
             id="pending with a vector",
         ),
-        pytest.param(TEXT | {"embedding_meta": OK | {"model": "n@1"}}, True, Kind.OTHER_MODEL, id="of another model"),
         pytest.param(
-            TEXT | {"embedding_meta": OK | {"model": "n@1", "hash": "0"}},
+            TEXT | {"embedding_meta": OK | {"about": {"model": "n@1"}}}, True, Kind.OTHER_MODEL, id="of another model"
+        ),
+        pytest.param(
+            TEXT | {"embedding_meta": OK | {"about": {"model": "n@1"}, "hash": "0"}},
             False,
             Kind.OTHER_MODEL,
             id="in another space",
         ),
         pytest.param(
-            TEXT | {"embedding_meta": {"hash": HASH, "state": "ok"}}, True, Kind.OTHER_MODEL, id="of no known model"
+            TEXT | {"embedding_meta": {"hash": HASH, "about": {}}}, True, Kind.OTHER_MODEL, id="of no known model"
         ),
         pytest.param(
             TEXT | {"title": "dogs", "embedding_meta": OK}, True, Kind.HASH_DIFFERS, id="the text has changed"
         ),
         pytest.param(
-            TEXT | {"title": "dogs", "embedding_meta": {"hash": HASH, "state": "client"}},
+            TEXT | {"title": "dogs", "embedding_meta": {"hash": HASH, "client": 1}},
             True,
             Kind.HASH_DIFFERS,
             id="the text has changed under a client's vector",
@@ -76,7 +78,7 @@ def stored(source: dict, *vectors: str) -> StoredDocument:
         pytest.param(TEXT | {"embedding_meta": OK}, False, Kind.VECTOR_MISSING, id="proven but not there"),
         pytest.param({"title": ""}, True, Kind.NO_TEXT, id="vector without text"),
         pytest.param({"embedding_meta": OK}, False, Kind.NO_TEXT, id="provenance without text"),
-        pytest.param({"embedding_meta.state": "ok"}, False, Kind.NO_TEXT, id="dotted key without text"),
+        pytest.param({"embedding_meta.pending": 1}, False, Kind.NO_TEXT, id="dotted key without text"),
     ],
 )
 def test_judgement(source: dict, has_vector: bool, kind: Kind) -> None:
@@ -99,9 +101,9 @@ def test_each_field_is_judged_for_itself() -> None:
 @pytest.mark.parametrize(
     ("meta", "has_vector", "is_marked"),
     [
-        pytest.param({"hash": HASH, "state": "pending"}, False, True, id="as the guard marks it"),
-        pytest.param({"hash": "", "state": "pending"}, False, False, id="the guard could not run"),
-        pytest.param({"hash": HASH, "state": "pending"}, True, False, id="a vector is still there"),
+        pytest.param({"hash": HASH, "pending": 1}, False, True, id="as the guard marks it"),
+        pytest.param({"hash": "", "pending": 1}, False, False, id="the guard could not run"),
+        pytest.param({"hash": HASH, "pending": 1}, True, False, id="a vector is still there"),
         pytest.param(OK, False, False, id="not pending"),
     ],
 )

@@ -11,7 +11,7 @@ PROPERTIES = {
     "title": {"type": "text"},
     "abstract": {"type": "text"},
     "embedding": {"type": "knn_vector", "dimension": 2},
-    "embedding_meta": {"properties": {"state": {"type": "keyword"}}},
+    "embedding_meta": {"properties": {"pending": {"type": "rank_feature"}}},
 }
 
 
@@ -39,13 +39,13 @@ def test_a_templates_companion_is_not_listed() -> None:
 
 
 def test_a_binding_of_a_schema_that_we_do_not_know_is_left_alone() -> None:
-    assert read_targets({"a": described(meta={"sidecar": META["sidecar"] | {"schema": 2}})}) == ()
+    assert read_targets({"a": described(meta={"sidecar": META["sidecar"] | {"schema": 3}})}) == ()
 
 
 @pytest.mark.parametrize(
     ("index", "reason"),
     [
-        pytest.param(described(meta={"sidecar": {"schema": 1, "fields": 5}}),
+        pytest.param(described(meta={"sidecar": {"schema": 2, "fields": 5}}),
                      "_meta.sidecar.fields: must be an object, not [5]", id="binding not valid"),
         pytest.param(described(_source={"enabled": False}),
                      "its mapping changes what is kept in _source, so texts cannot be read and documents not updated",

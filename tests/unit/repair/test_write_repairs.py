@@ -40,10 +40,7 @@ def test_a_write_is_guarded_and_routed_and_replaces_vector_and_provenance() -> N
             "embedding": [0.5, 0.1],
             "embedding_meta": {
                 "hash": provenance_hash("a", BINDING),
-                "state": "ok",
-                "model": "m@1",
-                "backend": "torch",
-                "truncated": True,
+                "about": {"model": "m@1", "backend": "torch", "truncated": True},
             },
         },
     }
@@ -59,9 +56,9 @@ def test_without_a_text_everything_goes() -> None:
 @pytest.mark.parametrize(
     ("meta", "vectors", "is_written"),
     [
-        pytest.param({"hash": "0", "state": "ok", "model": "m@1"}, ("embedding",), True, id="a false vector goes"),
-        pytest.param({"hash": "", "state": "pending"}, (), True, id="the hash is put in"),
-        pytest.param({"hash": provenance_hash("a", BINDING), "state": "pending"}, (), False, id="said already"),
+        pytest.param({"hash": "0", "about": {"model": "m@1"}}, ("embedding",), True, id="a false vector goes"),
+        pytest.param({"hash": "", "pending": 1}, (), True, id="the hash is put in"),
+        pytest.param({"hash": provenance_hash("a", BINDING), "pending": 1}, (), False, id="said already"),
     ],
 )
 def test_a_refused_text_is_marked_as_pending(meta: dict, vectors: tuple[str, ...], is_written: bool) -> None:
@@ -73,7 +70,7 @@ def test_a_refused_text_is_marked_as_pending(meta: dict, vectors: tuple[str, ...
     assert bool(one.lines) is is_written
     if is_written:
         new = json.loads(one.lines.splitlines()[1])["script"]["params"]["set"]
-        assert new == {"embedding_meta": {"hash": provenance_hash("a", BINDING), "state": "pending"}}
+        assert new == {"embedding_meta": {"hash": provenance_hash("a", BINDING), "pending": 1}}
 
 
 def test_bulks_are_bounded_by_bytes_and_keep_every_write(monkeypatch: pytest.MonkeyPatch) -> None:

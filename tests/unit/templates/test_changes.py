@@ -151,7 +151,7 @@ def test_conflicts(template, there, problem):
 
 
 def test_a_broken_binding_in_the_cluster_is_said():
-    broken = {"template": {"mappings": {"_meta": {"sidecar": {"schema": 1, "fields": []}}}}}
+    broken = {"template": {"mappings": {"_meta": {"sidecar": {"schema": 2, "fields": []}}}}}
 
     with pytest.raises(InvalidInput, match=r"^_meta\.sidecar\.fields: "):
         refuse_conflicts(compiled(), installed(others={"/_component_template/sidecar-x-01234567": broken}))

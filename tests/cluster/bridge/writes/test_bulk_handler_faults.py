@@ -13,6 +13,7 @@ from tests.cluster.bridges import Papers
 from tests.support.between import Between, between, broken_promises, stored
 from tests.support.faults import Faults
 from tests.support.http import ndjson
+from tests.support.provenances import state_of
 from tests.support.scripted import scripted
 from tests.support.waiting import PATIENCE_S, until
 
@@ -236,7 +237,7 @@ async def test_case_17_a_client_that_leaves_within_its_upload_writes_nothing_and
 
         documents = await kept(at, papers)
         assert len(documents) == 51
-        assert {document["embedding_meta"]["state"] for document in documents.values()} == {"ok"}
+        assert {state_of(document) for document in documents.values()} == {"ok"}
 
 
 async def test_case_18_a_client_that_leaves_while_its_texts_are_embedded_writes_nothing(papers: Papers) -> None:

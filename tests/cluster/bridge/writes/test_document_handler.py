@@ -3,6 +3,7 @@
 import pytest
 
 from tests.cluster.bridges import Papers
+from tests.support.provenances import state_of
 
 
 @pytest.mark.parametrize(
@@ -28,4 +29,4 @@ async def test_a_document_without_an_id_gets_one_from_the_cluster(papers: Papers
     answer = await papers.bridge("POST", f"/{papers.index}/_doc?refresh=true", {"title": "Cats"})
 
     assert answer.status == 201
-    assert (await papers.stored(answer.json["_id"]))["embedding_meta"]["state"] == "ok"
+    assert state_of(await papers.stored(answer.json["_id"])) == "ok"

@@ -9,6 +9,7 @@ from sidecar.model import IndexBinding, SearchBinding, WritePolicy
 from sidecar.models.catalogue import shipped_versions
 from tests.cluster.bridges import Papers
 from tests.support.between import between
+from tests.support.provenances import state_of
 from tests.support.steps import steps_of_handlers
 
 MINILM = shipped_versions()["all-minilm-l6-v2@1"]
@@ -42,7 +43,7 @@ async def test_a_very_large_document_is_left_to_the_guard(
     assert (answer.status, answer.ingested) == (201, (0, 1))
     assert steps.longest_s < LONGEST_STEP_S
     source = await papers.stored("1")
-    assert source["embedding_meta"]["state"] == "pending"
+    assert state_of(source) == "pending"
     assert "embedding" not in source
 
 

@@ -16,6 +16,7 @@ from tests.cluster.bridges import Papers
 from tests.support.between import Between, between, broken_promises, stored
 from tests.support.faults import Faults
 from tests.support.http import Answer, ndjson
+from tests.support.provenances import state_of
 from tests.support.waiting import until
 
 MINILM = shipped_versions()["all-minilm-l6-v2@1"]
@@ -37,7 +38,7 @@ async def states(at: Between, papers: Papers) -> list[str]:
     """The state of each document, after a look at whether the promise is kept."""
     documents = await stored(papers.direct, papers.index)
     assert broken_promises(documents, papers.binding, at.stub.hashes) == []
-    return [document["embedding_meta"]["state"] for document in documents.values()]
+    return [state_of(document) for document in documents.values()]
 
 
 async def rather_refused(papers: Papers) -> None:

@@ -18,6 +18,7 @@ from sidecar.provenance import provenance_hash, source_text
 from tests.cluster.bridges import Papers
 from tests.support.embedders import HashEmbedder
 from tests.support.http import Answer, Http, http, ndjson
+from tests.support.provenances import state_of
 
 MINILM = shipped_versions()["all-minilm-l6-v2@1"]
 OURS = ("embedding", "embedding_meta")
@@ -45,15 +46,16 @@ class Bridged:
             assert vector is None
             assert meta is None
             return "none"
-        assert meta is not None, source
-        if meta["state"] == "pending":
+        state = state_of(source)
+        assert state is not None, source
+        if state == "pending":
             assert vector is None
             return "pending"
         assert meta["hash"] == provenance_hash(text, self.papers.binding), text
-        if meta["state"] == "ok":
+        if state == "ok":
             answer = await self.embedder.embed([text], Role.PASSAGE, model=MINILM.id, lane=Lane.BULK, timeout_s=1)
             assert np.allclose(np.array(vector), answer.matrix[0], atol=1e-6)
-        return str(meta["state"])
+        return str(state)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_a_source_inside_an_object_is_seen() -> None:
 
 
 def test_an_index_without_a_binding_or_with_one_of_an_unknown_schema_is_unbound() -> None:
-    plain, newer = read_indices({"a": {"mappings": {}}, "b": {"mappings": {"_meta": {"sidecar": {"schema": 2}}}}})
+    plain, newer = read_indices({"a": {"mappings": {}}, "b": {"mappings": {"_meta": {"sidecar": {"schema": 3}}}}})
 
     assert plain.binding is None
     assert newer.binding is None

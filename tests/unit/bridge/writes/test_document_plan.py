@@ -16,6 +16,7 @@ from sidecar.model import WritePolicy
 from sidecar.ports import EmbeddedText, Embeddings, Space
 from sidecar.provenance import provenance_hash
 from tests.support.bindings import SPACE, a_binding, bound
+from tests.support.provenances import state_of
 
 BINDING = a_binding()
 BOUND = bound(BINDING)
@@ -41,8 +42,8 @@ def test_a_document_gets_vector_and_provenance_behind_its_own_bytes() -> None:
     line, counts = apply_plan(source, plan_document(source, BOUND), embedded("dogs\nbark"))
 
     assert line == source[:-1] + (
-        b',"embedding":[0.1,0.0],"embedding_meta":{"hash":"%b","state":"ok","model":"m@1","backend":"torch",'
-        b'"truncated":false}}' % HASH.encode()
+        b',"embedding":[0.1,0.0],"embedding_meta":{"hash":"%b","about":{"model":"m@1","backend":"torch",'
+        b'"truncated":false}}}' % HASH.encode()
     )
     assert counts == Counts(embedded=1)
 
@@ -50,7 +51,7 @@ def test_a_document_gets_vector_and_provenance_behind_its_own_bytes() -> None:
 def test_a_text_without_a_vector_is_marked_pending() -> None:
     document, counts = written(b'{"title":"dogs","abstract":"bark"}', Vectors())
 
-    assert document["embedding_meta"] == {"hash": HASH, "state": "pending"}
+    assert document["embedding_meta"] == {"hash": HASH, "pending": 1}
     assert "embedding" not in document
     assert counts == Counts(pending=1)
 
@@ -60,7 +61,7 @@ def test_a_text_that_the_embedder_refused_is_marked_pending() -> None:
 
     document, _ = written(b'{"title":"dogs"}', refused)
 
-    assert document["embedding_meta"]["state"] == "pending"
+    assert state_of(document) == "pending"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_text_that_the_embedder_refused_is_marked_pending() -> None:
         pytest.param(b'{"title":7}', id="a number is no text"),
         pytest.param(b"{bad", id="not JSON"),
         pytest.param(b'["title"]', id="not an object"),
-        pytest.param(b'{"title":"dogs","abstract":"bark","embedding":[1,2],"embedding_meta":{"hash":"%b","state":"ok"}}'
+        pytest.param(b'{"title":"dogs","abstract":"bark","embedding":[1,2],"embedding_meta":{"hash":"%b","about":{}}}'
                      % HASH.encode(), id="a proven copy"),
     ],
 )  # fmt: skip
@@ -92,12 +93,10 @@ def test_an_unbound_index_is_left_alone() -> None:
 @pytest.mark.parametrize(
     "brought",
     [
-        pytest.param(b'"embedding":[1,2],"embedding_meta":{"hash":"0","state":"ok"}', id="the vector of another text"),
-        pytest.param(b'"embedding_meta":{"state":"pending"}', id="provenance without a vector"),
+        pytest.param(b'"embedding":[1,2],"embedding_meta":{"hash":"0","about":{}}', id="the vector of another text"),
+        pytest.param(b'"embedding_meta":{"pending":1}', id="provenance without a vector"),
         pytest.param(b'"embedding":null', id="a null vector"),
-        pytest.param(
-            b'"embedding":[1,2],"embedding_meta":{"hash":"%b","state":"pending"}' % HASH.encode(), id="pending"
-        ),
+        pytest.param(b'"embedding":[1,2],"embedding_meta":{"hash":"%b","pending":1}' % HASH.encode(), id="pending"),
     ],
 )
 def test_a_stale_vector_that_a_document_brings_is_replaced(brought: bytes) -> None:
@@ -111,7 +110,7 @@ def test_a_clients_own_vector_is_kept_and_marked() -> None:
     document, counts = written(b'{"title":"dogs","abstract":"bark","embedding":[1,2]}', Vectors())
 
     assert document["embedding"] == [1, 2]
-    assert document["embedding_meta"] == {"hash": HASH, "state": "client"}
+    assert document["embedding_meta"] == {"hash": HASH, "client": 1}
     assert counts == Counts()
 
 

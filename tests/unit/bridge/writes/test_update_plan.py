@@ -22,17 +22,18 @@ from sidecar.model import Binding, WritePolicy
 from sidecar.ports import EmbeddedText, Embeddings, Space
 from sidecar.provenance import provenance_hash
 from tests.support.bindings import SPACE, a_binding, bound
+from tests.support.provenances import state_of
 
 BINDING = a_binding()
 BOUND = bound(BINDING)
 AT = Position(7, 1)
-UNKNOWN = {"hash": None, "state": "pending", "model": None, "backend": None, "truncated": None}
+UNKNOWN = {"hash": None, "pending": 1, "client": None, "about": None}
 
 
 def proven(title: str, abstract: str | None = None, **more: object) -> dict[str, object]:
     """A stored document with the right vector."""
     text = "\n".join(part for part in (title, abstract) if part)
-    meta = {"hash": provenance_hash(text, BINDING), "state": "ok", "model": "m@1"}
+    meta = {"hash": provenance_hash(text, BINDING), "about": {"model": "m@1"}}
     return {"title": title, "abstract": abstract, "embedding": [0.5, 0.5], "embedding_meta": meta, **more}
 
 
@@ -82,7 +83,7 @@ def test_what_the_cluster_would_refuse(source: bytes, parameters: dict) -> None:
         pytest.param({"doc": {"abstract": None}}, True, id="a source goes"),
         pytest.param({"doc": {"title.raw": "x"}}, True, id="below a source"),
         pytest.param({"doc": {"embedding": None}}, True, id="the vector"),
-        pytest.param({"doc": {"embedding_meta.state": "ok"}}, True, id="the provenance, dotted"),
+        pytest.param({"doc": {"embedding_meta.pending": 1}}, True, id="the provenance, dotted"),
         pytest.param({"doc": {"year": 1, "titles": "x"}}, False, id="neither"),
         pytest.param({"doc": {"year": 1}, "upsert": {"title": "x"}}, True, id="an upsert with a text"),
         pytest.param({"doc": {"year": 1}, "upsert": {"year": 1}}, False, id="an upsert without"),
@@ -104,10 +105,9 @@ def test_a_changed_text_gets_its_vector_and_a_whole_provenance() -> None:
     assert sent["doc"]["embedding"] == [0.1, 0.0]
     assert sent["doc"]["embedding_meta"] == {
         "hash": provenance_hash("dogs\nbark", BINDING),
-        "state": "ok",
-        "model": "m@1",
-        "backend": "torch",
-        "truncated": False,
+        "pending": None,
+        "client": None,
+        "about": {"model": "m@1", "backend": "torch", "truncated": False},
     }
 
 
@@ -125,7 +125,7 @@ def test_without_a_vector_the_old_one_goes_and_the_hash_says_for_which_text() ->
         pytest.param(proven("dogs"), {"title": "", "abstract": "dogs"}, {}, id="the same text from elsewhere"),
         pytest.param({"year": 1}, {"title": None}, {}, id="no text before and after"),
         pytest.param(proven("dogs"), {"title": None}, {"embedding": None, "embedding_meta": None}, id="no text left"),
-        pytest.param({"title": "x", "embedding_meta": {"hash": "0", "state": "ok"}}, {"abstract": "y"},
+        pytest.param({"title": "x", "embedding_meta": {"hash": "0", "about": {}}}, {"abstract": "y"},
                      {"embedding": None, "embedding_meta": UNKNOWN}, id="what was read is not what was proven"),
     ],
 )  # fmt: skip
@@ -179,7 +179,7 @@ def test_the_bytes_of_a_client_survive() -> None:
         pytest.param("keep", {"title": "cats", "embedding": [1, 2]}, {"embedding": [1, 2]}, id="kept with its text"),
         pytest.param("replace", {"title": "cats", "embedding": [1, 2]}, {"embedding": [0.1, 0.0]}, id="replaced"),
         pytest.param("keep", {"embedding": None}, {"embedding": [0.1, 0.0]}, id="a text has a vector"),
-        pytest.param("keep", {"embedding_meta.state": "ok"}, {"embedding": [0.1, 0.0]}, id="a second provenance"),
+        pytest.param("keep", {"embedding_meta.pending": 1}, {"embedding": [0.1, 0.0]}, id="a second provenance"),
     ],
 )
 def test_a_clients_own_vector(policy: str, doc: dict, expected: dict) -> None:
@@ -189,8 +189,8 @@ def test_a_clients_own_vector(policy: str, doc: dict, expected: dict) -> None:
 
     state = "client" if expected["embedding"] == [1, 2] else "ok"
     assert sent["doc"]["embedding"] == expected["embedding"]
-    assert sent["doc"]["embedding_meta"]["state"] == state
-    assert "embedding_meta.state" not in sent["doc"]
+    assert state_of(sent["doc"]) == state
+    assert "embedding_meta.pending" not in sent["doc"]
 
 
 def test_a_clients_own_vector_is_refused_if_the_binding_says_so() -> None:
