@@ -1,5 +1,6 @@
 """An HTTP listener, and the probes that each server of ours answers: `/livez`, `/readyz` and `/metrics`."""
 
+import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -35,12 +36,22 @@ async def listening(
         try:
             await web.TCPSite(runner, host, port, ssl_context=tls).start()
         except OSError as error:
-            problem = os.strerror(error.errno or 0)
+            problem = await unknown_host(address) or os.strerror(error.errno or 0)
             raise ConfigurationError(f"{setting}: cannot listen on {address}: {problem}") from error
         host, port = runner.addresses[0][:2]
         yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+async def unknown_host(address: str) -> str | None:
+    """Why the host of an address is not known, or None if it is."""
+    host, port = split_address(address)
+    try:
+        await asyncio.get_running_loop().getaddrinfo(host, port)
+    except OSError as error:
+        return f"the host [{host}] is not known: {error.strerror}"
+    return None
 
 
 def probes(readiness: Callable[[], Awaitable[Readiness]]) -> list[web.RouteDef]:
