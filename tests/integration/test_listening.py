@@ -42,3 +42,12 @@ async def test_an_address_that_is_taken_is_named_with_its_setting() -> None:
             async with listening(runner(), address, SETTING):
                 pytest.fail("listens twice")
     assert str(refused.value) == f"{SETTING}: cannot listen on {address}: Address already in use"
+
+
+async def test_a_host_that_is_not_known_is_named_with_its_setting() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        async with listening(runner(), "nosuchhost.invalid:0", SETTING):
+            pytest.fail("listens nowhere")
+    assert str(refused.value).startswith(
+        f"{SETTING}: cannot listen on nosuchhost.invalid:0: the host [nosuchhost.invalid] is not known: "
+    )
