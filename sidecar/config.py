@@ -5,6 +5,7 @@ Order, strongest first: flag, environment (`SIDECAR_BRIDGE_LISTEN`), file (`side
 """
 
 import os
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,10 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from sidecar.errors import ConfigurationError
+from sidecar.files import unmarked
 
 ENV_PREFIX: Final = "SIDECAR_"
 CONFIG_VARIABLE: Final = f"{ENV_PREFIX}CONFIG"
@@ -346,7 +347,9 @@ def _read(named: Path | None) -> dict[str, Any]:
     if named is not None and not path.is_file():
         raise ConfigurationError(f"configuration file {path}: there is no such file")
     try:
-        return TomlConfigSettingsSource(Settings, path)()
+        return tomllib.loads(unmarked(path.read_bytes()).decode("utf-8"))
+    except FileNotFoundError:
+        return {}
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"configuration file {path}: {error}") from error
 

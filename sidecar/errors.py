@@ -7,6 +7,15 @@ exception carries its data as attributes and builds its sentence in `__str__`.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+_LONGEST_NAME: Final = 256
+_LONGEST_SENTENCE: Final = 2_048
+
+
+def shortened(text: str, most: int) -> str:
+    """The beginning of a text for a message or a log, where a client's bytes must not come back whole."""
+    return text if len(text) <= most else text[:most] + "…"
 
 
 class ErrorKind(StrEnum):
@@ -31,6 +40,12 @@ class SidecarError(Exception):
 
     kind: ErrorKind = ErrorKind.INTERNAL
 
+    def __post_init__(self) -> None:
+        """Shorten the attributes, because they may hold the text of a client."""
+        for name, value in vars(self).items():
+            if isinstance(value, str):
+                setattr(self, name, shortened(value, _LONGEST_SENTENCE))
+
 
 @dataclass(eq=False)
 class InvalidInput(SidecarError):
@@ -39,6 +54,10 @@ class InvalidInput(SidecarError):
     field: str
     problem: str
     kind = ErrorKind.BAD_INPUT
+
+    def __post_init__(self) -> None:
+        self.field = shortened(self.field, _LONGEST_NAME)
+        super().__post_init__()
 
     def __str__(self) -> str:
         return f"{self.field}: {self.problem}"
@@ -75,6 +94,10 @@ class ModelNotFound(SidecarError):
     known: tuple[str, ...] = ()
     kind = ErrorKind.NOT_FOUND
 
+    def __post_init__(self) -> None:
+        self.model = shortened(self.model, _LONGEST_NAME)
+        super().__post_init__()
+
     def __str__(self) -> str:
         known = f"; known: {', '.join(self.known)}" if self.known else ""
         return f"model [{self.model}] is not known here{known}"
@@ -88,6 +111,10 @@ class SpaceMismatch(SidecarError):
     expected: str
     actual: str
     kind = ErrorKind.CONFLICT
+
+    def __post_init__(self) -> None:
+        self.expected = shortened(self.expected, _LONGEST_NAME)
+        super().__post_init__()
 
     def __str__(self) -> str:
         return f"model [{self.model}] has space [{self.actual}], but [{self.expected}] is expected"

@@ -1,5 +1,6 @@
-"""Files: the SHA-256 of one, and a lock that processes share."""
+"""Files: the SHA-256 of one, a lock that processes share, and texts with the mark of Windows' editors."""
 
+import codecs
 import fcntl
 import hashlib
 from collections.abc import Iterator
@@ -11,6 +12,11 @@ def file_digest(path: Path) -> str:
     """The SHA-256 (hex) of a file, which is read piece by piece. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unmarked(content: bytes) -> bytes:
+    """The content of a text file without the byte order mark that editors on Windows put before it."""
+    return content.removeprefix(codecs.BOM_UTF8)
 
 
 @contextmanager

@@ -81,7 +81,8 @@ async def listening(
         try:
             sockets = await _bound(address)
         except OSError as error:
-            problem = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            os_error = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
+            problem = await unknown_host(address) or os_error
             raise ConfigurationError(f"{setting}: cannot listen on {address}: {problem}") from error
         assert runner.server is not None  # since `setup`
         places = Places(min(limits.connections, _room_for_connections()), limits.per_peer, limits.is_proxy)
@@ -216,6 +217,16 @@ class _Door:
         if now - self._said.get(action, -_SECONDS_BETWEEN_LINES) >= _SECONDS_BETWEEN_LINES:
             self._said[action] = now
             _log.warning(event, action=action, **about)
+
+
+async def unknown_host(address: str) -> str | None:
+    """Why the host of an address is not known, or None if it is."""
+    host, port = split_address(address)
+    try:
+        await asyncio.get_running_loop().getaddrinfo(host, port)
+    except OSError as error:
+        return f"the host [{host}] is not known: {error.strerror}"
+    return None
 
 
 def probes(readiness: Callable[[], Awaitable[Readiness]]) -> list[web.RouteDef]:

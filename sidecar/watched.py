@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Generic, TypeAlias, TypeVar
 
 from sidecar.errors import ConfigurationError
+from sidecar.files import unmarked
 from sidecar.telemetry import logger
 
 T = TypeVar("T")
@@ -62,8 +63,8 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
 
 
 def read_bytes(file: Path) -> bytes:
-    """The content of a file. Raises ConfigurationError."""
+    """The content of a text file. Raises ConfigurationError."""
     try:
-        return file.read_bytes()
+        return unmarked(file.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror}") from error

@@ -55,7 +55,8 @@ def embed(
 
 
 def _lines() -> list[str]:
-    return [line.rstrip("\r\n") for line in sys.stdin]
+    lines = [line.rstrip("\r\n") for line in sys.stdin]
+    return [lines[0].removeprefix("\ufeff"), *lines[1:]] if lines else []  # the byte order mark of a file from Windows
 
 
 async def _embed(embedder: EmbedderClient, texts: Sequence[str], role: Role, model: str | None) -> Embeddings:

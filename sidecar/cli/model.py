@@ -15,6 +15,7 @@ from sidecar.cli.options import AsJson, ConfigFile, command_group, configure
 from sidecar.cli.steps import steps
 from sidecar.errors import ConfigurationError, InvalidInput
 from sidecar.evaluation.docstrings import read_passages
+from sidecar.files import unmarked
 from sidecar.model import ModelVersion
 from sidecar.models.artifacts import Artifact
 from sidecar.models.catalogue import CatalogueEntry, catalogue
@@ -166,7 +167,7 @@ def _docstrings(count: int) -> list[str]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return [line for line in file.read_text("utf-8").splitlines() if line.strip()]
+        return [line for line in unmarked(file.read_bytes()).decode("utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput("texts", f"{file} cannot be read: {error}") from error
 

@@ -16,6 +16,7 @@ from sidecar.contract import embedding_pb2, embedding_pb2_grpc
 from sidecar.embedding.batcher import Batcher
 from sidecar.embedding.cache.file import VectorFile
 from sidecar.embedding.cache.vectors import VectorCache
+from sidecar.embedding.front.decoding import DecodingInterceptor
 from sidecar.embedding.front.http import serve_http
 from sidecar.embedding.front.servicer import EmbedderServicer, ModelsServicer
 from sidecar.embedding.front.tls import Certificates, certificates
@@ -23,6 +24,7 @@ from sidecar.embedding.front.tokens import Gate, GateInterceptor
 from sidecar.embedding.loading.models import LoadedModel
 from sidecar.embedding.service import EmbeddingService, Served
 from sidecar.errors import ConfigurationError
+from sidecar.listening import unknown_host
 from sidecar.telemetry import logger
 from sidecar.tracing import OFF, Tracing
 
@@ -159,7 +161,7 @@ async def _grpc(
     tls: Certificates | None,
 ) -> AsyncIterator[str]:
     server = grpc.aio.server(
-        interceptors=[GateInterceptor(gate)] if gate else [],
+        interceptors=[*([GateInterceptor(gate)] if gate else []), DecodingInterceptor()],
         options=[
             ("grpc.so_reuseport", 0),  # otherwise a second server on the same port would take half of the calls
             # Many clients ask every few seconds whether the connection lives, also while they wait for a long answer.
@@ -187,7 +189,8 @@ async def _grpc(
             else server.add_insecure_port(settings.listen)
         )
     except RuntimeError as error:
-        raise ConfigurationError(f"embedder.listen: cannot listen on {settings.listen}: is the port taken?") from error
+        problem = await unknown_host(settings.listen) or "is the port taken?"
+        raise ConfigurationError(f"embedder.listen: cannot listen on {settings.listen}: {problem}") from error
     await server.start()
     try:
         yield f"{settings.listen.rpartition(':')[0]}:{port}"

@@ -89,7 +89,9 @@ class EmbeddingService:
         await self._idle.wait()
 
     def models(self) -> pb.ListModelsReply:
-        """The loaded model versions."""
+        """The loaded model versions. Raises NotServing while they are loaded."""
+        if self.state is ServerState.LOADING:
+            raise NotServing(self.state)
         return pb.ListModelsReply(models=[self._info(one) for one in self._served.values()])
 
     def model(self, name: str) -> pb.ModelInfo:

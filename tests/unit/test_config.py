@@ -122,3 +122,9 @@ def test_split_address_refuses(address: str) -> None:
 def test_help_and_variable_come_from_the_declaration() -> None:
     assert describe("bridge.listen") == "Where clients connect [default: 127.0.0.1:9201]"
     assert variable("bridge.listen") == "SIDECAR_BRIDGE_LISTEN"
+
+
+def test_the_mark_of_windows_editors_is_skipped(tmp_path: Path) -> None:
+    file = tmp_path / "f.toml"
+    file.write_bytes(b'\xef\xbb\xbflog_level = "debug"\r\n')
+    assert load_configuration(file=file).settings.log_level == "debug"

@@ -33,3 +33,18 @@ from sidecar.errors import ErrorKind, SidecarError
 )  # fmt: skip
 def test_sentence_and_kind(error: SidecarError, kind: ErrorKind, sentence: str) -> None:
     assert (error.kind, str(error)) == (kind, sentence)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(errors.InvalidInput("f" * 10**6, "v" * 10**6), id="a field and a value"),
+        pytest.param(errors.ModelNotFound("m" * 10**6), id="a model"),
+        pytest.param(errors.SpaceMismatch("m" * 10**6, "e" * 10**6, "a" * 10**6), id="a space"),
+        pytest.param(errors.ConfigurationError("p" * 10**6), id="a setting"),
+        pytest.param(errors.ClusterRefused("c" * 10**6, 400, "r" * 10**6), id="a refusal"),
+    ],
+)
+def test_a_name_does_not_come_back_whole(error: SidecarError) -> None:
+    assert len(str(error)) < 5_000
+    assert "…" in str(error)

@@ -74,3 +74,8 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> N
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="gone: No such file"):
         watched(tmp_path / "gone")
+
+
+def test_the_mark_of_windows_editors_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_bytes(b"\xef\xbb\xbfsecret\r\n")
+    assert read_bytes(tmp_path / "tokens") == b"secret\r\n"

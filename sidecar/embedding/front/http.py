@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from sidecar.config import EmbedderSettings
 from sidecar.embedding.calls import ID_HEADER, Held, id_of
+from sidecar.embedding.front.codings import coding_of, decoded
 from sidecar.embedding.front.openai import (
     EmbeddingsBody,
     ErrorAnswer,
@@ -27,7 +28,7 @@ from sidecar.embedding.front.openai import (
 )
 from sidecar.embedding.front.tokens import REFUSAL, Gate
 from sidecar.embedding.service import EmbeddingService, ServerState
-from sidecar.embedding.statuses import Fault, NotServing
+from sidecar.embedding.statuses import Fault
 from sidecar.errors import BodyTooLarge, ErrorKind, SidecarError
 from sidecar.listening import Readiness, listening, probes
 from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, logger, series
@@ -58,7 +59,13 @@ async def serve_http(
     app = web.Application(middlewares=[_identified, _counting, _answering(gate)])
     app.add_routes([*probes(readiness), *_api(service, settings.max_message_bytes)])
     # If a caller hangs up, its request is cancelled, so that its texts leave the queue.
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSE_TIMEOUT_S)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=_CLOSE_TIMEOUT_S,
+        auto_decompress=False,  # aiohttp answers in plain text to a body that it cannot decode
+    )
     async with listening(runner, settings.http_listen, "embedder.http_listen", tls=tls) as bound:
         yield f"{settings.http_listen.rpartition(':')[0]}:{bound.rpartition(':')[2]}"
 
@@ -76,7 +83,11 @@ def _api(service: EmbeddingService, max_body_bytes: int) -> list[web.RouteDef]:
                 raise TimedOut(timeout) from error
 
     async def embedded(request: web.Request, held: Held, deadline: float | None) -> web.Response:
+        coding = coding_of(request.headers.get("Content-Encoding", ""))
         body = await _body(request, held, max_body_bytes)
+        if coding:
+            body = await asyncio.to_thread(decoded, body, coding, limit=max_body_bytes, setting=_LIMIT_SETTING)
+            held.grow_to(len(body))
         asked = await off_the_loop(_WEIGHT_OF_BYTE * len(body), parse, body, request.headers.get("X-Sidecar-Lane"))
         model = full_id(asked.model, _loaded(service))
         wanted = asked.request(model, await _texts(service, asked, model))
@@ -107,8 +118,6 @@ async def _texts(service: EmbeddingService, asked: EmbeddingsBody, model: str) -
 
 
 def _loaded(service: EmbeddingService) -> tuple[str, ...]:
-    if service.state is ServerState.LOADING:
-        raise NotServing(service.state)
     return tuple(info.model for info in service.models().models)
 
 

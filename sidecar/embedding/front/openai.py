@@ -215,7 +215,7 @@ def error_answer(error: SidecarError) -> ErrorAnswer:
     wait_s = retry_after_s(error)
     headers = {"Retry-After": str(max(math.ceil(wait_s), 1))} if wait_s else {}
     code = "model_not_found" if isinstance(error, ModelNotFound) else None
-    return plain_error(status, str(error), param=_param(error), code=code, headers=headers)
+    return plain_error(status, str(_in_their_words(error)), param=_param(error), code=code, headers=headers)
 
 
 def plain_error(
@@ -232,6 +232,18 @@ def plain_error(
     return ErrorAnswer(status, orjson.dumps({"error": error}), headers or {})
 
 
+def _in_their_words(error: SidecarError) -> SidecarError:
+    """The service names the fields of the contract. A caller of this API knows others."""
+    if not isinstance(error, InvalidRequest):
+        return error
+    return InvalidRequest(tuple(InvalidInput(_field(one.field), one.problem) for one in error.violations))
+
+
+def _field(of_contract: str) -> str:
+    name, bracket, rest = of_contract.partition("[")
+    return _PARAMS.get(name, name) + bracket + rest
+
+
 def _param(error: SidecarError) -> str | None:
     match error:
         case NoVector(position=position):
@@ -239,7 +251,7 @@ def _param(error: SidecarError) -> str | None:
         case InvalidInput(field=field):
             return field
         case InvalidRequest(violations=(InvalidInput(field=field), *_)):
-            return _PARAMS.get(field, field)
+            return _field(field)
         case ModelNotFound():
             return "model"
         case _:

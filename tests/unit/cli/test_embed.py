@@ -43,6 +43,11 @@ def test_texts_get_their_vectors_by_the_only_model() -> None:
     assert [item["vector"] for item in document["items"]] == [EMBEDDER.vector(text).tolist() for text in "abc"]
 
 
+def test_the_mark_of_windows_editors_is_no_text() -> None:
+    document = json.loads(run("-", "--json", lines="\ufeffb\r\nc\n").stdout)
+    assert [item["vector"] for item in document["items"]] == [EMBEDDER.vector(text).tolist() for text in "bc"]
+
+
 def test_a_text_without_a_vector_is_named_and_ends_with_1() -> None:
     done = run("good", "bad")
 

@@ -125,3 +125,10 @@ def test_errors_in_the_shape_of_openai(
     document = json.loads(answer.body)["error"]
     assert (answer.status, answer.headers, document["param"]) == (status, headers, param)
     assert sorted(document) == ["code", "message", "param", "type"]
+
+
+def test_a_refusal_of_the_service_is_told_in_the_words_of_this_api() -> None:
+    refusal = InvalidRequest((InvalidInput("dimension", "bad"), InvalidInput("texts[3]", "bad")))
+    assert json.loads(error_answer(refusal).body)["error"]["message"] == "dimensions: bad; input[3]: bad"
+    misspelt = InvalidInput("texts", "is not a field of this request")
+    assert json.loads(error_answer(misspelt).body)["error"]["param"] == "texts"
