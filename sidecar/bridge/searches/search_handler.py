@@ -43,7 +43,7 @@ _TOO_LARGE: Final = Untouched(Mode.LEXICAL, Reason.TOO_LARGE)
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a client has sent, and how."""
+    """A search as a client has sent it."""
 
     request: IncomingRequest
     query: str
