@@ -5,14 +5,16 @@ The bridge, `repair` and `doctor` ask for it in their own ways and decide differ
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json, at
 from sidecar.model import Binding, IndexBinding
+from sidecar.source_filter import SourceFilter
 
 Definition: TypeAlias = dict[str, Json]  # of one field, in a mapping
 
+_PROVENANCE: Final = {"hash": "binary", "pending": "rank_feature", "client": "rank_feature", "about": "object"}
 _ANALYSED: frozenset[Json] = frozenset({"text", "match_only_text", "search_as_you_type"})
 
 
@@ -26,8 +28,9 @@ class IndexDescription:
     schema: Json  # version of the binding in `_meta`, known to us or not
     fields: Mapping[str, Definition]  # by path: all fields of a document, objects included
     sub_fields: Mapping[str, Definition]  # by path: the multi-fields, which only searches use
+    is_strict: bool  # a document with a field that is not mapped is refused
     changes_source: bool  # the mapping leaves parts of a document out of `_source`
-    keeps_source: bool  # documents have a `_source`
+    source: SourceFilter
     shards: int  # 0: unknown
     has_graphs: bool  # `index.knn` is true: vectors are indexed for searches
     default_pipeline: str | None  # may be "_none", like the next two
@@ -43,6 +46,33 @@ class IndexDescription:
     def has(self, path: str) -> bool:
         """Whether a field or multi-field has this path."""
         return path in self.fields or path in self.sub_fields
+
+    def takes_vectors(self, binding: Binding) -> bool:
+        """Whether the vector field can hold vectors of its model.
+
+        A client that makes an index may map the field anew: for another model, or as something else. A field that these
+        credentials do not see is taken for ours.
+        """
+        mapped = self.fields.get(binding.field)
+        return mapped is None or (
+            mapped.get("type") == "knn_vector"
+            and mapped.get("dimension") == binding.dimension
+            and str(mapped.get("data_type", "float")).lower() == "float"
+        )
+
+    def takes_provenance(self, binding: Binding) -> bool:
+        """Whether a document may have the provenance of a vector field. A strict mapping without it refuses it."""
+        mapped = self.fields.get(binding.meta_field)
+        if mapped is None:
+            return not self.is_strict or binding.field not in self.fields  # both are hidden from these credentials
+        if mapped.get("type", "object") != "object" or mapped.get("enabled") is False:
+            return False
+        is_strict = _is_strict(mapped["dynamic"]) if "dynamic" in mapped else self.is_strict
+        members = {name: self.fields.get(f"{binding.meta_field}.{name}") for name in _PROVENANCE}
+        return all(
+            not is_strict if member is None else member.get("type", "object") == _PROVENANCE[name]
+            for name, member in members.items()
+        )
 
     def fields_fed_by(self, binding: Binding) -> frozenset[str]:
         """Every field with the text of a vector: its sources, their `copy_to` targets and analysed multi-fields."""
@@ -72,8 +102,9 @@ def read_index(name: str, described: Json) -> IndexDescription:
         schema=at(mappings, "_meta", "sidecar", "schema"),
         fields=fields,
         sub_fields=sub_fields,
+        is_strict=_is_strict(at(mappings, "dynamic")),
         changes_source=bool(at(mappings, "_source")),
-        keeps_source=at(mappings, "_source", "enabled") is not False,
+        source=SourceFilter.parse(at(mappings, "_source")),
         shards=int(shards) if isinstance(shards, str) and shards.isdigit() else 0,
         has_graphs=at(settings, "knn") == "true",
         default_pipeline=_text(at(settings, "default_pipeline")),
@@ -108,6 +139,10 @@ def _collect(properties: Json, prefix: str, fields: dict[str, Definition], sub_f
                 _collect(definition["properties"], f"{path}.", fields, sub_fields)
             if "fields" in definition:
                 _collect(definition["fields"], f"{path}.", sub_fields, sub_fields)
+
+
+def _is_strict(dynamic: Json) -> bool:
+    return isinstance(dynamic, str) and dynamic.startswith("strict")  # also `strict_allow_templates`
 
 
 def _members(value: Json) -> Mapping[str, Json]:

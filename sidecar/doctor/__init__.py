@@ -3,8 +3,8 @@
 In the order in which `sidecar doctor` goes through the room:
 
 - `reading.py` asks the embedding server, the cluster and the bridge, and hands their answers to the pure modules.
-- `parts.py` examines these parts and the installed templates. `indices.py` examines a bound index, and `guards.py` the
-  pipelines that guard it.
+- `parts.py` examines these parts and the installed templates. `indices.py` examines a bound index, `mappings.py`
+  its mapping, and `guards.py` the pipelines that guard it.
 - `findings.py` has the words of the answer. A *subject* is a part, a template or an index. A *finding* is one
   thing that is wrong there, with a *level* and a *remedy*. `report` makes JSON of them.
 

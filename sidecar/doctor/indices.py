@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from sidecar.doctor.findings import Finding, Subject, error, warning
 from sidecar.doctor.guards import calls_guard, fitting_guard
+from sidecar.doctor.mappings import examine_mapping
 from sidecar.doctor.parts import examine_model
 from sidecar.index_description import IndexDescription
-from sidecar.jsontext import Json, at
-from sidecar.model import SCHEMA, Binding, IndexBinding, ModelVersion
+from sidecar.jsontext import Json
+from sidecar.model import SCHEMA, IndexBinding, ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def examine_unbound(name: str, template: str) -> Subject:
 def _index(index: IndexFacts, bound: IndexBinding, around: Surroundings) -> Iterator[Finding]:
     for binding in bound.fields.values():
         yield from examine_model(binding.model, binding.space, around.served)
-        yield from _mapping(index, binding)
+        yield from examine_mapping(index.described, binding)
     if not index.described.has_graphs:
         yield error(
             "knn",
@@ -87,49 +88,6 @@ def _index(index: IndexFacts, bound: IndexBinding, around: Surroundings) -> Iter
     yield from _search_pipeline(index, around)
     yield from _companion(index, bound, around.companions)
     yield from _documents(index)
-
-
-def _mapping(index: IndexFacts, binding: Binding) -> Iterator[Finding]:
-    anew = "a mapping cannot be changed: sidecar template apply …, then _reindex into a new index"
-    fields = index.described.fields
-    vector, name = fields.get(binding.field, {}), binding.field
-    if vector.get("type") != "knn_vector":
-        yield error("vector_field", f"[{name}] is mapped as [{vector.get('type', 'nothing')}], not as knn_vector", anew)
-        return
-    if vector.get("dimension") != binding.dimension:
-        yield error(
-            "dimension",
-            f"[{name}] is mapped with {vector.get('dimension')} dimensions, and its model has "
-            f"{binding.dimension}: documents with a vector are refused",
-            anew,
-        )
-    mapped = at(vector, "method", "space_type") or vector.get("space_type")
-    if mapped not in (None, binding.space_type):
-        yield error(
-            "space_type",
-            f"[{name}] is mapped with space_type [{mapped}], and bound with [{binding.space_type}]: "
-            "hits come in another order than the binding says",
-            anew,
-        )
-    if fields.get(binding.pending_field, {}).get("type") != "rank_feature":
-        yield error(
-            "provenance", f"[{binding.pending_field}] is not mapped as rank_feature: nobody finds what is pending", anew
-        )
-    if index.described.changes_source:
-        yield warning(
-            "source",
-            "its mapping changes what is kept in _source: updates lose the rest, and `sidecar repair` "
-            "leaves the index alone",
-            anew,
-        )
-    for path in binding.source:
-        if path not in fields:
-            yield warning(
-                "source_field",
-                f"source [{path}] of [{name}] is not in the mapping, or is hidden from these "
-                "credentials: searches are lexical (hidden_source)",
-                f"PUT /{index.name}/_mapping with a text field [{path}]",
-            )
 
 
 def _final_pipeline(index: IndexFacts, bound: IndexBinding, pipelines: Mapping[str, Json]) -> Iterator[Finding]:

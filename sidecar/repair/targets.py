@@ -57,9 +57,10 @@ def _problem(index: IndexDescription, bound: IndexBinding) -> str | None:
         for name in (*binding.source, binding.field, binding.meta_field):
             if name not in index.fields:
                 return f"field [{name}] is not in the mapping that these credentials see"
-        dimension = index.definition(binding.field).get("dimension")
-        if dimension != binding.dimension:
-            return f"field [{binding.field}] has dimension {dimension}, but model [{binding.model}] {binding.dimension}"
+        if not index.takes_vectors(binding):
+            return f"field [{binding.field}] is mapped so that it holds no vectors of model [{binding.model}]"
+        if not index.takes_provenance(binding):
+            return f"field [{binding.meta_field}] is mapped so that it holds no provenance"
     if not index.shards:
         return "these credentials do not see how many shards it has"
     return None

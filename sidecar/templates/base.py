@@ -6,6 +6,8 @@ from typing import Final, Self
 
 from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json
+from sidecar.model import Binding
+from sidecar.source_filter import SourceFilter
 
 FINAL_PIPELINE: Final = "index.final_pipeline"
 KNN: Final = "index.knn"
@@ -52,6 +54,16 @@ class BaseMapping:
         if kind not in _TEXT_TYPES:
             raise InvalidInput(
                 "source", f"[{path}] is of type [{kind}]; only {', '.join(sorted(_TEXT_TYPES))} hold text"
+            )
+
+    def check_kept(self, binding: Binding) -> None:
+        """Raise InvalidInput if `_source` would leave out something that the binding lives on."""
+        lost = SourceFilter.parse(self.mappings.get("_source")).lost(binding)
+        if lost:
+            raise InvalidInput(
+                "mapping._source",
+                f"leaves out [{', '.join(lost)}]: every update would take the vector out of the index, "
+                "and repair could not read the texts",
             )
 
     def check_free(self, field: str) -> None:

@@ -156,6 +156,7 @@ def _check_field(base: BaseMapping, binding: Binding) -> None:
     naming.check_field_name(binding.field)
     base.check_free(binding.field)
     base.check_free(binding.meta_field)
+    base.check_kept(binding)
 
 
 def _check_engine(engine: Engine, element_type: str, space_type: SpaceType) -> None:

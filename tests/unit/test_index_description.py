@@ -81,3 +81,69 @@ def test_nothing_is_known_of_an_index_that_is_not_described(described: object) -
 def test_an_answer_describes_several_indices_in_order() -> None:
     assert [index.name for index in read_indices({"b": {}, "a": {}, "error": "x"})] == ["b", "a"]
     assert read_indices(None) == ()
+
+
+VECTOR = {"type": "knn_vector", "dimension": 2}
+META_FIELD = {
+    "dynamic": "false",
+    "properties": {
+        "hash": {"type": "binary", "doc_values": True},
+        "pending": {"type": "rank_feature"},
+        "client": {"type": "rank_feature"},
+        "about": {"type": "object", "enabled": False},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("vector", "takes"),
+    [
+        pytest.param(VECTOR, True, id="as ours"),
+        pytest.param(None, True, id="hidden"),
+        pytest.param({**VECTOR, "data_type": "float", "mode": "on_disk"}, True, id="floats"),
+        pytest.param({**VECTOR, "index": False}, True, id="not indexed: it holds vectors"),
+        pytest.param({**VECTOR, "space_type": "l2"}, True, id="another space type"),
+        pytest.param({**VECTOR, "dimension": 3}, False, id="another dimension"),
+        pytest.param({**VECTOR, "data_type": "BYTE"}, False, id="bytes, as the cluster spells them"),
+        pytest.param({**VECTOR, "data_type": "binary"}, False, id="bits"),
+        pytest.param({"type": "knn_vector", "model_id": "x"}, False, id="a trained model"),
+        pytest.param({"type": "float"}, False, id="floats without a vector"),
+        pytest.param({"properties": {}}, False, id="an object"),
+    ],
+)
+def test_a_field_of_another_mapping_takes_no_vectors(vector: object, takes: bool) -> None:
+    index = read_index("papers", {"mappings": {"properties": {"embedding": vector}}})
+
+    assert index.takes_vectors(a_binding()) is takes
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "meta", "takes"),
+    [
+        pytest.param(None, META_FIELD, True, id="as ours"),
+        pytest.param("strict", META_FIELD, True, id="as ours in a strict mapping"),
+        pytest.param(True, None, True, id="not mapped"),
+        pytest.param("strict", None, False, id="not mapped in a strict mapping"),
+        pytest.param("strict_allow_templates", None, False, id="not mapped in a mapping with templates only"),
+        pytest.param(None, {"type": "keyword"}, False, id="a keyword"),
+        pytest.param(None, {"type": "nested"}, False, id="nested"),
+        pytest.param(None, {**META_FIELD, "enabled": False}, False, id="an object that nobody finds"),
+        pytest.param(None, {"properties": {"pending": {"type": "integer"}}}, False, id="pending is a number"),
+        pytest.param(None, {"properties": {"hash": {"type": "keyword"}}}, False, id="a hash of another type"),
+        pytest.param(None, {"dynamic": "strict", "properties": {}}, False, id="strict without members"),
+        pytest.param("strict", {"properties": {}}, False, id="strict without members, as the whole mapping"),
+        pytest.param("strict", {"dynamic": "false", "properties": {}}, True, id="members are ignored"),
+    ],
+)
+def test_a_provenance_needs_its_own_mapping(dynamic: object, meta: object, takes: bool) -> None:
+    properties = {"embedding": VECTOR, "embedding_meta": meta}
+    index = read_index("papers", {"mappings": {"dynamic": dynamic, "properties": properties}})
+
+    assert index.takes_provenance(a_binding()) is takes
+
+
+def test_a_vector_and_a_provenance_that_are_both_hidden_are_taken_for_ours() -> None:
+    index = read_index("papers", {"mappings": {"dynamic": "strict", "properties": {"title": {"type": "text"}}}})
+
+    assert index.takes_vectors(a_binding())
+    assert index.takes_provenance(a_binding())

@@ -36,6 +36,10 @@ class BoundIndex:
     mapped: frozenset[tuple[str, str]] = frozenset()  # path and type of every field that the client sees
     keeps_source: bool = True
     own_vectors: frozenset[str] = frozenset()  # vector fields of the clients: mapped or filled by one. They are shown
+    unfit: frozenset[str] = frozenset()  # vector fields that cannot hold a vector of their model
+    unmarkable: frozenset[str] = frozenset()  # vector fields without a place for their provenance
+    forgotten: frozenset[str] = frozenset()  # vector fields of which an update loses something that `_source` lacks
+    ingest_pipeline: str | None = None  # the default of the index, may be "_none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,10 @@ class WriteTarget:
     index: str  # the concrete index, or the name that it will have
     binding: IndexBinding | None = None
     routing: str | None = None  # of the named alias, for writes and reads of single documents
-    unseen: frozenset[str] = frozenset()  # as in `BoundIndex`
+    unseen: frozenset[str] = frozenset()  # as in `BoundIndex`, like the next three
+    unfit: frozenset[str] = frozenset()
+    forgotten: frozenset[str] = frozenset()
+    ingest_pipeline: str | None = None
     # The name by which the cluster can be asked whether a client may write there. None: there is no such index yet.
     asked_as: str | None = None
 
@@ -80,13 +87,30 @@ def write_index(name: str, indices: tuple[BoundIndex, ...]) -> BoundIndex | None
 def write_target(name: str, index: BoundIndex | None, *, exists: bool = True) -> WriteTarget:
     """The target of a write to `name`. `index` is the one that the write goes to. None: no index is known.
 
+    Nothing is added to documents for a field whose provenance they cannot have.
     Rights are asked for by the name that the client uses. A data stream refuses every conditional write before it looks
     at rights, but its index has the same rights.
     """
     if index is None:
         return WriteTarget(name)
     asked_as = (name if index.data_stream is None else index.name) if exists else None
-    return WriteTarget(index.name, index.binding, dict(index.routings).get(name), index.unseen, asked_as)
+    return WriteTarget(
+        index.name,
+        None if index.binding is None else _without(index.binding, index.unmarkable),
+        dict(index.routings).get(name),
+        unseen=index.unseen,
+        unfit=index.unfit,
+        forgotten=index.forgotten,
+        ingest_pipeline=index.ingest_pipeline,
+        asked_as=asked_as,
+    )
+
+
+def _without(binding: IndexBinding, fields: frozenset[str]) -> IndexBinding | None:
+    if not fields:
+        return binding
+    left = {name: bound for name, bound in binding.fields.items() if name not in fields}
+    return IndexBinding(fields=left) if left else None
 
 
 def bindings_of_field(indices: tuple[BoundIndex, ...], field: str) -> tuple[Binding, ...]:
@@ -144,6 +168,8 @@ def _bound_index(index: IndexDescription) -> BoundIndex:
     unseen = frozenset(name for name, bound in bindings.items() if not all(map(index.has, (name, *bound.source))))
     search = index.binding.search if index.binding else None
     definitions = (*index.fields.items(), *index.sub_fields.items())
+    unfit = frozenset(name for name, bound in bindings.items() if not index.takes_vectors(bound))
+    mapped_by_client = frozenset(name for name in bindings if _is_mapped_by_client(index.definition(name)))
     return BoundIndex(
         index.name,
         index.binding,
@@ -162,6 +188,10 @@ def _bound_index(index: IndexDescription) -> BoundIndex:
         unseen=unseen,
         shards=index.shards,
         mapped=frozenset((path, str(definition.get("type", "object"))) for path, definition in definitions),
-        keeps_source=index.keeps_source,
-        own_vectors=frozenset(name for name in bindings if _is_mapped_by_client(index.definition(name))),
+        keeps_source=index.source.enabled,
+        own_vectors=mapped_by_client | unfit,
+        unfit=unfit,
+        unmarkable=frozenset(name for name, bound in bindings.items() if not index.takes_provenance(bound)),
+        forgotten=frozenset(name for name, bound in bindings.items() if index.source.lost(bound)),
+        ingest_pipeline=index.default_pipeline,
     )

@@ -77,7 +77,7 @@ def plan_step(item: BulkItem, target: WriteTarget, default_routing: str | None) 
     if update is None:  # the cluster refuses the request, or it reads what we cannot and the guard has to check it
         return Step(StepKind.SCRIPTED, key)
     routing = parameters.get("routing", default_routing or target.routing)
-    reads = needs_read(update, target.binding)
+    reads = needs_read(update, target.binding, target.forgotten)
     kind = StepKind.SCRIPTED if update.is_scripted else StepKind.GUARDED if reads else StepKind.PLAIN
     return Step(kind, key, reads, None if routing is None else str(routing), update.retries)
 
@@ -109,11 +109,18 @@ def plan_items(
         if item.source_line is None or target.binding is None or item.is_too_deep:
             return UNTOUCHED
         if item.action is not Action.UPDATE:
-            return plan_document(item.source_line, target.binding)
+            return plan_document(item.source_line, target.binding, target.unfit)
         update = parse_update(item.source_line, action_parameters(item))
-        if update is None or not needs_read(update, target.binding):
+        if update is None or not needs_read(update, target.binding, target.forgotten):
             return UNTOUCHED
-        return plan_update(update, stored.get((target.index, item.id)), target.binding, target.unseen)
+        return plan_update(
+            update,
+            stored.get((target.index, item.id)),
+            target.binding,
+            target.unseen,
+            unfit=target.unfit,
+            forgotten=target.forgotten,
+        )
 
     return tuple(plan(item) for item in items)
 

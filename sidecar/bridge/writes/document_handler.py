@@ -1,6 +1,7 @@
 """Handles writes of one document: read, bind, plan, embed, splice, send. Read this module from top to bottom."""
 
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 from aiohttp import ClientResponse, web
@@ -67,7 +68,7 @@ class Documents:
             if body.text.size > MAX_DOCUMENT_BYTES:
                 return await self._send_large(request, body, target.binding)
             document, weight = body.text.read(), WEIGHT_OF_JSON * body.text.size
-            plan = await off_the_loop(weight, plan_document, document, target.binding)
+            plan = await off_the_loop(weight, plan_document, document, target.binding, target.unfit)
             if not plan.changes:
                 return await self._upstream.forward_read(request, body)
             is_refused = await self._rights.refusal(target, request.credentials)
@@ -98,12 +99,13 @@ class Documents:
             if not request.shows_source:
                 hidden = added_fields(target.binding)
                 source = await off_the_loop(weight, hide_in_update, source, request.parameters, hidden)
-            if needs_read(update, target.binding):
+            if needs_read(update, target.binding, target.forgotten):
+                planned = partial(plan_update, unfit=target.unfit, forgotten=target.forgotten)
                 is_refused = await self._rights.refusal(target, request.credentials, is_update=True)
                 deadline = self._passages.deadline(request.parameters)
                 for left in range(update.retries + OUR_RETRIES, -1, -1):
                     stored = await self._read(request, route, target, target.binding) if left else None
-                    plan = await off_the_loop(weight, plan_update, update, stored, target.binding, target.unseen)
+                    plan = await off_the_loop(weight, planned, update, stored, target.binding, target.unseen)
                     if not plan.changes:
                         break
                     vectors = Vectors() if is_refused else await self._passages.embed((plan,), deadline)

@@ -36,12 +36,14 @@ class DocumentPlan:
 
     wanted: tuple[Wanted, ...] = ()
     own: tuple[Wanted, ...] = ()  # the client's own vectors, which are kept with the state `client`
+    unfit: tuple[Wanted, ...] = ()  # the field cannot hold a vector of the model: the text is pending
     refused: str | None = None  # why the binding refuses the document
     is_malformed: bool = False  # it is not a JSON object: the cluster's own error is the answer
+    is_certain: bool = True  # no ingest pipeline may change afterwards what is planned here
 
     @property
     def changes(self) -> bool:
-        return bool(self.wanted or self.own or self.refused)
+        return bool(self.wanted or self.own or self.unfit or self.refused)
 
 
 UNTOUCHED: Final = DocumentPlan()
@@ -54,32 +56,42 @@ class Counts:
     embedded: int = 0
     cached: int = 0
     pending: int = 0
+    is_certain: bool = True  # no ingest pipeline may have changed a text after the bridge
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(self.embedded + other.embedded, self.cached + other.cached, self.pending + other.pending)
+        return Counts(
+            self.embedded + other.embedded,
+            self.cached + other.cached,
+            self.pending + other.pending,
+            self.is_certain and other.is_certain,
+        )
 
     def __str__(self) -> str:
         # Not `cached`: a client could find out with it which texts others have stored or searched for.
-        return f"embedded={self.embedded}; pending={self.pending}"
+        return f"embedded={self.embedded}; pending={self.pending if self.is_certain else '?'}"
 
 
-def plan_document(source: bytes, bound: IndexBinding | None) -> DocumentPlan:
-    """Plan a whole document. If it does not parse, it is sent unchanged, and the cluster's own error is the answer."""
+def plan_document(source: bytes, bound: IndexBinding | None, unfit: frozenset[str] = frozenset()) -> DocumentPlan:
+    """Plan a whole document. If it does not parse, it is sent unchanged, and the cluster's own error is the answer.
+
+    `unfit` has the vector fields that cannot hold a vector of their model.
+    """
     if bound is None:
         return UNTOUCHED
     document = _parse(source)
     if document is None:
         return DocumentPlan(is_malformed=True)
     try:
-        return plan_fields(document, bound)
+        return plan_fields(document, bound, unfit)
     except RecursionError:  # nested deeper than any cluster accepts
         return DocumentPlan(is_malformed=True)
 
 
-def plan_fields(document: dict[str, Json], bound: IndexBinding) -> DocumentPlan:
+def plan_fields(document: dict[str, Json], bound: IndexBinding, unfit: frozenset[str] = frozenset()) -> DocumentPlan:
     """Plan a whole document that has been parsed. Raises RecursionError if it is nested very deeply."""
     wanted: list[Wanted] = []
     own: list[Wanted] = []
+    pending: list[Wanted] = []
     for binding in bound.fields.values():
         text = source_text(document, binding)
         if not text or is_proven(document, binding, text):
@@ -88,11 +100,17 @@ def plan_fields(document: dict[str, Json], bound: IndexBinding) -> DocumentPlan:
         if document.get(binding.field) is not None and not brings_meta:
             if binding.write.client_vector == "reject":
                 return DocumentPlan(refused=own_vector_refusal(binding))
-            if binding.write.client_vector == "keep":
+            if keeps_own_vector(binding, unfit):
                 own.append(Wanted(binding, text))
                 continue
-        wanted.append(Wanted(binding, text, replaces=brings_vector or brings_meta))
-    return DocumentPlan(tuple(wanted), tuple(own))
+        planned = pending if binding.field in unfit else wanted
+        planned.append(Wanted(binding, text, replaces=brings_vector or brings_meta))
+    return DocumentPlan(tuple(wanted), tuple(own), tuple(pending))
+
+
+def keeps_own_vector(binding: Binding, unfit: frozenset[str]) -> bool:
+    """Whether a vector of the client's own stays. Where ours has no place, there is nothing to replace it with."""
+    return binding.write.client_vector == "keep" or binding.field in unfit
 
 
 def own_vector_refusal(binding: Binding) -> str:
@@ -154,13 +172,22 @@ def apply_plan(source: bytes, plan: DocumentPlan, vectors: Vectors) -> tuple[byt
     for wanted in plan.own:
         provenance = Provenance(hash=provenance_hash(wanted.text, wanted.binding), state=State.CLIENT)
         additions[wanted.binding.meta_field] = _rendered(provenance)
+    for wanted in plan.unfit:
+        additions[wanted.binding.meta_field] = _rendered(pending_provenance(wanted))
+        counts += Counts(pending=1)
     for wanted in plan.wanted:
         vector, found, count = vectors.find(wanted)
         if vector is not None:
             additions[wanted.binding.field] = vector
         additions[wanted.binding.meta_field] = _rendered(found)
         counts += count
-    return splice(source, additions, _names(w.binding for w in plan.wanted if w.replaces)), counts
+    replaced = _names(w.binding for w in (*plan.wanted, *plan.unfit) if w.replaces)
+    return splice(source, additions, replaced), counts
+
+
+def pending_provenance(wanted: Wanted) -> Provenance:
+    """The provenance of a text that gets no vector."""
+    return Provenance(hash=provenance_hash(wanted.text, wanted.binding), state=State.PENDING)
 
 
 def _rendered(provenance: Provenance) -> bytes:

@@ -17,7 +17,9 @@ from sidecar.bridge.writes.document_plan import (
     Wanted,
     apply_plan,
     is_proven,
+    keeps_own_vector,
     own_vector_refusal,
+    pending_provenance,
     plan_fields,
 )
 from sidecar.bridge.writes.update_body import Position, UpdateBody
@@ -47,13 +49,14 @@ class PartialPlan:
 
     wanted: tuple[Wanted, ...] = ()
     own: tuple[Wanted, ...] = ()  # the client's own vectors, which are kept with the state `client`
+    unfit: tuple[Wanted, ...] = ()  # the field cannot hold a vector of the model: the text is pending
     cleared: tuple[Binding, ...] = ()  # no text remains: vector and provenance are removed
     stale: tuple[Binding, ...] = ()  # the text is unknown: the vector is removed, and the state is `pending`
     refused: str | None = None
 
     @property
     def changes(self) -> bool:
-        return bool(self.wanted or self.own or self.cleared or self.stale or self.refused)
+        return bool(self.wanted or self.own or self.unfit or self.cleared or self.stale or self.refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +83,13 @@ class UpdatePlan:
         return self.doc.changes or self.created.changes or self.guard is not None
 
 
-def needs_read(update: UpdateBody, bound: IndexBinding) -> bool:
-    """Whether the update depends on the stored document."""
+def needs_read(update: UpdateBody, bound: IndexBinding, forgotten: frozenset[str] = frozenset()) -> bool:
+    """Whether the update depends on the stored document.
+
+    `forgotten` has the vector fields of which every update loses something, because `_source` leaves it out.
+    """
     try:
-        return bool(_touched(update, bound)) or (
+        return bool(_touched(update, bound, forgotten)) or (
             update.created is not None and plan_fields(update.created, bound).changes
         )
     except RecursionError:
@@ -101,17 +107,23 @@ def fields_to_read(bound: IndexBinding) -> tuple[str, ...]:
 
 
 def plan_update(
-    update: UpdateBody, stored: Stored | None, bound: IndexBinding, unseen: frozenset[str] = frozenset()
+    update: UpdateBody,
+    stored: Stored | None,
+    bound: IndexBinding,
+    unseen: frozenset[str] = frozenset(),
+    *,
+    unfit: frozenset[str] = frozenset(),
+    forgotten: frozenset[str] = frozenset(),
 ) -> UpdatePlan:
     """Plan an update of a stored document.
 
     `stored` is None if the document could not be read, or if other writers always change it first. `unseen` has the
     vector fields that the client does not see, or not all sources of. For these the document that was read may lack a
-    part of the text.
+    part of the text. For `unfit` see `plan_document`, for `forgotten` see `needs_read`.
     """
-    touched = _touched(update, bound)
+    touched = _touched(update, bound, forgotten)
     try:
-        return _plan(update, touched, stored, bound, unseen)
+        return _plan(update, touched, stored, bound, unseen=unseen, unfit=unfit)
     except RecursionError:  # nested deeper than we can read. The cluster may be able to
         return UpdatePlan(PartialPlan(stale=touched))
 
@@ -121,35 +133,45 @@ def _plan(
     touched: tuple[Binding, ...],
     stored: Stored | None,
     bound: IndexBinding,
+    *,
     unseen: frozenset[str],
+    unfit: frozenset[str],
 ) -> UpdatePlan:
     if stored is None or stored.source is None:
-        return _plan_absent(update, touched, bound, is_absent=stored is not None)
+        return _plan_absent(update, touched, bound, unfit, is_absent=stored is not None)
     if update.doc is None or not touched:
         return UpdatePlan()
     if update.guard is not None and update.guard != stored.position:
         return UpdatePlan(PartialPlan(stale=touched))  # it gets a conflict, unless the document changes once more
-    plan = _plan_merged(update.doc, stored.source, touched, unseen)
+    plan = _plan_merged(update.doc, stored.source, touched, unseen, unfit)
     if update.guard is not None:
         return UpdatePlan(plan)
     return UpdatePlan(plan, takes_out=_UPSERTS, guard=stored.position)
 
 
 def _plan_absent(
-    update: UpdateBody, touched: tuple[Binding, ...], bound: IndexBinding, *, is_absent: bool
+    update: UpdateBody,
+    touched: tuple[Binding, ...],
+    bound: IndexBinding,
+    unfit: frozenset[str],
+    *,
+    is_absent: bool,
 ) -> UpdatePlan:
     # `doc` is marked although there is no document: somebody may create it before the update arrives.
     plan = PartialPlan(stale=touched)
     if update.created is None:
         return UpdatePlan(plan, is_absent=is_absent)
-    created = plan_fields(update.created, bound)
+    created = plan_fields(update.created, bound, unfit)
     copies = update.is_doc_as_upsert and bool(touched)
     return UpdatePlan(plan, created, copies, _UPSERTS if copies else frozenset(), is_absent=is_absent)
 
 
-def _plan_merged(doc: Object, source: Object, touched: tuple[Binding, ...], unseen: frozenset[str]) -> PartialPlan:
+def _plan_merged(
+    doc: Object, source: Object, touched: tuple[Binding, ...], unseen: frozenset[str], unfit: frozenset[str]
+) -> PartialPlan:
     wanted: list[Wanted] = []
     own: list[Wanted] = []
+    pending: list[Wanted] = []
     cleared: list[Binding] = []
     stale: list[Binding] = []
     merged = merge(source, doc)
@@ -163,11 +185,12 @@ def _plan_merged(doc: Object, source: Object, touched: tuple[Binding, ...], unse
                 cleared.append(binding)
         elif brings_own and binding.write.client_vector == "reject":
             return PartialPlan(refused=own_vector_refusal(binding))
-        elif brings_own and binding.write.client_vector == "keep":
+        elif brings_own and keeps_own_vector(binding, unfit):
             own.append(Wanted(binding, text))
         elif brings_own or _has_dotted_meta(doc, binding) or not is_proven(merged, binding, text):
-            wanted.append(Wanted(binding, text, replaces=True))
-    return PartialPlan(tuple(wanted), tuple(own), tuple(cleared), tuple(stale))
+            planned = pending if field in unfit else wanted
+            planned.append(Wanted(binding, text, replaces=True))
+    return PartialPlan(tuple(wanted), tuple(own), tuple(pending), tuple(cleared), tuple(stale))
 
 
 def merge(source: Object, changes: Object) -> Object:
@@ -215,11 +238,13 @@ def is_lost_race(status: int) -> bool:
 
 def _doc_members(plan: PartialPlan, vectors: Vectors) -> tuple[dict[str, bytes], Counts]:
     added: dict[str, bytes] = {}
-    counts = Counts(pending=len(plan.stale))
+    counts = Counts(pending=len(plan.stale) + len(plan.unfit))
     for binding in plan.cleared:
         added |= {binding.field: b"null", binding.meta_field: b"null"}
     for binding in plan.stale:
         added |= {binding.field: b"null", binding.meta_field: _UNKNOWN}
+    for one in plan.unfit:
+        added |= {one.binding.field: b"null", one.binding.meta_field: dumps(pending_provenance(one).to_update())}
     for one in plan.own:
         kept = Provenance(hash=provenance_hash(one.text, one.binding), state=State.CLIENT)
         added[one.binding.meta_field] = dumps(kept.to_update())
@@ -233,16 +258,16 @@ def _doc_members(plan: PartialPlan, vectors: Vectors) -> tuple[dict[str, bytes],
 def _replaced(doc: bytes, plan: PartialPlan) -> frozenset[str]:
     """The members of `doc` that are removed before ours are added. A client's own vector stays."""
     names = {one.binding.meta_field for one in plan.own}
-    for binding in (*(one.binding for one in plan.wanted), *plan.cleared, *plan.stale):
+    for binding in (*(one.binding for one in (*plan.wanted, *plan.unfit)), *plan.cleared, *plan.stale):
         names |= {binding.field, binding.meta_field}
     dotted = tuple(f"{name}." for name in names)
     return frozenset(names | {member.key for member in members(doc) if member.key.startswith(dotted)})
 
 
-def _touched(update: UpdateBody, bound: IndexBinding) -> tuple[Binding, ...]:
+def _touched(update: UpdateBody, bound: IndexBinding, forgotten: frozenset[str]) -> tuple[Binding, ...]:
     """The vector fields whose text, vector or provenance `doc` may change."""
     doc = update.doc
-    return () if doc is None else tuple(b for b in bound.fields.values() if _touches(doc, b))
+    return () if doc is None else tuple(b for b in bound.fields.values() if b.field in forgotten or _touches(doc, b))
 
 
 def _touches(doc: Object, binding: Binding) -> bool:

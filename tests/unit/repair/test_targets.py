@@ -57,7 +57,9 @@ def test_a_binding_of_a_schema_that_we_do_not_know_is_left_alone() -> None:
         pytest.param(described() | {"settings": {}}, "these credentials do not see how many shards it has",
                      id="shards not visible"),
         pytest.param(described(properties=PROPERTIES | {"embedding": {"type": "knn_vector", "dimension": 3}}),
-                     "field [embedding] has dimension 3, but model [m@1] 2", id="another dimension"),
+                     "field [embedding] is mapped so that it holds no vectors of model [m@1]", id="another dimension"),
+        pytest.param(described(properties=PROPERTIES | {"embedding_meta": {"type": "keyword"}}),
+                     "field [embedding_meta] is mapped so that it holds no provenance", id="another provenance"),
     ],
 )  # fmt: skip
 def test_indices_that_nothing_is_written_to(index: dict, reason: str) -> None:

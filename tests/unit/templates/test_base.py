@@ -2,6 +2,7 @@ import pytest
 
 from sidecar.errors import InvalidInput
 from sidecar.templates.base import BaseMapping, flatten_settings
+from tests.support.bindings import a_binding
 
 BASE = {
     "properties": {
@@ -128,3 +129,16 @@ def test_other_sources_are_refused(path, problem):
 def test_a_vector_field_must_not_clash_with_the_base(field):
     with pytest.raises(InvalidInput, match=rf"^field: \[{field}\] is already a field"):
         BaseMapping.parse(BASE).check_free(field)
+
+
+def test_a_base_that_keeps_the_vector_out_of_source_is_refused():
+    base = BaseMapping.parse({"_source": {"excludes": ["blob", "emb*"]}})
+
+    with pytest.raises(InvalidInput) as refused:
+        base.check_kept(a_binding())
+
+    assert str(refused.value) == (
+        "mapping._source: leaves out [embedding, embedding_meta]: every update would take the vector out of the index, "
+        "and repair could not read the texts"
+    )
+    BaseMapping.parse({"_source": {"excludes": ["blob"]}}).check_kept(a_binding())

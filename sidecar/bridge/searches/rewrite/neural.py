@@ -45,6 +45,12 @@ def _neural_clause(spec: Json, indices: tuple[BoundIndex, ...]) -> tuple[Binding
         raise InvalidInput(f"neural.{name}", f"the searched indices have vectors of several models: {models}")
     if any(name in index.unseen for index in indices):
         raise InvalidInput(f"neural.{name}", "its vectors are computed from fields that these credentials may not read")
+    unfit = [index.name for index in indices if name in index.unfit]
+    if unfit:
+        raise InvalidInput(
+            f"neural.{name}",
+            f"in [{', '.join(unfit)}] the field is mapped so that it holds no vectors of model [{bindings[0].model}]",
+        )
     if "query_image" in options:
         raise InvalidInput(f"neural.{name}.query_image", f"model [{bindings[0].model}] embeds text only")
     text, model = options.get("query_text"), options.get("model_id")

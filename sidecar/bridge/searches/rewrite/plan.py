@@ -236,6 +236,8 @@ def _common_search(indices: tuple[BoundIndex, ...]) -> tuple[Binding, SearchBind
     bound = bindings_of_field(indices, first.field)
     if len(bound) > 1:
         return Reason.MIXED_INDICES
+    if any(first.field in index.unfit | index.unmarkable for index in indices):
+        return Reason.SPACE
     if not all(index.sees_all_sources for index in indices):
         return Reason.HIDDEN_SOURCE
     return bound[0], first

@@ -11,13 +11,14 @@ from sidecar.bridge.bindings.indices import (
     write_target,
 )
 from sidecar.bridge.hidden_fields import hidden_in
-from tests.support.bindings import an_index, bound
+from sidecar.model import IndexBinding
+from tests.support.bindings import a_binding, an_index, bound
 
 META = {"sidecar": bound().to_meta()}
 PROPERTIES = {
     "title": {"type": "text", "copy_to": "all", "fields": {"english": {"type": "text"}, "raw": {"type": "keyword"}}},
     "abstract": {"type": "text", "copy_to": ["all", "more"]},
-    "embedding": {"type": "knn_vector"},
+    "embedding": {"type": "knn_vector", "dimension": 2},
 }
 
 
@@ -107,7 +108,7 @@ def test_shards_and_mapped_fields_are_read_for_the_companion() -> None:
         pytest.param(None, False, id="hidden from the client"),
         pytest.param({"type": "knn_vector", "dimension": 2}, False, id="plain"),
         pytest.param(
-            {"type": "knn_vector", "dimension": 2, "data_type": "byte",
+            {"type": "knn_vector", "dimension": 2, "data_type": "float",
              "method": {"name": "hnsw", "engine": "lucene", "space_type": "l2", "parameters": {}}},
             False, id="as a template writes it",
         ),
@@ -148,3 +149,37 @@ def test_rights_are_asked_for_by_the_name_that_the_client_uses_but_for_data_stre
     assert write_target("logs", stream).asked_as == ".ds-logs-000002"
     assert write_target("papers", index, exists=False).asked_as is None
     assert write_target("papers", None).asked_as is None
+
+
+def test_fields_that_cannot_hold_what_we_add() -> None:
+    odd = {**PROPERTIES, "embedding": {"type": "knn_vector", "dimension": 3}}
+    settings = {"index": {"default_pipeline": "p"}}
+    (index,) = read_indices(
+        {
+            "i": {
+                "mappings": {"_meta": META, "properties": odd, "_source": {"excludes": ["title"]}},
+                "settings": settings,
+            }
+        }
+    )
+    target = write_target("i", index)
+
+    assert (target.unfit, target.forgotten) == ({"embedding"}, {"embedding"})
+    assert (target.binding, target.ingest_pipeline) == (bound(), "p")
+    assert index.own_vectors == {"embedding"}  # nothing in it is ours, so nothing is hidden
+
+
+def test_a_field_without_a_place_for_its_provenance_is_not_written_to() -> None:
+    other = a_binding("other")
+    meta = {"sidecar": bound(a_binding(), other).to_meta()}
+    properties = {
+        **PROPERTIES, "embedding_meta": {"type": "keyword"}, "other": {"type": "knn_vector", "dimension": 2},
+    }  # fmt: skip
+    both, one = (
+        read_indices({"i": {"mappings": {"_meta": block, "properties": properties}}})[0] for block in (meta, META)
+    )
+
+    assert both.unmarkable == {"embedding"}
+    assert write_target("i", both).binding == IndexBinding(fields={"other": other})
+    assert write_target("i", one).binding is None
+    assert one.binding == bound()

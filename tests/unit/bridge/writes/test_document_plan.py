@@ -130,3 +130,49 @@ def test_texts_are_distinct_by_space_and_well_formed() -> None:
     plans = [plan_document(source, bound(BINDING, second)) for source in (b'{"title":"a\\ud800"}', b'{"title":"a?"}')]
 
     assert texts_by_space(plans) == {Space("m@1", SPACE): ("a?",), Space("n@1", second.space): ("a?",)}
+
+
+UNFIT = frozenset({"embedding"})
+
+
+@pytest.mark.parametrize(
+    ("document", "expected", "pending"),
+    [
+        pytest.param({"title": "dogs"}, {"title": "dogs", "embedding_meta": "pending"}, 1, id="no vector"),
+        pytest.param({"n": 1}, {"n": 1}, 0, id="no text"),
+        pytest.param({"title": "dogs", "embedding": [1, 2, 3]},
+                     {"title": "dogs", "embedding": [1, 2, 3], "embedding_meta": "client"}, 0, id="a client's own"),
+        pytest.param({"title": "dogs", "embedding": None}, {"title": "dogs", "embedding_meta": "pending"}, 1,
+                     id="an explicit null"),
+        pytest.param({"title": "dogs", "embedding": [1, 2, 3], "embedding_meta": {"hash": "cats", "client": 1}},
+                     {"title": "dogs", "embedding_meta": "pending"}, 1, id="that of another text, read and written back"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("policy", [WritePolicy(), WritePolicy(client_vector="replace", on_failure="reject")])
+def test_a_field_that_cannot_hold_our_vector_gets_none(
+    document: dict[str, object], expected: dict[str, object], pending: int, policy: WritePolicy
+) -> None:
+    source = json.dumps(document).encode()
+    plan = plan_document(source, bound(a_binding(write=policy)), UNFIT)
+
+    line, counts = apply_plan(source, plan, embedded("dogs"))
+
+    stored = json.loads(line)
+    if "embedding_meta" in expected:
+        expected = {
+            **expected,
+            "embedding_meta": {"hash": provenance_hash("dogs", BINDING), expected["embedding_meta"]: 1},
+        }
+    assert stored == expected
+    assert counts == Counts(pending=pending)
+    assert texts_by_space([plan]) == {}
+
+
+def test_where_vectors_of_clients_are_refused_they_are_refused_there_too() -> None:
+    bound_so = bound(a_binding(write=WritePolicy(client_vector="reject")))
+
+    assert plan_document(b'{"title":"dogs","embedding":[1]}', bound_so, UNFIT).refused is not None
+
+
+def test_counts_after_a_pipeline_do_not_say_what_is_pending() -> None:
+    assert str(Counts(embedded=2) + Counts(pending=1, is_certain=False)) == "embedded=2; pending=?"

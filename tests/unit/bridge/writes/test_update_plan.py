@@ -266,3 +266,55 @@ def test_a_merge_changes_nothing_of_its_own_and_is_the_same_twice(stored: dict, 
 
     assert json.dumps(stored) == before
     assert merge(merged, changes) == merged
+
+
+def planned(doc: object, stored: dict, *texts: str, **fields: frozenset[str]) -> dict:
+    """The `doc` that is sent. `fields` are those that cannot hold our vector, or are lost by every update."""
+    source = json.dumps({"doc": doc}).encode()
+    update = parse_update(source, {})
+    assert update is not None
+    line, _ = apply_update(source, plan_update(update, Stored(stored, AT), BOUND, **fields), embedded(*texts))
+    return json.loads(line)["doc"]
+
+
+EMBEDDING = frozenset({"embedding"})
+
+
+def test_a_new_text_beside_a_field_that_cannot_hold_our_vector_is_pending() -> None:
+    kept: dict[str, object] = {"title": "dogs", "embedding": [1, 2, 3]}
+    kept["embedding_meta"] = {"hash": provenance_hash("dogs", BINDING), "client": 1}
+    pending = {"hash": provenance_hash("cats", BINDING), "pending": 1, "client": None, "about": None}
+
+    assert planned({"title": "cats"}, kept, "cats", unfit=EMBEDDING) == {
+        "title": "cats", "embedding": None, "embedding_meta": pending,
+    }  # fmt: skip
+    assert planned({"title": "dogs"}, kept, unfit=EMBEDDING) == {"title": "dogs"}
+    own = planned({"title": "cats", "embedding": [4, 5, 6]}, kept, unfit=EMBEDDING)
+    assert own["embedding"] == [4, 5, 6]
+    assert own["embedding_meta"] == {**pending, "pending": None, "client": 1}
+
+
+def test_an_upsert_beside_such_a_field_is_pending() -> None:
+    update = parse_update(b'{"script":"x","upsert":{"title":"cats"}}', {})
+    assert update is not None
+
+    plan = plan_update(update, Stored(None), BOUND, unfit=EMBEDDING)
+
+    assert (plan.wanted, [one.text for one in plan.created.unfit]) == ((), ["cats"])
+
+
+def test_every_update_of_an_index_whose_source_lacks_the_vector_writes_it_again() -> None:
+    update = parse_update(b'{"doc":{"n":1}}', {})
+    assert update is not None
+    stored = {name: value for name, value in proven("dogs").items() if name != "embedding"}
+
+    assert needs_read(update, BOUND, EMBEDDING)
+    assert not needs_read(update, BOUND)
+    assert planned({"n": 1}, stored, "dogs", forgotten=EMBEDDING)["embedding"] == [0.1, 0.0]
+    assert planned({"n": 1}, stored, forgotten=EMBEDDING)["embedding_meta"]["pending"] == 1
+
+
+def test_an_update_of_an_index_whose_source_lacks_the_text_is_marked() -> None:
+    stored = {name: value for name, value in proven("dogs").items() if name != "title"}
+
+    assert planned({"n": 1}, stored, forgotten=EMBEDDING) == {"n": 1, "embedding": None, "embedding_meta": UNKNOWN}

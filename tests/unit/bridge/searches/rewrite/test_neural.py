@@ -3,6 +3,7 @@
 import pytest
 
 from sidecar.bridge.searches.outcome import Mode, Reason
+from sidecar.bridge.searches.rewrite.neural import neural_texts
 from sidecar.bridge.searches.rewrite.plan import (
     NeuralSearch,
     plan_search,
@@ -116,3 +117,13 @@ def test_neural_on_a_field_that_is_not_bound_is_left_alone() -> None:
     assert plan_search({"query": {"neural": {"other": {"query_text": "a"}}}}, PAPERS, None, {}) == lexical(
         Reason.QUERY_TYPE
     )
+
+
+def test_neural_on_a_field_that_cannot_hold_the_models_vectors_is_refused() -> None:
+    indices = (an_index(), an_index("odd", unfit=frozenset({"embedding"})))
+
+    with pytest.raises(InvalidInput) as refused:
+        list(neural_texts({"neural": {"embedding": {"query_text": "dogs"}}}, indices))
+
+    problem = "in [odd] the field is mapped so that it holds no vectors of model [m@1]"
+    assert str(refused.value) == f"neural.embedding: {problem}"

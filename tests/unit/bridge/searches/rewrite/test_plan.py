@@ -191,3 +191,11 @@ def test_window_k_and_fusion_are_the_bindings() -> None:
     assert plan.note.endswith("fusion=l2(0.3,0.7); where=cluster")
     assert sent["query"]["hybrid"]["pagination_depth"] == 50
     assert sent["query"]["hybrid"]["queries"][1]["knn"]["embedding"]["k"] == 70
+
+
+@pytest.mark.parametrize("flaw", ["unfit", "unmarkable"])
+def test_an_index_whose_field_cannot_hold_the_models_vectors_is_searched_by_words(flaw: str) -> None:
+    odd = an_index("odd", **{flaw: frozenset({"embedding"})})
+
+    assert plan_search({"query": MATCH}, (odd,), None, {}) == lexical(Reason.SPACE)
+    assert plan_search({"query": MATCH}, (*PAPERS, odd), None, {}) == lexical(Reason.SPACE)
