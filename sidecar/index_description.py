@@ -14,6 +14,9 @@ from sidecar.source_filter import SourceFilter
 
 Definition: TypeAlias = dict[str, Json]  # of one field, in a mapping
 
+# An attribute of a node that lacks the native library of k-NN. The first vectors of faiss or nmslib end such a node.
+NO_NATIVE_KNN: Final = "sidecar_no_native_knn"
+
 _PROVENANCE: Final = {"hash": "binary", "pending": "rank_feature", "client": "rank_feature", "about": "object"}
 _ANALYSED: frozenset[Json] = frozenset({"text", "match_only_text", "search_as_you_type"})
 
@@ -47,11 +50,18 @@ class IndexDescription:
         """Whether a field or multi-field has this path."""
         return path in self.fields or path in self.sub_fields
 
+    @property
+    def native_fields(self) -> tuple[str, ...]:
+        """The vector fields that need the native library of k-NN. The cluster's default engine does, too."""
+        vectors = {path: one for path, one in self.fields.items() if one.get("type") == "knn_vector"}
+        is_native = {path: at(one, "method", "engine") != "lucene" for path, one in vectors.items()}
+        return tuple(path for path in vectors if self.has_graphs and is_native[path])
+
     def takes_vectors(self, binding: Binding) -> bool:
         """Whether the vector field can hold vectors of its model.
 
-        A client that makes an index may map the field anew: for another model, or as something else. A field that these
-        credentials do not see is taken for ours.
+        A client that makes an index may map the field anew: for another model, or as something else. A field that
+        these credentials do not see counts as ours.
         """
         mapped = self.fields.get(binding.field)
         return mapped is None or (
@@ -113,6 +123,11 @@ def read_index(name: str, described: Json) -> IndexDescription:
         data_stream=_text(at(described, "data_stream")),
         aliases=_members(at(described, "aliases")),
     )
+
+
+def lacks_native_knn(nodes_info: Json) -> bool:
+    """Whether a node says that it lacks the native library of k-NN, in the answer to `GET /_nodes`."""
+    return any(at(node, "attributes", NO_NATIVE_KNN) == "true" for node in _members(at(nodes_info, "nodes")).values())
 
 
 def read_indices(body: Json) -> tuple[IndexDescription, ...]:

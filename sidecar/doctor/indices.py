@@ -1,11 +1,11 @@
 """The examination of a bound index: its mapping, settings and documents against its binding. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sidecar.doctor.findings import Finding, Subject, error, warning
 from sidecar.doctor.guards import calls_guard, fitting_guard
-from sidecar.doctor.mappings import examine_mapping
+from sidecar.doctor.mappings import examine_mapping, fatal_fields
 from sidecar.doctor.parts import examine_model
 from sidecar.index_description import IndexDescription
 from sidecar.jsontext import Json
@@ -36,8 +36,8 @@ class Surroundings:
     companions: Mapping[str, IndexBinding | None]
 
 
-def examine_index(index: IndexFacts, around: Surroundings) -> Subject:
-    """Examine a bound index."""
+def examine_index(index: IndexFacts, around: Surroundings, fatal: Sequence[str] = ()) -> Subject:
+    """Examine a bound index. `fatal` are the vector fields whose first vectors would end a node."""
     schema = index.described.schema
     if schema != SCHEMA:
         finding = error(
@@ -59,18 +59,23 @@ def examine_index(index: IndexFacts, around: Surroundings) -> Subject:
     about = "; ".join(f"{one.field} of {', '.join(one.source)}, {one.model}" for one in bound.fields.values())
     if index.documents is not None:
         about += f"; {index.documents:,} document{'' if index.documents == 1 else 's'}"
-    return Subject("index", index.name, about, tuple(_index(index, bound, around)))
+    return Subject("index", index.name, about, (*_index(index, bound, around), *fatal_fields(index.name, fatal)))
 
 
-def examine_unbound(name: str, template: str) -> Subject:
-    """Examine an index without a binding, when a template of ours would bind a new index of its name."""
-    finding = warning(
+def examine_unbound(name: str, template: str | None, fatal: Sequence[str] = ()) -> Subject:
+    """Examine an index without a binding. `template` is the one of ours that would bind a new index of its name."""
+    return Subject("index", name, findings=(*_unbound(template), *fatal_fields(name, fatal)))
+
+
+def _unbound(template: str | None) -> Iterator[Finding]:
+    if template is None:
+        return
+    yield warning(
         "unbound",
         f"it is not bound, as template [{template}] would bind a new index of this name: it was made before the "
         "template. Its texts get no vectors, and searches are lexical (unbound, or mixed_indices beside bound ones)",
         "a mapping cannot be changed: _reindex into a new index that the template makes",
     )
-    return Subject("index", name, findings=(finding,))
 
 
 def _index(index: IndexFacts, bound: IndexBinding, around: Surroundings) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """The examination of a mapping: does it satisfy the binding of a vector field? Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sidecar.doctor.findings import Finding, error, warning
@@ -29,6 +29,17 @@ def examine_mapping(index: IndexDescription, binding: Binding) -> Iterator[Findi
                 "credentials: searches are lexical (hidden_source)",
                 f"PUT /{index.name}/_mapping with a text field [{path}]",
             )
+
+
+def fatal_fields(index: str, fields: Sequence[str]) -> Iterator[Finding]:
+    """Name the vector fields whose first vectors would end a node."""
+    if fields:
+        yield error(
+            "native_knn",
+            f"[{', '.join(fields)}] is mapped for faiss or nmslib, or for no engine, and a node of this cluster lacks "
+            "their native library, as every local node does: the first vectors there end it",
+            f'DELETE /{index}, and make it with "method": {{"name": "hnsw", "engine": "lucene"}}',
+        )
 
 
 def _vectors(index: IndexDescription, binding: Binding) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from sidecar.doctor.parts import (
     unreachable,
 )
 from sidecar.errors import InvalidInput, SidecarError
-from sidecar.index_description import read_index
+from sidecar.index_description import read_index, read_indices
 from sidecar.jsontext import Json, at
 from sidecar.model import Binding, Fusion, ModelVersion
 from sidecar.ports import Cluster
@@ -32,6 +32,7 @@ ExaminationProgress: TypeAlias = Callable[[int, int], None]  # examined indices,
 KnownVersions: TypeAlias = Mapping[tuple[str, str], ModelVersion]  # by id and space
 
 _CHECKED_OPEN: Final = {"expand_wildcards": "open,hidden"}
+_MAPPED: Final = "*.mappings.properties,*.settings.index.knn"
 _LISTED: Final = "*.mappings._meta,*.settings.index.uuid"  # the latter of every index, bound or not
 
 
@@ -83,9 +84,9 @@ async def see_indices(
 ) -> tuple[Subject, ...]:
     """Examine the bound indices behind some names, or all without names, and the templates that made them.
 
-    An index that is not bound gets a finding if a template would bind it, were it made now. `known` are the model
-    versions that templates can be compiled for. Raises InvalidInput for names without any such index, ClusterRefused,
-    ClusterUnreachable.
+    An index that is not bound gets a finding if a template would bind it, were it made now, or if its vectors would end
+    a node. `known` are the model versions that templates can be compiled for. Raises InvalidInput for names without any
+    such index, ClusterRefused, ClusterUnreachable.
     """
     installed = await read_installed(cluster)
     path = "/" + quote(",".join(names) or "_all", safe=",*")
@@ -97,7 +98,9 @@ async def see_indices(
         for name, one in described
         if at(one, "mappings", "_meta", "sidecar") is None and (template := template_for(name, installed))
     }
-    if names and not bound and not unbound:
+    fatal = await _fatal_fields(cluster, path) if installed.lacks_native_knn else {}
+    others = sorted((unbound.keys() | fatal.keys()) - set(bound))
+    if names and not bound and not others:
         raise InvalidInput("INDEX", f"[{','.join(names)}] names no index that is bound")
     around = _surroundings(installed, served)
     templates = [
@@ -105,12 +108,18 @@ async def see_indices(
         for summary in await list_templates(cluster)
         if not names or summary.template in unbound.values() or not set(bound).isdisjoint(summary.indices)
     ]
-    indices = [examine_unbound(name, template) for name, template in sorted(unbound.items())]
+    indices = [examine_unbound(name, unbound.get(name), fatal.get(name, ())) for name in others]
     for number, name in enumerate(sorted(bound)):
         progress(number, len(bound))
         facts = await _index(cluster, name)
-        indices += [] if facts is None else [examine_index(facts, around)]
+        indices += [] if facts is None else [examine_index(facts, around, fatal.get(name, ()))]
     return (*templates, *indices)
+
+
+async def _fatal_fields(cluster: Cluster, path: str) -> dict[str, tuple[str, ...]]:
+    """By index, the vector fields whose first vectors would end a node that lacks their library."""
+    described = read_indices(await _ask(cluster, "GET", path, {**_CHECKED_OPEN, "filter_path": _MAPPED}))
+    return {index.name: index.native_fields for index in described if index.native_fields}
 
 
 def _surroundings(installed: Installed, served: Mapping[str, ModelVersion] | None) -> Surroundings:

@@ -8,6 +8,7 @@ from typing import Final
 
 from sidecar.config import NodeSettings
 from sidecar.errors import ErrorKind, SidecarError
+from sidecar.index_description import NO_NATIVE_KNN
 from sidecar.jsontext import Json, dumps
 
 _LOG4J: Final = """\
@@ -115,6 +116,7 @@ class Instance:
             "path.data": str(self.directory / "data"),
             "path.logs": str(self.directory / "logs"),
             "discovery.type": "single-node",
+            f"node.attr.{NO_NATIVE_KNN}": "true",  # Maven has the plugin, and not its library
             "network.host": "127.0.0.1",
             "http.port": port,
             "transport.port": 0,

@@ -50,7 +50,7 @@ async def read_installed(cluster: Cluster) -> Installed:
         component_templates=await _get(cluster, "/_component_template"),
         ingest_pipelines=await _get(cluster, "/_ingest/pipeline"),
         search_pipelines=await _get(cluster, "/_search/pipeline"),
-        plugins=await _get(cluster, "/_nodes/plugins", filter_path="nodes.*.plugins.name"),
+        plugins=await _get(cluster, "/_nodes/plugins", filter_path="nodes.*.plugins.name,nodes.*.attributes"),
         companions=await _get(
             cluster, f"/{naming.companion_of('*')}", expand_wildcards="all", filter_path="*.mappings._meta"
         ),

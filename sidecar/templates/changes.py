@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 
 from sidecar.errors import Conflict
+from sidecar.index_description import read_index
 from sidecar.jsontext import Json, at
 from sidecar.templates import naming
 from sidecar.templates.base import flatten_settings
@@ -56,6 +57,11 @@ def refuse_conflicts(compiled: CompiledTemplate, installed: Installed) -> None:
     if companion in installed.documents and identity(installed.documents[companion]) is None:
         raise Conflict(f"index [{compiled.names.companion}] exists and is not a companion")
     _refuse_changed_model(compiled, installed)
+    if installed.lacks_native_knn and (fields := _native_fields(compiled)):
+        raise Conflict(
+            "this cluster is a local node without the native k-NN library, and the first vectors of "
+            f"[{', '.join(fields)}] would end it: of the engines, it has only lucene"
+        )
     for name, patterns, priority in installed.index_templates():
         if name == compiled.names.index_template or priority != compiled.priority:
             continue
@@ -68,6 +74,14 @@ def refuse_conflicts(compiled: CompiledTemplate, installed: Installed) -> None:
     called = compiled.final_pipeline
     if called is not None and naming.INGEST_PIPELINE + called not in installed.documents:
         raise Conflict(f"the base names the final pipeline [{called}], which is not in the cluster")
+
+
+def _native_fields(compiled: CompiledTemplate) -> tuple[str, ...]:
+    names = (compiled.names.base, compiled.names.vector)
+    mappings = (at(compiled.documents[naming.COMPONENT_TEMPLATE + name], "template", "mappings") for name in names)
+    settings: Json = {"index": {"knn": "true"}}
+    described = (read_index("", {"mappings": mapping, "settings": settings}) for mapping in mappings)
+    return tuple(field for index in described for field in index.native_fields)
 
 
 def _refuse_changed_model(compiled: CompiledTemplate, installed: Installed) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
+from sidecar.index_description import lacks_native_knn
 from sidecar.jsontext import Json, at
 from sidecar.model import IndexBinding
 from sidecar.templates import naming
@@ -23,6 +24,7 @@ class Installed:
 
     documents: Mapping[str, Json]  # by cluster path
     fuses: bool  # the cluster has the normalization-processor. Without it no search pipeline can be installed.
+    lacks_native_knn: bool = False  # a node ends at the first vectors of faiss
 
     @classmethod
     def parse(
@@ -46,7 +48,7 @@ class Installed:
         for path, named in ((naming.INGEST_PIPELINE, ingest_pipelines), (naming.SEARCH_PIPELINE, search_pipelines)):
             documents.update({f"{path}{name}": body for name, body in _members(named).items()})
         documents.update({f"/{name}": body for name, body in _members(companions).items()})
-        return cls(documents, _every_node_has(_FUSION_PLUGIN, plugins))
+        return cls(documents, _every_node_has(_FUSION_PLUGIN, plugins), lacks_native_knn(plugins))
 
     def binding(self, component: str) -> IndexBinding | None:
         """The binding in a component template. Raises InvalidInput for a binding that is not valid."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.index_description import read_index, read_indices
+from sidecar.index_description import lacks_native_knn, read_index, read_indices
 from tests.support.bindings import a_binding, bound
 
 TITLE = {"type": "text", "copy_to": "all", "fields": {"english": {"type": "text"}, "raw": {"type": "keyword"}}}
@@ -147,3 +147,33 @@ def test_a_vector_and_a_provenance_that_are_both_hidden_are_taken_for_ours() -> 
 
     assert index.takes_vectors(a_binding())
     assert index.takes_provenance(a_binding())
+
+
+@pytest.mark.parametrize(
+    ("definition", "has_graphs", "native"),
+    [
+        pytest.param({"method": {"name": "hnsw", "engine": "lucene"}}, "true", (), id="lucene"),
+        pytest.param({"method": {"name": "hnsw", "engine": "faiss"}}, "true", ("a.v",), id="faiss"),
+        pytest.param({"method": {"name": "hnsw", "engine": "nmslib"}}, "true", ("a.v",), id="nmslib"),
+        pytest.param({"method": {"name": "hnsw"}}, "true", ("a.v",), id="a method without an engine"),
+        pytest.param({}, "true", ("a.v",), id="no engine"),
+        pytest.param({"mode": "on_disk"}, "true", ("a.v",), id="a mode"),
+        pytest.param({}, "false", (), id="no graphs"),
+        pytest.param({}, None, (), id="no setting"),
+    ],
+)
+def test_vector_fields_of_faiss_need_its_library(definition: dict, has_graphs: object, native: tuple) -> None:
+    properties = {
+        "a": {"properties": {"v": {"type": "knn_vector", "dimension": 2, **definition}}},
+        "b": {"type": "text"},
+    }
+    described = {"mappings": {"properties": properties}, "settings": {"index": {"knn": has_graphs}}}
+
+    assert read_index("papers", described).native_fields == native
+
+
+def test_a_node_says_that_it_lacks_the_library() -> None:
+    ours, theirs = {"attributes": {"sidecar_no_native_knn": "true"}}, {"attributes": {"zone": "a"}}
+
+    assert lacks_native_knn({"nodes": {"1": theirs, "2": ours}})
+    assert not any(map(lacks_native_knn, ({"nodes": {"1": theirs, "2": {}}}, {}, None)))

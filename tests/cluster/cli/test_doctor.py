@@ -129,3 +129,19 @@ async def test_parts_that_do_not_answer_are_named_and_exit_with_2(papers: Papers
     assert (without_embedder.returncode, without_cluster.returncode) == (2, 2)
     assert found(without_embedder) == {("embedder", "error", "unreachable"), ("bridge", "error", "unreachable")}
     assert found(without_cluster) == {("cluster", "error", "unreachable")}
+
+
+async def test_an_index_that_would_end_the_local_node_is_named(
+    cluster: OpenSearchCluster, system: dict[str, str], papers: Papers
+) -> None:
+    mapping = {"properties": {"v": {"type": "knn_vector", "dimension": 4}}}
+    made = await cluster.call(
+        "PUT", f"/{papers.index}-store", body={"mappings": mapping, "settings": {"index.knn": True}}
+    )
+    assert made.ok
+
+    done = await run(system, f"{papers.index}-store", "--json")
+    await cluster.call("DELETE", f"/{papers.index}-store")
+
+    assert "[v] is mapped for faiss or nmslib" in done.stdout
+    assert found(done) == {("index", "error", "native_knn")}

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from sidecar.cli.template import app
 from sidecar.errors import Conflict, InvalidInput
-from sidecar.model import IndexBinding
+from sidecar.model import Engine, IndexBinding
 from sidecar.templates import naming
 from sidecar.templates.apply import apply, delete, diff, list_templates, read_installed
 from sidecar.templates.compiler import compile_template
@@ -237,3 +237,15 @@ def test_the_command_line(node_url, name):
         "indices": [f"{name}--all-minilm-l6-v2-1-000001"],
         "companion": f"{name}--companion",
     } in json.loads(listed)
+
+
+async def test_a_local_node_gets_no_template_that_would_end_it(cluster, name):
+    with pytest.raises(Conflict, match="without the native k-NN library"):
+        await apply(cluster, compiled(name, engine=Engine.FAISS))
+
+    assert await owned(cluster, name) == []
+
+
+async def test_a_base_that_forgets_the_vector_is_refused(cluster, name):
+    with pytest.raises(InvalidInput, match=r"mapping\._source: leaves out \[embedding\]"):
+        compiled(name, base={"_source": {"excludes": ["embedding"]}, "properties": {"title": {"type": "text"}}})

@@ -200,3 +200,13 @@ def test_the_remedy_names_the_guard_that_fits() -> None:
 
     assert with_guard == (f'PUT /papers/_settings {{"index.final_pipeline":"{GUARD}"}}; then sidecar repair papers')
     assert without == "sidecar template apply … installs the guard"
+
+
+def test_an_index_without_a_binding_may_have_vectors_that_end_a_node() -> None:
+    checks = [
+        [finding.check for finding in examine_unbound("store", template, fatal).findings]
+        for template, fatal in (("papers", ()), ("papers", ("v",)), (None, ("v",)))
+    ]
+    assert checks == [["unbound"], ["unbound", "native_knn"], ["native_knn"]]
+    index, around = healthy()
+    assert [finding.check for finding in examine_index(index.facts, around, ("v",)).findings] == ["native_knn"]

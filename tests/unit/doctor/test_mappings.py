@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.doctor.mappings import examine_mapping
+from sidecar.doctor.mappings import examine_mapping, fatal_fields
 from sidecar.index_description import read_index
 from tests.support.bindings import a_binding
 
@@ -37,3 +37,11 @@ def test_the_sentences(vector: object, meta: object, source: object, messages: l
     index = read_index("papers", {"mappings": {"properties": properties, "_source": source}})
 
     assert [finding.message for finding in examine_mapping(index, a_binding())] == messages
+
+
+def test_vectors_that_would_end_a_node_are_named() -> None:
+    (finding,) = fatal_fields("store", ("v", "w"))
+
+    assert finding.message.startswith("[v, w] is mapped for faiss or nmslib, or for no engine, and a node")
+    assert finding.remedy == 'DELETE /store, and make it with "method": {"name": "hnsw", "engine": "lucene"}'
+    assert list(fatal_fields("store", ())) == []

@@ -46,6 +46,7 @@ def test_configuration_listens_on_this_machine_only_and_ignores_a_full_disk(tmp_
     assert settings["http.port"] == 9200
     assert settings["network.host"] == "127.0.0.1"
     assert settings["discovery.type"] == "single-node"
+    assert settings["node.attr.sidecar_no_native_knn"] == "true"
     assert settings["cluster.routing.allocation.disk.threshold_enabled"] is False
 
 

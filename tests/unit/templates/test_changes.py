@@ -1,8 +1,11 @@
 """What a template would change in a cluster, and what it must not."""
 
+from dataclasses import replace
+
 import pytest
 
 from sidecar.errors import Conflict, InvalidInput
+from sidecar.model import Engine
 from sidecar.templates import naming
 from sidecar.templates.changes import Change, comparable, plan, refuse_conflicts
 from sidecar.templates.compiler import default_base
@@ -155,3 +158,26 @@ def test_a_broken_binding_in_the_cluster_is_said():
 
     with pytest.raises(InvalidInput, match=r"^_meta\.sidecar\.fields: "):
         refuse_conflicts(compiled(), installed(others={"/_component_template/sidecar-x-01234567": broken}))
+
+
+@pytest.mark.parametrize(
+    ("options", "fields"),
+    [
+        pytest.param({"engine": Engine.FAISS}, "embedding", id="faiss"),
+        pytest.param({"base": {"properties": {"title": {"type": "text"}, "v": {"type": "knn_vector", "dimension": 3}}}},
+                     "v", id="a field of the base without an engine"),
+    ],
+)  # fmt: skip
+def test_a_node_without_the_native_library_gets_no_vectors_of_faiss(options, fields):
+    local = replace(installed(), lacks_native_knn=True)
+    template = compiled(**options)
+
+    with pytest.raises(Conflict) as refused:
+        refuse_conflicts(template, local)
+
+    assert str(refused.value) == (
+        f"this cluster is a local node without the native k-NN library, and the first vectors of [{fields}] would end "
+        "it: of the engines, it has only lucene"
+    )
+    refuse_conflicts(template, installed())
+    refuse_conflicts(compiled(), local)
