@@ -121,12 +121,23 @@ class Bindings:
 
         Raises ClusterUnreachable.
         """
-        key = (credentials.digest(self._salt), name)
+        return await self._definition(f"/_search/pipeline/{_quoted(name)}", name, credentials)
+
+    async def ingest_pipeline(self, name: str, credentials: Credentials) -> Json:
+        """The definition of an ingest pipeline. For None and errors see `search_pipeline`."""
+        return await self._definition(f"/_ingest/pipeline/{_quoted(name)}", name, credentials)
+
+    async def stored_script(self, identifier: str, credentials: Credentials) -> Json:
+        """A stored script. For None and errors see `search_pipeline`."""
+        return await self._definition(f"/_scripts/{_quoted(identifier)}", "script", credentials)
+
+    async def _definition(self, path: str, member: str, credentials: Credentials) -> Json:
+        key = (credentials.digest(self._salt), path)
         found = self._pipelines.get(key)
         if found is None:
             changes = self._changes
-            reply = await self._call("GET", f"/_search/pipeline/{_quoted(name)}", credentials)
-            found = (reply.body.get(name) if reply.ok and isinstance(reply.body, dict) else None,)
+            reply = await self._call("GET", path, credentials)
+            found = (reply.body.get(member) if reply.ok and isinstance(reply.body, dict) else None,)
             if changes == self._changes:
                 self._pipelines[key] = found
         return found[0]

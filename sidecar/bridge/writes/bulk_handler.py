@@ -39,6 +39,7 @@ from sidecar.bridge.writes.bulk_check import BulkCheck
 from sidecar.bridge.writes.bulk_plan import Refusals, Step, StepKind, Targets, apply_plans, plan_step, refusal_of, waves
 from sidecar.bridge.writes.bulk_preparation import MAX_SUB_BULK_BYTES, BulkPreparation, Prepared
 from sidecar.bridge.writes.document_plan import Counts
+from sidecar.bridge.writes.ingest_pipelines import ItemEffects, effects_on_items, pipelines_of_items
 from sidecar.bridge.writes.passages import Passages, report
 from sidecar.bridge.writes.scripted_updates import ScriptedUpdates, unanswered
 from sidecar.bridge.writes.stored_documents import DocumentRead, read_stored
@@ -87,6 +88,13 @@ class Bulks:
             steps = await off_the_loop(weight, _steps, places, text, targets, request.parameters.get("routing"))
             check = BulkCheck(self._upstream, request, body, text, places[-1].end)
             refusals = await self._refusals(places, targets, request.credentials)
+            effects = await effects_on_items(
+                targets,
+                request.parameters.get("pipeline"),
+                await off_the_loop(weight, pipelines_of_items, places, text),
+                bindings=self._bindings,
+                credentials=request.credentials,
+            )
             conversation = _Conversation(
                 self._upstream,
                 self._passages,
@@ -95,10 +103,12 @@ class Bulks:
                 targets=targets,
                 refusals=refusals,
                 text=text,
+                effects=effects,
             )
             if any(step.kind is not StepKind.PLAIN for step in steps):
                 return await conversation.in_waves(places, steps)
-            return await conversation.at_once(places) or await self._upstream.forward_read(request, body)
+            answer = await conversation.at_once(places)
+            return answer or await self._upstream.forward_read(request, body, added=conversation.doubt)
 
     async def _refusals(self, places: Sequence[Place], targets: Targets, credentials: Credentials) -> Refusals:
         """Ask for the rights to write that the operations on bound indices need."""
@@ -173,6 +183,7 @@ class _Conversation:
         targets: Targets,
         refusals: Refusals,
         text: Spool,
+        effects: ItemEffects,
     ) -> None:
         self._upstream = upstream
         self._request = request
@@ -186,6 +197,7 @@ class _Conversation:
             text=text,
             parameters=request.parameters,
             shows_source=request.shows_source,
+            effect=effects.of,
         )
         self._counts = Counts()
         self._answers: list[BulkAnswer] = []
@@ -194,9 +206,9 @@ class _Conversation:
         """Send a bulk in which nothing depends on stored documents. Gives None if nothing in it has to change."""
         with Spool() as lines:
             prepared = await self._preparation.prepare(places, {}, lines)
+            self._count(prepared.counts.values())
             if not prepared.changes:
                 return None
-            self._count(prepared.counts.values())
             is_cut = len(prepared.sub_bulks) != 1 or bool(prepared.refused)
             if is_cut:
                 self._refuse_binary()
@@ -332,6 +344,11 @@ class _Conversation:
         done = sum(counts, start=Counts())
         self._counts += done
         report(done)
+
+    @property
+    def doubt(self) -> list[tuple[str, str]]:
+        """The header for a bulk that does not change, if a pipeline may have made texts."""
+        return [] if self._counts.is_certain else self._ingest()
 
     def _ingest(self) -> list[tuple[str, str]]:
         return [(INGEST, str(self._counts))]

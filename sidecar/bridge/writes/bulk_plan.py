@@ -5,7 +5,7 @@ of the same request on that document. And an update that is tried again must not
 document.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
@@ -22,9 +22,10 @@ from sidecar.bridge.writes.document_plan import (
     DocumentPlan,
     Vectors,
     apply_plan,
-    plan_document,
+    plan_piped,
     refusal,
 )
+from sidecar.bridge.writes.pipeline_effects import Effect
 from sidecar.bridge.writes.update_body import parse_update
 from sidecar.bridge.writes.update_plan import (
     DocumentKey,
@@ -100,16 +101,22 @@ def waves(steps: Sequence[Step]) -> Iterator[range]:
 
 
 def plan_items(
-    items: Sequence[BulkItem], targets: Targets, stored: Mapping[DocumentKey, Stored]
+    items: Sequence[BulkItem],
+    targets: Targets,
+    stored: Mapping[DocumentKey, Stored],
+    effect: Callable[[BulkItem], Effect] = lambda _: Effect.NONE,
 ) -> tuple[DocumentPlan | UpdatePlan, ...]:
-    """Plan bulk items, in order. `stored` has the documents that updates depend on."""
+    """Plan bulk items, in order.
+
+    `stored` has the documents that updates depend on, and `effect` tells that of the ingest pipeline of an item.
+    """
 
     def plan(item: BulkItem) -> DocumentPlan | UpdatePlan:
         target = targets[item.index]
         if item.source_line is None or target.binding is None or item.is_too_deep:
             return UNTOUCHED
         if item.action is not Action.UPDATE:
-            return plan_document(item.source_line, target.binding, target.unfit)
+            return plan_piped(item.source_line, target.binding, target.unfit, effect(item))
         update = parse_update(item.source_line, action_parameters(item))
         if update is None or not needs_read(update, target.binding, target.forgotten):
             return UNTOUCHED
@@ -152,6 +159,8 @@ def apply_plans(
             done, counts[position] = _apply(item, item.source_line, plan, vectors, pipeline)
             send.append(done)
         else:
+            if isinstance(plan, DocumentPlan) and not plan.is_certain:
+                counts[position] = Counts(is_certain=False)
             send.append(item)
     return tuple(send), refused, counts
 

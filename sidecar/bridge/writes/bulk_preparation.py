@@ -1,6 +1,6 @@
 """Prepares a bulk request: plans its operations, embeds their texts, and splices the vectors into their bytes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +10,7 @@ from sidecar.bridge.writes.bulk_body import Action, BulkItem, Outbox, Place, Sub
 from sidecar.bridge.writes.bulk_plan import Refusals, Targets, apply_plans, plan_items, refusal_of
 from sidecar.bridge.writes.document_plan import Counts, DocumentPlan, Plan, Vectors
 from sidecar.bridge.writes.passages import Passages
+from sidecar.bridge.writes.pipeline_effects import Effect
 from sidecar.bridge.writes.update_plan import DocumentKey, Stored, UpdatePlan
 from sidecar.bridge.writes.update_source import hide_in_item
 from sidecar.threads import WEIGHT_OF_DOCUMENT, off_the_loop
@@ -30,7 +31,10 @@ class Prepared:
 
 
 class BulkPreparation:
-    """Prepares the operations of one bulk request, within the budget of the write. `text` is the body."""
+    """Prepares the operations of one bulk request, within the budget of the write. `text` is the body.
+
+    `effect` tells that of the ingest pipeline of an item.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class BulkPreparation:
         text: Spool,
         parameters: Mapping[str, str],
         shows_source: bool,
+        effect: Callable[[BulkItem], Effect],
     ) -> None:
         self._passages = passages
         self._targets = targets
@@ -48,6 +53,7 @@ class BulkPreparation:
         self._text = text
         self._parameters = parameters
         self._shows_source = shows_source
+        self._effect = effect
         self._deadline = passages.deadline(parameters)
 
     async def prepare(self, places: Sequence[Place], stored: Mapping[DocumentKey, Stored], lines: Spool) -> Prepared:
@@ -83,7 +89,7 @@ class BulkPreparation:
         The third value says whether such an update has changed.
         """
         items = load(part, self._text.read)
-        plans = plan_items(items, self._targets, stored)
+        plans = plan_items(items, self._targets, stored, self._effect)
         if self._shows_source or all(item.action is not Action.UPDATE for item in items):
             return items, plans, False
         shown = tuple(map(self._hide, items))

@@ -18,7 +18,8 @@ from sidecar.bridge.proxy.upstream import Upstream, relay
 from sidecar.bridge.rights import Rights
 from sidecar.bridge.routes import Document
 from sidecar.bridge.routes import Update as UpdateRoute
-from sidecar.bridge.writes.document_plan import Counts, Plan, Vectors, apply_plan, plan_document, refusal
+from sidecar.bridge.writes.document_plan import Counts, Plan, Vectors, apply_plan, plan_piped, refusal
+from sidecar.bridge.writes.ingest_pipelines import effect_on
 from sidecar.bridge.writes.passages import Passages, report
 from sidecar.bridge.writes.stored_documents import DocumentRead, read_stored
 from sidecar.bridge.writes.update_body import Position, parse_update
@@ -68,9 +69,11 @@ class Documents:
             if body.text.size > MAX_DOCUMENT_BYTES:
                 return await self._send_large(request, body, target.binding)
             document, weight = body.text.read(), WEIGHT_OF_JSON * body.text.size
-            plan = await off_the_loop(weight, plan_document, document, target.binding, target.unfit)
+            effect = await effect_on(target, request.parameters.get("pipeline"), self._bindings, request.credentials)
+            plan = await off_the_loop(weight, plan_piped, document, target.binding, target.unfit, effect)
             if not plan.changes:
-                return await self._upstream.forward_read(request, body)
+                doubt = [] if plan.is_certain else [(INGEST, str(Counts(is_certain=False)))]
+                return await self._upstream.forward_read(request, body, added=doubt)
             is_refused = await self._rights.refusal(target, request.credentials)
             deadline = self._passages.deadline(request.parameters)
             vectors = Vectors() if is_refused else await self._passages.embed((plan,), deadline)

@@ -5,11 +5,12 @@ are made of the document, the plan and the vectors.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from sidecar import embedded_texts
 from sidecar.bridge.splice import splice
+from sidecar.bridge.writes.pipeline_effects import Effect
 from sidecar.embedded_texts import EmbeddedTexts, space_of
 from sidecar.jsontext import Json, dumps, loads
 from sidecar.model import Binding, IndexBinding, Provenance, State
@@ -85,6 +86,17 @@ def plan_document(source: bytes, bound: IndexBinding | None, unfit: frozenset[st
         return plan_fields(document, bound, unfit)
     except RecursionError:  # nested deeper than any cluster accepts
         return DocumentPlan(is_malformed=True)
+
+
+def plan_piped(source: bytes, bound: IndexBinding, unfit: frozenset[str], effect: Effect) -> DocumentPlan:
+    """Plan a whole document that goes through an ingest pipeline after the bridge.
+
+    If the pipeline may move it to another index, nothing is added. The guard of the index where it ends marks it.
+    """
+    if effect is Effect.MOVES:
+        return DocumentPlan(is_certain=False)
+    plan = plan_document(source, bound, unfit)
+    return plan if effect is Effect.NONE or plan.is_malformed else replace(plan, is_certain=False)
 
 
 def plan_fields(document: dict[str, Json], bound: IndexBinding, unfit: frozenset[str] = frozenset()) -> DocumentPlan:
@@ -168,7 +180,7 @@ def refusal(plan: Plan, vectors: Vectors) -> str | None:
 def apply_plan(source: bytes, plan: DocumentPlan, vectors: Vectors) -> tuple[bytes, Counts]:
     """Splice the vectors and provenances of a plan into the client's own bytes."""
     additions: dict[str, bytes] = {}
-    counts = Counts()
+    counts = Counts(is_certain=plan.is_certain)
     for wanted in plan.own:
         provenance = Provenance(hash=provenance_hash(wanted.text, wanted.binding), state=State.CLIENT)
         additions[wanted.binding.meta_field] = _rendered(provenance)
