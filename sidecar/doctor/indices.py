@@ -188,7 +188,7 @@ def _documents(index: IndexFacts) -> Iterator[Finding]:
             yield warning(
                 "pending",
                 f"{count:,} of its documents wait for a vector in [{name}]: searches by meaning miss them",
-                f"{repair}. If they become more again, a client may go around the bridge (docs/clients.md, Node discovery)",
+                f"{repair}. If more come, a client goes around the bridge: docs/clients.md, Node discovery",
             )
     for name, count in index.unmarked.items():
         if count:
