@@ -43,6 +43,7 @@ ADVICE_FOR_CLASS: Final = {
     "ClusterTimedOut": "Find out whether the request was carried out, and only then send it again.",
     "EmbedderOverloaded": "Try again after `retry_after_s`.",
     "NotServing": "Try again after `retry_after_s`.",
+    "SlowBody": "Send the request again, on a new connection and without a pause.",
     "SpaceMismatch": "Apply the template of the model version that is served, or serve the one that the index is bound to.",
     "SpoolFull": "Try again after a pause. If it stays, give the bridge a larger disk under `TMPDIR`.",
     "WorkerFailed": "Try again. The server starts another process. If it stays, read the log of the server.",
@@ -51,6 +52,7 @@ ADVICE_FOR_CLASS: Final = {
 # Where an error comes out that this room declares.
 DOORS_OF_ROOM: Final = {
     "bridge": {"bridge"},
+    "connections": {"bridge", "OpenAI"},
     "embedding": {"gRPC", "OpenAI"},
     "cli": {"command"},
     "opensearch": {"command"},
