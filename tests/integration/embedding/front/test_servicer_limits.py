@@ -500,19 +500,12 @@ async def test_a_reply_that_is_not_read_counts_until_its_caller_goes(run: Any, m
     async with run(max_inflight_bytes=10_000) as one:
         unread = await Caller.of(one.address, window=0)
         unread.call(f"/sidecar.embedding.v1.Embedder/{method}", message.SerializeToString())
-
-        async def others_are_refused() -> bool:
-            answer = await one.http("POST", "/v1/embeddings", body("b"))
-            return answer.status == 429
-
-        await until(others_are_refused)
+        await until(lambda: one.services[0].inflight.bytes > 10_000)
+        assert (await one.http("POST", "/v1/embeddings", body("b"))).status == 429
         unread.writer.close()
         await unread.writer.wait_closed()
-
-        async def others_are_answered() -> bool:
-            return not await others_are_refused()
-
-        await until(others_are_answered)
+        await until(lambda: one.services[0].inflight.bytes == 0)
+        assert (await one.http("POST", "/v1/embeddings", body("b"))).status == 200
 
 
 async def test_an_answer_over_http_that_is_not_read_counts_until_its_caller_goes(run: Any) -> None:
@@ -525,16 +518,10 @@ async def test_an_answer_over_http_that_is_not_read_counts_until_its_caller_goes
             unread.connect((host, int(port)))
             head = f"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n".encode()
             await asyncio.to_thread(unread.sendall, head + content)
-
-            async def others_are_refused() -> bool:
-                return (await one.http("POST", "/v1/embeddings", body("b"))).status == 429
-
-            await until(others_are_refused)
-
-        async def others_are_answered() -> bool:
-            return (await one.http("POST", "/v1/embeddings", body("b"))).status == 200
-
-        await until(others_are_answered)
+            await until(lambda: one.services[0].inflight.bytes > 1_000_000)
+            assert (await one.http("POST", "/v1/embeddings", body("b"))).status == 429
+        await until(lambda: one.services[0].inflight.bytes == 0)
+        assert (await one.http("POST", "/v1/embeddings", body("b"))).status == 200
 
 
 async def test_bodies_that_do_not_arrive_take_nothing_from_others_and_are_given_up(
