@@ -11,7 +11,7 @@ from sidecar.bridge.hidden_documents import hide_in_mget, indices_of
 from sidecar.bridge.hidden_fields import Hidden, hidden_in
 from sidecar.bridge.hidden_hits import REFUSALS, replaced
 from sidecar.bridge.hidden_source import excludes_beside, excludes_of
-from sidecar.bridge.proxy.body import Body, BodyReader
+from sidecar.bridge.proxy.body import Body, BodyReader, refuse_deep_nesting
 from sidecar.bridge.proxy.headers import CHANGED_BODY
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.query_string import body_in_query, join_target, parameters, with_source_excludes
@@ -34,16 +34,20 @@ class Reads:
         self._bodies = bodies
 
     async def handle(self, request: IncomingRequest, route: Read | MultiRead) -> web.StreamResponse:
-        """Forward the read with our fields excluded, unless the client asks for them. Raises ClusterUnreachable."""
-        if request.shows_source:
-            return await self._upstream.forward(request)
-        if isinstance(route, MultiRead):
-            async with self._bodies.read(request) as body:
+        """Forward the read with our fields excluded, unless the client asks for them.
+
+        Raises ClusterUnreachable, NestedTooDeeply.
+        """
+        async with self._bodies.read(request) as body:
+            await refuse_deep_nesting(request, body)
+            if request.shows_source:
+                return await self._upstream.forward_read(request, body)
+            if isinstance(route, MultiRead):
                 return await self._several(request, route, body)
-        hidden = await self._hidden(request, route.index)
-        excludes = excludes_of(request.parameters, hidden, by_default=route.shows_source)
-        query = with_source_excludes(request.query, excludes)
-        return await self._upstream.forward(request, join_target(request.path, query))
+            hidden = await self._hidden(request, route.index)
+            excludes = excludes_of(request.parameters, hidden, by_default=route.shows_source)
+            target = join_target(request.path, with_source_excludes(request.query, excludes))
+            return await self._upstream.forward_read(request, body, target)
 
     async def _several(self, request: IncomingRequest, route: MultiRead, body: Body) -> web.StreamResponse:
         """Forward `_mget`. Each document leaves out the fields of its own index."""
