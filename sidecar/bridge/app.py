@@ -41,6 +41,7 @@ from sidecar.bridge.searches.planner import Planner
 from sidecar.bridge.searches.search_handler import Searches
 from sidecar.bridge.writes.bulk_handler import Bulks
 from sidecar.bridge.writes.document_handler import Documents
+from sidecar.bridge.writes.late_texts import LateTexts
 from sidecar.bridge.writes.passages import Passages
 from sidecar.config import BridgeSettings
 from sidecar.errors import SidecarError
@@ -62,12 +63,12 @@ _REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
 class Bridge:
     """Answers every request of every client."""
 
-    def __init__(self, settings: BridgeSettings, upstream: Upstream, embedder: Embedder) -> None:
+    def __init__(self, settings: BridgeSettings, upstream: Upstream, embedder: Embedder, late: LateTexts) -> None:
         self._upstream = upstream
         self._identity = Identity.of(settings.identity_headers, settings.identity_parameters)
         self._bindings = Bindings(upstream, settings.binding_ttl_s)
         self._bodies = bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
-        passages = Passages(embedder, settings.write_embed_timeout_s)
+        passages = Passages(embedder, late, settings.write_embed_timeout_s)
         for_writes = upstream.limited(settings.write_answer_timeout_s)
         rights = Rights(upstream)
         self._documents = Documents(for_writes, self._bindings, rights, passages, bodies)
@@ -199,7 +200,8 @@ async def serving(settings: BridgeSettings, embedder: Embedder) -> AsyncIterator
         upstream = await stack.enter_async_context(
             Upstream(settings.upstream, connect_timeout_s=settings.connect_timeout_s, tls_ca=settings.upstream_tls_ca)
         )
-        bridge = Bridge(settings, upstream, embedder)
+        late = await stack.enter_async_context(LateTexts(embedder))
+        bridge = Bridge(settings, upstream, embedder, late)
         server = web.Server(
             bridge.handle,
             handler_cancellation=True,  # a client that hangs up cancels the work on its request
