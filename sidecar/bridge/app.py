@@ -44,7 +44,7 @@ from sidecar.bridge.writes.document_handler import Documents
 from sidecar.bridge.writes.late_texts import LateTexts
 from sidecar.bridge.writes.passages import Passages
 from sidecar.config import BridgeSettings
-from sidecar.errors import SidecarError
+from sidecar.errors import ConnectionLost, SidecarError
 from sidecar.listening import Limits, listening
 from sidecar.ports import Embedder
 from sidecar.telemetry import BRIDGE_REQUESTS, BRIDGE_SECONDS, logger, series
@@ -97,7 +97,10 @@ class Bridge:
         )
 
     async def handle(self, raw: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request. If a SidecarError is raised, the answer has the shape of an OpenSearch error."""
+        """Answer one request. If a SidecarError is raised, the answer has the shape of an OpenSearch error.
+
+        A connection that is lost when the cluster may have carried the request out is passed on as a lost connection.
+        """
         started = time.perf_counter()
         name = "refused"
         try:
@@ -113,6 +116,9 @@ class Bridge:
                 name = type(found).__name__.lower()
                 request.check_signature(is_rewritten=not isinstance(found, PassThrough))
                 answer = await self._refuse_body(request) or await self._dispatch(request, found)
+        except ConnectionLost as error:
+            _log.warning("the cluster broke off", action="connection_lost", route=name, error=str(error))
+            answer = _lost(raw)
         except SidecarError as error:
             _log.info("a request was refused", action="refused", route=name, kind=error.kind, error=str(error))
             refusal = error_answer(error, parameters(raw.raw_path.partition("?")[2]))
@@ -179,6 +185,16 @@ def _closing(answer: web.Response) -> web.Response:
     """The same answer, after which the connection is closed: nothing that the client sends behind it is read."""
     answer.force_close()
     return answer
+
+
+def _lost(raw: web.BaseRequest) -> web.Response:
+    """Lose the connection to the client as the one to the cluster was lost. Clients know how to go on from there.
+
+    They retry, or ask whether the request was carried out. Many of them do neither after a 503.
+    """
+    if raw.transport is not None:
+        raw.transport.abort()
+    return web.Response(status=503)  # nobody gets it
 
 
 @dataclass(frozen=True, slots=True)

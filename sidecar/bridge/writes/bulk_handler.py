@@ -325,8 +325,9 @@ class _Conversation:
         # A single update may need other rights than one in a bulk, so the cluster would not refuse it.
         denied = {n: reply for n, item in enumerate(items) if (reply := refusal_of(item, self._refusals)) is not None}
         refused |= {n: refused_item(items[n], reply.body) for n, reply in denied.items()}
+        is_first = not self._answers
         allowed = [item for item in send if refusal_of(item, self._refusals) is None]
-        found = iter(await ScriptedUpdates(self._upstream, self._request).send(allowed))
+        found = iter(await ScriptedUpdates(self._upstream, self._request).send(allowed, is_first=is_first))
         answers = [refused[n] if n in refused else next(found) for n in range(len(items))]
         self._count(counts, answers)
         took = round(1000 * (asyncio.get_running_loop().time() - started))
