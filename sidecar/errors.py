@@ -144,6 +144,14 @@ class ClusterUnreachable(SidecarError):
 
 
 @dataclass(eq=False)
+class ConnectionLost(ClusterUnreachable):
+    """The connection to the cluster ended after a request was sent. It may have been carried out or not."""
+
+    def __str__(self) -> str:
+        return f"the connection to the cluster at {self.url} was lost: {self.cause}"
+
+
+@dataclass(eq=False)
 class ClusterTimedOut(ClusterUnreachable):
     """The cluster has taken a request and not answered it in time. It may have carried it out or not."""
 

@@ -41,9 +41,10 @@ from sidecar.bridge.searches.planner import Planner
 from sidecar.bridge.searches.search_handler import Searches
 from sidecar.bridge.writes.bulk_handler import Bulks
 from sidecar.bridge.writes.document_handler import Documents
+from sidecar.bridge.writes.late_texts import LateTexts
 from sidecar.bridge.writes.passages import Passages
 from sidecar.config import BridgeSettings
-from sidecar.errors import SidecarError
+from sidecar.errors import ConnectionLost, SidecarError
 from sidecar.listening import Limits, listening
 from sidecar.ports import Embedder
 from sidecar.telemetry import BRIDGE_REQUESTS, BRIDGE_SECONDS, logger, series
@@ -62,12 +63,12 @@ _REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
 class Bridge:
     """Answers every request of every client."""
 
-    def __init__(self, settings: BridgeSettings, upstream: Upstream, embedder: Embedder) -> None:
+    def __init__(self, settings: BridgeSettings, upstream: Upstream, embedder: Embedder, late: LateTexts) -> None:
         self._upstream = upstream
         self._identity = Identity.of(settings.identity_headers, settings.identity_parameters)
         self._bindings = Bindings(upstream, settings.binding_ttl_s)
         self._bodies = bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
-        passages = Passages(embedder, settings.write_embed_timeout_s)
+        passages = Passages(embedder, late, settings.write_embed_timeout_s)
         for_writes = upstream.limited(settings.write_answer_timeout_s)
         rights = Rights(upstream)
         self._documents = Documents(for_writes, self._bindings, rights, passages, bodies)
@@ -96,7 +97,10 @@ class Bridge:
         )
 
     async def handle(self, raw: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request. If a SidecarError is raised, the answer has the shape of an OpenSearch error."""
+        """Answer one request. If a SidecarError is raised, the answer has the shape of an OpenSearch error.
+
+        A connection that is lost when the cluster may have carried the request out is passed on as a lost connection.
+        """
         started = time.perf_counter()
         name = "refused"
         try:
@@ -112,6 +116,9 @@ class Bridge:
                 name = type(found).__name__.lower()
                 request.check_signature(is_rewritten=not isinstance(found, PassThrough))
                 answer = await self._refuse_body(request) or await self._dispatch(request, found)
+        except ConnectionLost as error:
+            _log.warning("the cluster broke off", action="connection_lost", route=name, error=str(error))
+            answer = _lost(raw)
         except SidecarError as error:
             _log.info("a request was refused", action="refused", route=name, kind=error.kind, error=str(error))
             refusal = error_answer(error, parameters(raw.raw_path.partition("?")[2]))
@@ -180,6 +187,16 @@ def _closing(answer: web.Response) -> web.Response:
     return answer
 
 
+def _lost(raw: web.BaseRequest) -> web.Response:
+    """Lose the connection to the client as the one to the cluster was lost. Clients know how to go on from there.
+
+    They retry, or ask whether the request was carried out. Many of them do neither after a 503.
+    """
+    if raw.transport is not None:
+        raw.transport.abort()
+    return web.Response(status=503)  # nobody gets it
+
+
 @dataclass(frozen=True, slots=True)
 class Listening:
     """The addresses that the bridge listens on, each as `host:port`."""
@@ -199,7 +216,8 @@ async def serving(settings: BridgeSettings, embedder: Embedder) -> AsyncIterator
         upstream = await stack.enter_async_context(
             Upstream(settings.upstream, connect_timeout_s=settings.connect_timeout_s, tls_ca=settings.upstream_tls_ca)
         )
-        bridge = Bridge(settings, upstream, embedder)
+        late = await stack.enter_async_context(LateTexts(embedder))
+        bridge = Bridge(settings, upstream, embedder, late)
         server = web.Server(
             bridge.handle,
             handler_cancellation=True,  # a client that hangs up cancels the work on its request

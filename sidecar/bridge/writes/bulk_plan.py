@@ -17,11 +17,13 @@ from sidecar.bridge.splice import splice_member
 from sidecar.bridge.writes.bulk_answer import failed_item
 from sidecar.bridge.writes.bulk_body import Action, BulkItem, Operation, action_parameters
 from sidecar.bridge.writes.document_plan import (
+    RETRY_AFTER_S,
     UNTOUCHED,
     Counts,
     DocumentPlan,
     Vectors,
     apply_plan,
+    must_wait,
     plan_document,
     refusal,
 )
@@ -35,6 +37,7 @@ from sidecar.bridge.writes.update_plan import (
     needs_read,
     plan_update,
 )
+from sidecar.errors import EmbedderOverloaded
 from sidecar.ports import Reply
 
 Targets: TypeAlias = Mapping[str, WriteTarget]  # by the name that the client writes to
@@ -139,6 +142,9 @@ def apply_plans(
             refused[position] = failed_item(item, 400, *nesting.IN_DOCUMENT, caused_by=cause)
         elif reason is not None:
             refused[position] = failed_item(item, 400, "illegal_argument_exception", reason)
+        elif must_wait(plan, vectors):  # as one item of a cluster whose queue is full
+            busy = str(EmbedderOverloaded(RETRY_AFTER_S))
+            refused[position] = failed_item(item, 429, "rejected_execution_exception", busy)
         elif isinstance(plan, DocumentPlan) and plan.is_malformed:
             send.append(replace(item, is_malformed=True))
         elif item.source_line is not None and plan.changes:

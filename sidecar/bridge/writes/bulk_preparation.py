@@ -53,7 +53,7 @@ class BulkPreparation:
     async def prepare(self, places: Sequence[Place], stored: Mapping[DocumentKey, Stored], lines: Spool) -> Prepared:
         """Embed every text of these operations, part by part, and write the lines to send into `lines`.
 
-        Raises SpoolFull, and EmbedderOverloaded if texts cannot be embedded and a binding wants such a write refused.
+        Raises SpoolFull.
         """
         outbox, refused, position = Outbox(lines.write, MAX_SUB_BULK_BYTES), dict[int, bytes](), 0
         changes = changes_updates = False
