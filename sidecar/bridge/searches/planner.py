@@ -18,6 +18,7 @@ from sidecar.bridge.searches.hybrid_support import UNKNOWN, WRAPPED, HybridSuppo
 from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.request_options import RequestOptions
 from sidecar.bridge.searches.rewrite.companion import fits, wanted_companion
+from sidecar.bridge.searches.rewrite.defaults import without_defaults
 from sidecar.bridge.searches.rewrite.neural import Vector
 from sidecar.bridge.searches.rewrite.plan import (
     SearchPlan,
@@ -107,7 +108,7 @@ class PlannedSearch:
         changed, excludes = self.hiding()
         body = {**(self.asked.body or {}), **changed}
         if not isinstance(self.plan, Untouched):
-            body = rewrite(body, self.plan, self.vectors, self.indices)
+            body = rewrite(body, self.plan, self.vectors, self.indices, self.asked.url)
         return body, excludes
 
     def in_bridge(self) -> "PlannedSearch":
@@ -230,7 +231,8 @@ class Planner:
     ) -> str | None:
         companion = wanted_companion(indices, asked.url)
         # A search with a companion has no partial answers. A search with a time limit may want one.
-        is_limited = "timeout" in asked.url or "timeout" in (asked.body or {})
+        body, url = without_defaults(asked.body or {}, asked.url)
+        is_limited = "timeout" in url or "timeout" in body
         if companion is None or is_limited or asked.expression == _EVERY_INDEX:
             return None
         found = await self._bindings.of_search(companion, {}, credentials)
