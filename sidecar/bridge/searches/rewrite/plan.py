@@ -145,14 +145,23 @@ def plan_search(
         return Untouched(Mode.LEXICAL, Reason.UNBOUND)
     if body is None:
         return Untouched(Mode.LEXICAL, Reason.NOT_UNDERSTOOD)
-    neural = tuple(islice(neural_texts(body, indices), MAX_NEURAL_CLAUSES + 1))
-    if len(neural) > MAX_NEURAL_CLAUSES:
-        return Untouched(Mode.LEXICAL, Reason.TOO_LARGE)
-    if neural:
-        return NeuralSearch(neural)
+    neural = plan_neural(body, indices)
+    if neural is not None:
+        return neural
     if mode is Mode.LEXICAL:
         return Untouched(Mode.LEXICAL, Reason.REQUEST)
     return _plan_text(body, indices, mode, url, default_pipeline(indices) if names_indices else None)
+
+
+def plan_neural(body: Object, indices: tuple[BoundIndex, ...]) -> NeuralSearch | Untouched | None:
+    """The plan for the client's own `neural` clauses. None if there are none.
+
+    Raises InvalidInput for a clause that cannot be answered.
+    """
+    neural = tuple(islice(neural_texts(body, indices), MAX_NEURAL_CLAUSES + 1))
+    if len(neural) > MAX_NEURAL_CLAUSES:
+        return Untouched(Mode.LEXICAL, Reason.TOO_LARGE)
+    return NeuralSearch(neural) if neural else None
 
 
 def _plan_text(
