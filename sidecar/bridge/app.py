@@ -28,6 +28,7 @@ from sidecar.bridge.routes import (
     MultiSearch,
     PassThrough,
     Plugin,
+    Query,
     Read,
     Route,
     Search,
@@ -38,6 +39,7 @@ from sidecar.bridge.routes import (
 from sidecar.bridge.searches.hybrid_support import HybridSupport
 from sidecar.bridge.searches.msearch_handler import MultiSearches
 from sidecar.bridge.searches.planner import Planner
+from sidecar.bridge.searches.query_handler import Queries
 from sidecar.bridge.searches.search_handler import Searches
 from sidecar.bridge.writes.bulk_handler import Bulks
 from sidecar.bridge.writes.document_handler import Documents
@@ -80,7 +82,8 @@ class Bridge:
         )
         self._searches = Searches(for_reads, planner, bodies)
         self._msearches = MultiSearches(for_reads, planner, bodies)
-        self._reads = Reads(for_reads, self._bindings, bodies)
+        self._queries = Queries(planner, bodies)
+        self._reads = Reads(for_reads, self._bindings, bodies, self._queries)
         self._clients = Clients(
             settings.trusted_proxies,
             max_requests=settings.max_requests,
@@ -114,7 +117,7 @@ class Bridge:
                 )
                 found = route(request.method, request.path)
                 name = type(found).__name__.lower()
-                request.check_signature(is_rewritten=not isinstance(found, PassThrough))
+                request.check_signature(is_rewritten=not isinstance(found, PassThrough | Query))
                 answer = await self._refuse_body(request) or await self._dispatch(request, found)
         except ConnectionLost as error:
             _log.warning("the cluster broke off", action="connection_lost", route=name, error=str(error))
@@ -152,19 +155,25 @@ class Bridge:
                 return await self._msearches.handle(request, found)
             case Read() | MultiRead():
                 return await self._reads.handle(request, found)
+            case Query(expression):
+                return await self._queries.handle(request, self._upstream_of(request), expression)
             case Plugin():
                 return await self._plugin.handle(request, found)
             case PassThrough():
-                upstream = (
-                    self._for_reads if is_plain_read(request.method, request.path, request.query) else self._upstream
-                )
-                try:
-                    return await self._pass_through(request, upstream)
-                finally:
-                    if found.changes_bindings:
-                        self._bindings.forget()
+                return await self._pass_through(request, found)
 
-    async def _pass_through(self, request: IncomingRequest, upstream: Upstream) -> web.StreamResponse:
+    def _upstream_of(self, request: IncomingRequest) -> Upstream:
+        """The cluster, with a limited wait for a request that only reads."""
+        return self._for_reads if is_plain_read(request.method, request.path, request.query) else self._upstream
+
+    async def _pass_through(self, request: IncomingRequest, found: PassThrough) -> web.StreamResponse:
+        try:
+            return await self._forward(request, self._upstream_of(request))
+        finally:
+            if found.changes_bindings:
+                self._bindings.forget()
+
+    async def _forward(self, request: IncomingRequest, upstream: Upstream) -> web.StreamResponse:
         """Forward a request. Its body is read first, because JSON that is nested too deeply would end a node of 2.19.
 
         Only a bulk that is a stream is sent on piece by piece. Raises NestedTooDeeply.

@@ -17,6 +17,7 @@ from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.query_string import body_in_query, join_target, parameters, with_source_excludes
 from sidecar.bridge.proxy.upstream import Upstream, relay
 from sidecar.bridge.routes import MultiRead, Read
+from sidecar.bridge.searches.query_handler import Queries
 from sidecar.bridge.searches.search_body import parse_search, plain_json
 
 _EVERY_INDEX: Final = "_all"
@@ -28,26 +29,33 @@ _ON_THE_LOOP_BYTES: Final = 65_536
 class Reads:
     """Handles `_doc`, `_source`, `_explain` and `_mget`."""
 
-    def __init__(self, upstream: Upstream, bindings: Bindings, bodies: BodyReader) -> None:
+    def __init__(self, upstream: Upstream, bindings: Bindings, bodies: BodyReader, queries: Queries) -> None:
         self._upstream = upstream
         self._bindings = bindings
         self._bodies = bodies
+        self._queries = queries
 
     async def handle(self, request: IncomingRequest, route: Read | MultiRead) -> web.StreamResponse:
         """Forward the read with our fields excluded, unless the client asks for them.
 
-        Raises ClusterUnreachable, NestedTooDeeply.
+        Raises ClusterUnreachable, NestedTooDeeply, and of `_explain` also what `Queries` raises.
         """
+        if isinstance(route, Read) and not route.shows_source:
+            target = request.target if request.shows_source else await self._without_ours(request, route)
+            return await self._queries.handle(request, self._upstream, route.index, target)
         async with self._bodies.read(request) as body:
             await refuse_deep_nesting(request, body)
             if request.shows_source:
                 return await self._upstream.forward_read(request, body)
             if isinstance(route, MultiRead):
                 return await self._several(request, route, body)
-            hidden = await self._hidden(request, route.index)
-            excludes = excludes_of(request.parameters, hidden, by_default=route.shows_source)
-            target = join_target(request.path, with_source_excludes(request.query, excludes))
-            return await self._upstream.forward_read(request, body, target)
+            return await self._upstream.forward_read(request, body, await self._without_ours(request, route))
+
+    async def _without_ours(self, request: IncomingRequest, route: Read) -> str:
+        """The target of a request that excludes our fields."""
+        hidden = await self._hidden(request, route.index)
+        excludes = excludes_of(request.parameters, hidden, by_default=route.shows_source)
+        return join_target(request.path, with_source_excludes(request.query, excludes))
 
     async def _several(self, request: IncomingRequest, route: MultiRead, body: Body) -> web.StreamResponse:
         """Forward `_mget`. Each document leaves out the fields of its own index."""

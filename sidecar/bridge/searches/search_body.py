@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from sidecar.bridge.searches.wrapper import may_hold_wrapper, unwrapped
 from sidecar.jsontext import Json, Object, loads_exact
 
 _MAX_DEPTH: Final = 200  # the query is read by recursion, so a deeper one is sent unchanged
@@ -28,7 +29,10 @@ def plain_json(text: bytes) -> bytes:
 
 
 def parse_search(text: bytes | None) -> Object | None:
-    """Parse a search. An empty body is {}. Gives None if the body is not an object, or if we cannot read it exactly."""
+    """Parse a search. An empty body is {}. Gives None if the body is not an object, or if we cannot read it exactly.
+
+    `wrapper` queries are read as what they hold. Raises NestedTooDeeply for one that the cluster should not read.
+    """
     if text is None:
         return None
     if not text.strip():
@@ -37,7 +41,12 @@ def parse_search(text: bytes | None) -> Object | None:
         parsed = loads_exact(text)
     except ValueError:
         return None
-    return parsed if isinstance(parsed, dict) and not _is_deeper(parsed, _MAX_DEPTH) else None
+    if not isinstance(parsed, dict) or _is_deeper(parsed, _MAX_DEPTH):
+        return None
+    if not may_hold_wrapper(text):
+        return parsed
+    opened = unwrapped(parsed, _MAX_DEPTH)
+    return opened if isinstance(opened, dict) else None
 
 
 def _is_deeper(node: Json, levels: int) -> bool:

@@ -18,6 +18,8 @@ PROPERTIES = {
     "title": {"type": "text", "copy_to": "all", "fields": {"english": {"type": "text"}, "raw": {"type": "keyword"}}},
     "abstract": {"type": "text", "copy_to": ["all", "more"]},
     "embedding": {"type": "knn_vector"},
+    "all": {"type": "text"},
+    "more": {"type": "text"},
 }
 
 

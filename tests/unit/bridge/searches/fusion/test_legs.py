@@ -55,7 +55,7 @@ def test_a_point_in_time_takes_slices_for_shards_and_no_preference() -> None:
 
 
 def test_windows_behind_the_first_have_vector_legs_of_their_own() -> None:
-    search = plan_legs({"query": QUERY}, KNN, windows_to((100,), 101), [Shard(0, "a")], {}, token="t")
+    search = plan_legs({"query": QUERY}, KNN, windows_to((100,), 101, 10_000), [Shard(0, "a")], {}, token="t")
     (_, first), (_, second), (_, lexical) = sent(legs_request(search))
 
     assert (lexical["size"], first["size"], second["size"]) == (1_000, 100, 1_000)
