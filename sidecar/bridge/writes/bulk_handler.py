@@ -36,7 +36,7 @@ from sidecar.bridge.writes.bulk_answer import (
 )
 from sidecar.bridge.writes.bulk_body import Action, Place, load, may_update, parse_bulk, parts
 from sidecar.bridge.writes.bulk_check import BulkCheck
-from sidecar.bridge.writes.bulk_plan import Refusals, Step, StepKind, Targets, apply_plans, plan_step, refusal_of, waves
+from sidecar.bridge.writes.bulk_plan import Refusals, Step, StepKind, Targets, plan_step, refusal_of, waves
 from sidecar.bridge.writes.bulk_preparation import MAX_SUB_BULK_BYTES, BulkPreparation, Prepared
 from sidecar.bridge.writes.document_plan import Counts
 from sidecar.bridge.writes.passages import Passages, report
@@ -321,7 +321,7 @@ class _Conversation:
         stored = await self._read([pair for pair in operations if pair[1].reads])
         items, plans, _ = self._preparation.plan(places, stored)
         vectors = await self._preparation.embed(items, plans)
-        send, refused, counts = apply_plans(items, plans, vectors)
+        send, refused, counts = self._preparation.apply(items, plans, vectors)
         # A single update may need other rights than one in a bulk, so the cluster would not refuse it.
         denied = {n: reply for n, item in enumerate(items) if (reply := refusal_of(item, self._refusals)) is not None}
         refused |= {n: refused_item(items[n], reply.body) for n, reply in denied.items()}

@@ -5,7 +5,7 @@ of the same request on that document. And an update that is tried again must not
 document.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
@@ -121,16 +121,38 @@ def plan_items(
     return tuple(plan(item) for item in items)
 
 
+def put_off(
+    items: Sequence[BulkItem],
+    plans: Sequence[DocumentPlan | UpdatePlan],
+    vectors: Vectors,
+    targets: Targets,
+    documents: set[DocumentKey],
+) -> frozenset[int]:
+    """The positions of operations that must wait for their vectors. Their documents are added to `documents`.
+
+    A later operation on one of these documents waits as well. Else it would be overtaken when the client tries again.
+    """
+    waiting = set[int]()
+    for position, (item, plan) in enumerate(zip(items, plans, strict=True)):
+        key = (targets[item.index].index, item.id)
+        if key in documents or must_wait(plan, vectors):
+            waiting.add(position)
+            if item.id is not None:
+                documents.add(key)
+    return frozenset(waiting)
+
+
 def apply_plans(
     items: Sequence[BulkItem],
     plans: Sequence[DocumentPlan | UpdatePlan],
     vectors: Vectors,
     pipeline: str | None = None,
+    waiting: Collection[int] = (),
 ) -> tuple[tuple[BulkItem, ...], dict[int, bytes], dict[int, Counts]]:
     """Apply the plans to their items.
 
     Gives the items to send, and two maps by position: the answers to items that are refused here, and the counts of
-    the items that were changed. `pipeline` is the one that the URL names.
+    the items that were changed. `pipeline` is the one that the URL names, `waiting` are the positions from `put_off`.
     """
     send: list[BulkItem] = []
     refused: dict[int, bytes] = {}
@@ -142,7 +164,7 @@ def apply_plans(
             refused[position] = failed_item(item, 400, *nesting.IN_DOCUMENT, caused_by=cause)
         elif reason is not None:
             refused[position] = failed_item(item, 400, "illegal_argument_exception", reason)
-        elif must_wait(plan, vectors):  # as one item of a cluster whose queue is full
+        elif position in waiting:  # as one item of a cluster whose queue is full
             busy = str(EmbedderOverloaded(RETRY_AFTER_S))
             refused[position] = failed_item(item, 429, "rejected_execution_exception", busy)
         elif isinstance(plan, DocumentPlan) and plan.is_malformed:
