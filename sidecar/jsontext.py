@@ -79,19 +79,18 @@ def plain_json(data: bytes) -> bytes:
 
     Bytes that are plain already are given back as they are, and so are bytes that are no JSON.
     """
-    wide = next((coding for start, coding in _WIDE if data.startswith(start)), None)
-    if wide is None and b"\0" in data[1:4]:
-        wide = "utf-32-le" if data[1:4] == b"\0\0\0" else "utf-16-le"
-    if wide is not None:
-        try:
-            data = data.decode(wide).encode()
-        except UnicodeError:
-            return data
-    data = data.removeprefix(_BOM)
-    if not _is_utf8(data):
-        data = _NOT_UTF8.sub(_escaped, data)
+    if not data.isascii() or b"\0" in data[:4]:
+        wide = _width(data)
+        if wide is not None:
+            try:
+                data = data.decode(wide).encode()
+            except UnicodeError:
+                return data
+        data = data.removeprefix(_BOM)
+        if not _is_utf8(data):
+            data = _NOT_UTF8.sub(_escaped, data)
     # Many texts hold the address of a page, which looks like a comment.
-    if (b"/*" in data or b"//" in data) and _HAS_COMMENT.match(data):
+    if b"/" in data and (b"/*" in data or b"//" in data) and _HAS_COMMENT.match(data):
         data = _COMMENT.sub(lambda found: found[1] or b" ", data)
     return data
 
@@ -101,9 +100,14 @@ def plain_document(data: bytes) -> bytes:
     return plain_json(data) if _BEGINS_WITH_BRACE.match(data) else data
 
 
+def _width(data: bytes) -> str | None:
+    """The encoding of JSON in wide characters. None if it is in UTF-8."""
+    if b"\0" in data[1:4] and data[:1] not in (b"\0", b"\xfe", b"\xff"):
+        return "utf-32-le" if data[1:4] == b"\0\0\0" else "utf-16-le"
+    return next((coding for start, coding in _WIDE if data.startswith(start)), None)
+
+
 def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:

@@ -48,10 +48,9 @@ def parse_action(line: bytes, path_index: str | None) -> Operation | None:
         return None
     if name not in _ACTIONS or not isinstance(metadata, dict) or not metadata.keys() <= _PARAMETERS:
         return None
-    if any(
-        isinstance(value, list) or (isinstance(value, dict) and key != "_source") for key, value in metadata.items()
-    ):
-        return None
+    for key, value in metadata.items():
+        if isinstance(value, list) or (isinstance(value, dict) and key != "_source"):
+            return None
     named = as_text(metadata.get("_index"))
     index = path_index if named is None else named
     if index is None:
@@ -95,6 +94,8 @@ def _quickly(line: bytes) -> Object | None:
     (metadata,) = parsed.values()
     if not isinstance(metadata, dict):
         return None
-    # 1.50 and 1e3 are other texts than 1.5 and 1000, and -0 is another one than 0.
-    is_plain = not any(isinstance(value, float) or value == 0 for value in metadata.values())
-    return parsed if is_plain else None
+    for value in metadata.values():
+        # 1.50 and 1e3 are other texts than 1.5 and 1000, and -0 is another one than 0.
+        if isinstance(value, float) or value == 0:
+            return None
+    return parsed
