@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -18,7 +19,8 @@ from sidecar.bridge.proxy.query_string import body_in_query, join_target, parame
 from sidecar.bridge.proxy.upstream import Upstream, relay
 from sidecar.bridge.routes import MultiRead, Read
 from sidecar.bridge.searches.query_handler import Queries
-from sidecar.bridge.searches.search_body import parse_search, plain_json
+from sidecar.bridge.searches.search_body import parse_search
+from sidecar.jsontext import loads_as_written, plain_json
 
 _EVERY_INDEX: Final = "_all"
 _MAX_INDICES: Final = 16  # of one `_mget`. For more, the bridge asks once about every index
@@ -67,7 +69,9 @@ class Reads:
         if 0 < len(text) <= _MAX_READ_BYTES:
             text = plain_json(text)
             is_quick = len(text) <= _ON_THE_LOOP_BYTES
-            parsed = parse_search(text) if is_quick else await asyncio.to_thread(parse_search, text)
+            # An id may be a number, and is the text that is written there.
+            read = partial(parse_search, text, loads_as_written)
+            parsed = read() if is_quick else await asyncio.to_thread(read)
         url = parameters(query)
         if parsed is None:
             hidden = await self._hidden(request, route.index or _EVERY_INDEX)

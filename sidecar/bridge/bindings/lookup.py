@@ -137,6 +137,8 @@ class Bindings:
 
         Raises ClusterUnreachable.
         """
+        if not name:  # the cluster refuses such an operation
+            return WriteTarget(name)
         key = (credentials.digest(self._salt), name)
         found = self._targets.get(key)
         if found is None:

@@ -16,8 +16,8 @@ from sidecar.bridge.searches.limits import MAX_BODY_BYTES, is_too_large
 from sidecar.bridge.searches.planner import Planner, RequestedSearch
 from sidecar.bridge.searches.rewrite.neural import may_hold_neural, refuse_unbound
 from sidecar.bridge.searches.rewrite.plan import NeuralSearch
-from sidecar.bridge.searches.search_body import parse_search, plain_json
-from sidecar.jsontext import Object, at, dumps_quick
+from sidecar.bridge.searches.search_body import parse_search
+from sidecar.jsontext import Object, at, dumps_quick, plain_json
 from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
 
 _FAILURES: Final = (500,)

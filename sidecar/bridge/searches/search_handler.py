@@ -30,9 +30,9 @@ from sidecar.bridge.searches.planner import PlannedSearch, Planner, RequestedSea
 from sidecar.bridge.searches.request_options import read_options
 from sidecar.bridge.searches.rewrite.companion import WHOLE, with_companion
 from sidecar.bridge.searches.rewrite.plan import SearchPlan, TextSearch, Untouched
-from sidecar.bridge.searches.search_body import parse_search, plain_json
+from sidecar.bridge.searches.search_body import parse_search
 from sidecar.bridge.searches.search_template import as_template, parameters_of_template, render
-from sidecar.jsontext import Json, Object, dumps, dumps_quick
+from sidecar.jsontext import Json, Object, dumps, dumps_quick, plain_json
 from sidecar.threads import WEIGHT_OF_ANSWER, WEIGHT_OF_JSON, off_the_loop
 
 _SERVER_ERROR: Final = 500

@@ -24,6 +24,7 @@ from sidecar.bridge.proxy.spool import Spool, SpoolFull
 from sidecar.bridge.proxy.upstream import Upstream, answer_whole, read_answer, relay
 from sidecar.bridge.rights import Rights
 from sidecar.bridge.routes import Bulk
+from sidecar.bridge.writes.bulk_action import Action
 from sidecar.bridge.writes.bulk_answer import (
     BulkAnswer,
     answer_of_items,
@@ -34,7 +35,7 @@ from sidecar.bridge.writes.bulk_answer import (
     merge_answers,
     refused_item,
 )
-from sidecar.bridge.writes.bulk_body import Action, Place, load, may_update, parse_bulk, parts
+from sidecar.bridge.writes.bulk_body import Place, load, may_update, parse_bulk, parts
 from sidecar.bridge.writes.bulk_check import BulkCheck
 from sidecar.bridge.writes.bulk_plan import Refusals, Step, StepKind, Targets, plan_step, refusal_of, waves
 from sidecar.bridge.writes.bulk_preparation import MAX_SUB_BULK_BYTES, BulkPreparation, Prepared

@@ -14,8 +14,9 @@ from sidecar.bridge.bindings.indices import WriteTarget
 from sidecar.bridge.proxy import nesting
 from sidecar.bridge.proxy.nesting import NestedTooDeeply
 from sidecar.bridge.splice import splice_member
+from sidecar.bridge.writes.bulk_action import Action, Operation
 from sidecar.bridge.writes.bulk_answer import failed_item
-from sidecar.bridge.writes.bulk_body import Action, BulkItem, Operation, action_parameters
+from sidecar.bridge.writes.bulk_body import BulkItem, action_parameters
 from sidecar.bridge.writes.document_plan import (
     RETRY_AFTER_S,
     UNTOUCHED,
@@ -38,6 +39,7 @@ from sidecar.bridge.writes.update_plan import (
     plan_update,
 )
 from sidecar.errors import EmbedderOverloaded
+from sidecar.jsontext import as_text
 from sidecar.ports import Reply
 
 Targets: TypeAlias = Mapping[str, WriteTarget]  # by the name that the client writes to
@@ -82,7 +84,7 @@ def plan_step(item: BulkItem, target: WriteTarget, default_routing: str | None) 
     routing = parameters.get("routing", default_routing or target.routing)
     reads = needs_read(update, target.binding)
     kind = StepKind.SCRIPTED if update.is_scripted else StepKind.GUARDED if reads else StepKind.PLAIN
-    return Step(kind, key, reads, None if routing is None else str(routing), update.retries)
+    return Step(kind, key, reads, as_text(routing), update.retries)
 
 
 def waves(steps: Sequence[Step]) -> Iterator[range]:

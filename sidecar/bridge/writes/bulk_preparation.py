@@ -6,7 +6,8 @@ from typing import Final
 
 from sidecar.bridge.hidden_fields import added_fields
 from sidecar.bridge.proxy.spool import Spool
-from sidecar.bridge.writes.bulk_body import Action, BulkItem, Outbox, Place, SubBulk, load, parts
+from sidecar.bridge.writes.bulk_action import Action
+from sidecar.bridge.writes.bulk_body import BulkItem, Outbox, Place, SubBulk, load, parts
 from sidecar.bridge.writes.bulk_plan import Refusals, Targets, apply_plans, plan_items, put_off, refusal_of
 from sidecar.bridge.writes.document_plan import Counts, DocumentPlan, Plan, Vectors
 from sidecar.bridge.writes.passages import Passages

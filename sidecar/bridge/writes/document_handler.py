@@ -42,6 +42,7 @@ from sidecar.bridge.writes.update_plan import (
 )
 from sidecar.bridge.writes.update_source import hide_in_update
 from sidecar.errors import EmbedderOverloaded, InvalidInput
+from sidecar.jsontext import plain_document, plain_json
 from sidecar.model import IndexBinding
 from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
 
@@ -75,7 +76,7 @@ class Documents:
                 return await self._upstream.forward_read(request, body)
             if body.text.size > MAX_DOCUMENT_BYTES:
                 return await self._send_large(request, body, target.binding)
-            document, weight = body.text.read(), WEIGHT_OF_JSON * body.text.size
+            document, weight = plain_document(body.text.read()), WEIGHT_OF_JSON * body.text.size
             plan = await off_the_loop(weight, plan_document, document, target.binding)
             if not plan.changes:
                 return await self._upstream.forward_read(request, body)
@@ -99,7 +100,7 @@ class Documents:
                 return await self._upstream.forward_read(request, body)
             if body.text.size > MAX_DOCUMENT_BYTES:
                 return await self._send_large(request, body, target.binding)
-            source, weight = body.text.read(), WEIGHT_OF_JSON * body.text.size
+            source, weight = plain_json(body.text.read()), WEIGHT_OF_JSON * body.text.size
             update = await off_the_loop(weight, parse_update, source, dict(request.parameters))
             if update is None:
                 return await self._upstream.forward_read(request, body)

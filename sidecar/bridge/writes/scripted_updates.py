@@ -10,8 +10,9 @@ from sidecar.bridge.proxy.headers import READ_ANSWER
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.query_string import join_target, without_parameters
 from sidecar.bridge.proxy.upstream import Upstream, read_answer
+from sidecar.bridge.writes.bulk_action import Operation
 from sidecar.bridge.writes.bulk_answer import BulkAnswer, answer_of_part, failed, failed_item, is_noop, item_outcome
-from sidecar.bridge.writes.bulk_body import BulkItem, Operation
+from sidecar.bridge.writes.bulk_body import BulkItem
 from sidecar.bridge.writes.single_update import (
     Upsert,
     as_bulk_item,

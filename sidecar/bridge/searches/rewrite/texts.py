@@ -6,6 +6,7 @@ Pure. There is one reader for each kind of clause. A reader gives the text, or t
 import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
+from unicodedata import category
 
 from sidecar.bridge.searches.limits import MAX_FIELDS
 from sidecar.bridge.searches.outcome import Reason
@@ -99,7 +100,12 @@ def _words(options: Object, operator: str) -> str | Reason:
     if str(options.get(operator, "or")).lower() == "and" or not asks_nothing(options.get("minimum_should_match", 1)):
         return Reason.EXACT_MATCH
     text = options.get("query")
-    return text if isinstance(text, str) and text.strip() else Reason.NO_TEXT
+    return text if isinstance(text, str) and _has_word(text) else Reason.NO_TEXT
+
+
+def _has_word(text: str) -> bool:
+    """Whether a text has a letter, a digit or a symbol. A character that this Python does not know may be one."""
+    return any((kind := category(one))[0] in "LNS" or kind == "Cn" for one in text)
 
 
 def _free(words: str | Reason, syntax: re.Pattern[str]) -> str | Reason:
