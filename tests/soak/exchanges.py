@@ -1,8 +1,4 @@
-"""Requests of the fuzzer: each goes to a bound index through a bridge, and to an unbound one directly.
-
-An answer that differs is compared once more, with that of an unbound index that has an ingest pipeline. The guard of a
-bound index is one, and a cluster reads documents for a pipeline otherwise than for an index.
-"""
+"""Requests of the fuzzer: each goes to a bound index through a bridge, and to an unbound one directly."""
 
 import asyncio
 from collections import Counter
@@ -14,14 +10,13 @@ from typing import Any, Final
 
 import aiohttp
 
-from sidecar.jsontext import Json
 from sidecar.model import Binding
 from sidecar.models.catalogue import shipped_versions
 from sidecar.opensearch.client import OpenSearchCluster
 from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template
 from tests.soak import sent_reads, sent_writes
-from tests.soak.differences import CLOSED, Compared, Seen, comparable, differences, is_given, outcomes
+from tests.soak.differences import CLOSED, Compared, Seen, comparable, differences, outcomes
 from tests.soak.process import Process, bridge_process
 from tests.soak.sent import MAPPING, Sent
 from tests.support.between import broken_promises
@@ -69,7 +64,7 @@ class Side:
     async def write(self, sent: Sent, run: int) -> Seen:
         """The same, and the documents afterwards: those of the run, and those that got an id from the cluster."""
         seen = await self.ask(sent, "writes", run)
-        given = [one["_id"] for one in outcomes(seen) if is_given(one.get("_id"))]
+        given = [one.id for one in outcomes(seen) if one.is_named_by_the_cluster and one.result == "created"]
         ids = [*(_named(name, run) for name in sent_writes.IDS), *given]
         found = await self.direct("POST", f"/{self.index('writes')}/_mget?_source_includes=*", {"ids": ids})
         return replace(seen, stored=[one.get("_source") for one in found.json["docs"]])
@@ -91,11 +86,10 @@ def _named(name: str, run: int) -> str:
 
 @dataclass(slots=True)
 class Fuzzed:
-    """The three sides. Their names are as long, because errors name columns."""
+    """Both sides. Their names are as long, because errors name columns."""
 
     bound: Side
     plain: Side
-    piped: Side
     process: Process
     binding: Binding
     runs: int = 0
@@ -105,7 +99,7 @@ class Fuzzed:
     async def write(self, sent: Sent) -> None:
         """A write: the answers say the same, and both indices hold the same but for our fields."""
         if self.runs % _BATCH == 0:
-            for side in (self.bound, self.plain, self.piped):
+            for side in (self.bound, self.plain):
                 await side.store(range(self.runs, self.runs + _BATCH))
         run, self.runs = self.runs, self.runs + 1
         through, direct = await asyncio.gather(self.bound.write(sent, run), self.plain.write(sent, run))
@@ -117,9 +111,7 @@ class Fuzzed:
                 one.pop(name, None)
         self.more += len(documents) - sum(one is not None for one in direct.stored)
         compared = Compared(sent, through, direct)
-        if differences(compared):
-            piped = replace(compared, direct=await self.piped.write(sent, run))
-            self.check(compared, differences(piped) and [*differences(compared), *differences(piped)])
+        self.check(compared, differences(compared))
         self.statuses[direct.status] += 1
 
     async def read(self, sent: Sent) -> None:
@@ -127,7 +119,7 @@ class Fuzzed:
         through, direct = await asyncio.gather(self.bound.ask(sent, "reads", 0), self.plain.ask(sent, "reads", 0))
         compared = Compared(sent, through, direct)
         self.check(compared, differences(compared))
-        if sent.allowed is not None and through.status == 200 and "_search" in sent.path:
+        if sent.allowed is not None and through.found_by not in ("", "lexical"):
             shown = {hit["_id"] for hit in through.value["hits"]["hits"]}
             assert shown <= sent.allowed, f"{sent}: found are {shown}"
         self.statuses[direct.status] += 1
@@ -142,7 +134,7 @@ class Fuzzed:
 
 @asynccontextmanager
 async def fuzzing(node_url: str, name: str, log: Path) -> AsyncIterator[Fuzzed]:
-    """A bridge and three sides; gone when the context ends."""
+    """A bridge and both sides; gone when the context ends."""
     template = compile_template(name, MINILM, MAPPING, index_patterns=(f"{name}-bound-*",), source=_SOURCES)
     async with (
         OpenSearchCluster(node_url) as cluster,
@@ -150,18 +142,10 @@ async def fuzzing(node_url: str, name: str, log: Path) -> AsyncIterator[Fuzzed]:
         http(f"http://{process.address}", node_url) as (bridge, direct),
     ):
         await apply(cluster, template)
-        nothing: Json = {"processors": [{"remove": {"field": "none", "ignore_missing": True}}]}
-        assert (await cluster.call("PUT", f"/_ingest/pipeline/{name}-nothing", body=nothing)).ok
-        sides = [
-            Side(server, direct, f"{name}-{kind}")
-            for server, kind in ((bridge, "bound"), (direct, "plain"), (direct, "piped"))
-        ]
+        sides = Side(bridge, direct, f"{name}-bound"), Side(direct, direct, f"{name}-plain")
         try:
             for side in sides:
                 await side.make()
-            settings = {"index.final_pipeline": f"{name}-nothing"}
-            assert (await direct("PUT", f"/{name}-piped-*/_settings", settings)).status == 200
             yield Fuzzed(*sides, process, template.binding.fields["embedding"])
         finally:
             await direct("DELETE", f"/{name}-*,{template.names.companion}?ignore_unavailable=true")
-            await direct("DELETE", f"/_ingest/pipeline/{name}-nothing")
