@@ -78,7 +78,7 @@ def _is_read_for_the_guard(one: Compared) -> bool:
         len(ours) == len(theirs)
         and all(
             our.shown == their.shown or (our.why in _BY_PIPELINES and their.why == _BY_INDICES)
-            for our, their in zip(ours, theirs)
+            for our, their in zip(ours, theirs, strict=True)
         )
         and one.through.stored == one.direct.stored
     )

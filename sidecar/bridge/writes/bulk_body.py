@@ -161,15 +161,29 @@ def _parse_action(line: bytes, path_index: str | None) -> Operation | None:
         isinstance(value, list) or (isinstance(value, dict) and key != "_source") for key, value in metadata.items()
     ):
         return None
-    index, identifier = metadata.get("_index") or path_index, metadata.get("_id")
-    if isinstance(index, int) and not isinstance(index, bool):
-        index = str(index)
-    if not isinstance(index, str) or not index or _LONE_SURROGATE.search(index):
+    if not all(_is_as_written(value, line) for value in metadata.values()):
+        return None
+    index, identifier = text_of(metadata.get("_index")) or path_index, text_of(metadata.get("_id"))
+    if not index or _LONE_SURROGATE.search(index):
         return None
     action = Action(name)
     if action is Action.INDEX and metadata.get("op_type") == Action.CREATE:
         action = Action.CREATE
-    return Operation(action, index, None if identifier is None else str(identifier))
+    return Operation(action, index, identifier)
+
+
+def text_of(value: Json) -> str | None:
+    """The text that the cluster reads from a parameter of an action line. None if there is none."""
+    if value is None:
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_as_written(value: Json, line: bytes) -> bool:
+    """Whether a number is written as we would write it. The cluster keeps the digits of an id as they are."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return True
+    return re.search(rb"(?<![-.\w])%b(?![.\w])" % re.escape(str(value)).encode(), line) is not None
 
 
 def action_parameters(item: BulkItem) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from sidecar.bridge.proxy import nesting
 from sidecar.bridge.proxy.nesting import NestedTooDeeply
 from sidecar.bridge.splice import splice_member
 from sidecar.bridge.writes.bulk_answer import failed_item
-from sidecar.bridge.writes.bulk_body import Action, BulkItem, Operation, action_parameters
+from sidecar.bridge.writes.bulk_body import Action, BulkItem, Operation, action_parameters, text_of
 from sidecar.bridge.writes.document_plan import (
     UNTOUCHED,
     Counts,
@@ -79,7 +79,7 @@ def plan_step(item: BulkItem, target: WriteTarget, default_routing: str | None) 
     routing = parameters.get("routing", default_routing or target.routing)
     reads = needs_read(update, target.binding)
     kind = StepKind.SCRIPTED if update.is_scripted else StepKind.GUARDED if reads else StepKind.PLAIN
-    return Step(kind, key, reads, None if routing is None else str(routing), update.retries)
+    return Step(kind, key, reads, text_of(routing), update.retries)
 
 
 def waves(steps: Sequence[Step]) -> Iterator[range]:
