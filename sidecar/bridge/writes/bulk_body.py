@@ -25,6 +25,8 @@ class Action(StrEnum):
 
 _ACTIONS: Final = frozenset(Action)
 
+_MAX_ALONE: Final = 64  # so that a body of garbage does not become a request for each line
+
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # no URL can name such an index
 
 # The name of the action, each letter as itself or escaped.
@@ -205,8 +207,9 @@ class SubBulk:
 class Outbox:
     """The lines to send, in order, cut into sub-bulks of at most `max_bytes`. A larger operation is sent alone.
 
-    Malformed documents are sent apart from the others. OpenSearch runs a pipeline on a batch of documents, and a
-    document that does not parse fails the whole batch (seen on 2.19.1).
+    OpenSearch runs a pipeline on a batch of documents, and a document that does not parse fails the whole batch (seen
+    on 2.19.1). So malformed documents are sent apart from the others, and the first of them each alone: the cluster may
+    understand one that we do not.
     """
 
     def __init__(self, write: Callable[[bytes], None], max_bytes: int) -> None:
@@ -216,14 +219,17 @@ class Outbox:
         self._operations: list[Operation] = []
         self._start = self._end = 0
         self._is_malformed = False
+        self._alone = 0
 
     def add(self, item: BulkItem) -> None:
         """Add an item at the end."""
         lines = item.render()
         is_full = self._end + len(lines) - self._start > self._max_bytes
-        if self._operations and (is_full or item.is_malformed != self._is_malformed):
+        goes_alone = item.is_malformed and self._alone < _MAX_ALONE
+        if self._operations and (is_full or goes_alone or item.is_malformed != self._is_malformed):
             self._close()
         self._is_malformed = item.is_malformed
+        self._alone += goes_alone
         self._operations.append(Operation(item.action, item.index, item.id))
         self._write(lines)
         self._end += len(lines)
