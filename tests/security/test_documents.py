@@ -66,7 +66,9 @@ async def test_cases_13_and_14_a_document_is_refused_as_by_the_cluster_or_has_th
             assert "embedding" not in stored
 
 
-@pytest.mark.parametrize("name", ['a "quoted" name', "__proto__", "constructor", "back\\slash", "naïve 🦉", "{{a}}", "${a}"])
+@pytest.mark.parametrize(
+    "name", ['a "quoted" name', "__proto__", "constructor", "back\\slash", "naïve 🦉", "{{a}}", "${a}"]
+)
 async def test_case_24_no_name_of_a_field_breaks_out_of_what_the_bridge_writes(
     papers: Papers, cluster: OpenSearchCluster, name: str
 ) -> None:
