@@ -13,6 +13,8 @@ from sidecar.bridge.proxy.nesting import is_too_deep
 from sidecar.bridge.writes.bulk_action import Action, Operation, parameters_of, parse_action, plain_action
 from sidecar.jsontext import Object, plain_document, plain_json
 
+_MAX_ALONE: Final = 64  # malformed documents, so that a body of garbage does not become a request for each line
+
 # The name of the action, each letter as itself or escaped.
 _UPDATE: Final = re.compile(b'"%b"' % b"".join(rb"(?:%c|\\u00%x)" % (letter, letter) for letter in b"update"))
 
@@ -136,8 +138,9 @@ class SubBulk:
 class Outbox:
     """The lines to send, in order, cut into sub-bulks of at most `max_bytes`. A larger operation is sent alone.
 
-    Malformed documents are sent apart from the others. OpenSearch runs a pipeline on a batch of documents, and a
-    document that does not parse fails the whole batch (seen on 2.19.1).
+    OpenSearch runs a pipeline on a batch of documents, and a document that does not parse fails the whole batch (seen
+    on 2.19.1). So malformed documents are sent apart from the others, and the first of them each alone: the cluster may
+    understand one that we do not.
     """
 
     def __init__(self, write: Callable[[bytes], None], max_bytes: int) -> None:
@@ -147,14 +150,17 @@ class Outbox:
         self._operations: list[Operation] = []
         self._start = self._end = 0
         self._is_malformed = False
+        self._alone = 0
 
     def add(self, item: BulkItem) -> None:
         """Add an item at the end."""
         lines = item.render()
         is_full = self._end + len(lines) - self._start > self._max_bytes
-        if self._operations and (is_full or item.is_malformed != self._is_malformed):
+        goes_alone = item.is_malformed and self._alone < _MAX_ALONE
+        if self._operations and (is_full or goes_alone or item.is_malformed != self._is_malformed):
             self._close()
         self._is_malformed = item.is_malformed
+        self._alone += goes_alone
         self._operations.append(Operation(item.action, item.index, item.id))
         self._write(lines)
         self._end += len(lines)

@@ -70,7 +70,8 @@ class BulkPreparation:
             guarded.update(position + n for n, plan in enumerate(plans) if isinstance(plan, UpdatePlan) and plan.guard)
             counts.update({position + number: count for number, count in counted.items()})
             position += len(items)
-            changes = changes or hides or bool(refused) or any(plan.changes for plan in plans)
+            is_apart = len(places) > 1 and any(item.is_malformed for item in send)
+            changes = changes or hides or bool(refused) or is_apart or any(plan.changes for plan in plans)
             changes_updates = changes_updates or hides
         return Prepared(
             outbox.sub_bulks(), refused, frozenset(guarded), counts, changes=changes, changes_updates=changes_updates

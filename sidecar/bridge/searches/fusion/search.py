@@ -129,12 +129,14 @@ async def _page(
     for document in candidates.take(search.start):
         candidates.show(document)
     wanted = candidates.take(search.size)
-    while uncounted or wanted:
+    is_asked = False  # once also for no hits, because the cluster refuses options that it does not understand
+    while uncounted or wanted or not is_asked:
         asked = await off_the_loop(WEIGHT_OF_JSON * search.legs_size, page_request, search, wanted, uncounted)
         responses = await phases.ask(asked, exact=True)
         page = responses if isinstance(responses, Refused) else read_page(search, responses, wanted, uncounted)
         if isinstance(page, Refused):
             return page
+        is_asked = True
         fetched, more = page
         unmatched += more
         for document in wanted:

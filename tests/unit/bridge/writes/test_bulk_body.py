@@ -103,7 +103,13 @@ def test_split_sends_malformed_documents_apart_from_the_others() -> None:
     items[1:3] = [replace(items[1], is_malformed=True), replace(items[2], is_malformed=True)]
 
     sub_bulks, _ = packed(items, 1_000)
-    assert [[one.id for one in part.operations] for part in sub_bulks] == [["0"], ["1", "2"], ["3", "4"]]
+    assert [[one.id for one in part.operations] for part in sub_bulks] == [["0"], ["1"], ["2"], ["3", "4"]]
+
+
+def test_only_the_first_malformed_documents_are_sent_each_alone() -> None:
+    sub_bulks, _ = packed([replace(item(Action.INDEX, "a", b"a", b"b"), is_malformed=True)] * 1_000, 1_000_000)
+
+    assert [len(part.operations) for part in sub_bulks] == [1] * 63 + [937]
 
 
 def test_parts_of_a_body_are_runs_of_operations_within_a_limit() -> None:

@@ -87,6 +87,12 @@ def test_the_field_of_collapse_is_read_with_each_hit(named: list[Any] | None, ex
     assert sent(page_request(search, [(0, 7)], []))[0][1]["docvalue_fields"] == expected
 
 
+def test_a_page_without_hits_still_has_the_options_that_the_cluster_may_refuse() -> None:
+    (_, page), (_, count) = sent(page_request(planned(fields=5), [], [(0, 9)]))
+
+    assert (page["fields"], page["size"], count["size"]) == (5, 0, 0)
+
+
 def test_several_indices_are_told_apart_inside_the_query() -> None:
     items = sent(legs_request(planned(Shard(0, "a"), Shard(0, "b"))))
 
