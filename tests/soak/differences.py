@@ -62,10 +62,9 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference that is meant, and the page that tells users of it."""
+    """A difference that is meant, in the words of docs/security.md."""
 
     why: str
-    page: str
     holds: Callable[[Compared], bool]
 
 
@@ -90,28 +89,23 @@ _BY_PIPELINES: Final = frozenset({(500, "not_x_content_exception"), (400, "parse
 
 DIFFERENCES: Final = (
     Difference(
-        "where the cluster closes the connection because a body is damaged, the bridge answers",
-        "docs/security.md",
+        "where the cluster closes the connection because a body is damaged, the bridge answers 400 or 503",
         lambda one: one.direct.status == CLOSED.status and one.through.status in (400, 503),
     ),
     Difference(
         "an update is not sent in a bulk with an action line that the bridge cannot read",
-        "docs/errors.md",
         lambda one: "the bridge cannot read an action line of it" in str(one.through.value),
     ),
     Difference(
         "a bulk that is refused may be refused in the words of the check, and in JSON",
-        "docs/errors.md",
         lambda one: one.through.status == one.direct.status == 400 and "_bulk" in one.sent.path,
     ),
     Difference(
         "a document that is no JSON is refused by the reader of ingest pipelines, to which the guard belongs",
-        "docs/transparency.md",
         _is_read_for_the_guard,
     ),
     Difference(
         "the reader of ingest pipelines passes over what follows a document",
-        "docs/transparency.md",
         lambda one: "found extra data after parsing" in str(one.direct.value),
     ),
 )

@@ -1,6 +1,6 @@
 """Cases 7 to 9 of the security cases on a secured node: nobody, somebody else, and what an error tells."""
 
-import asyncio
+import uuid
 
 import pytest
 
@@ -33,17 +33,15 @@ async def test_case_7_a_large_bulk_of_nobody_is_refused_before_anything_is_embed
 
 
 async def test_case_8_on_shared_connections_everybody_stays_who_he_is(way: Way) -> None:
-    users = ["reader", "of-a-team", "stranger", "writer", "without-vector"] * 12
+    for user in ["reader", "of-a-team", "stranger", "writer", "without-vector", "reader"] * 4:
+        answer = await way.bridge("GET", "/_plugins/_security/authinfo", **as_user(user))
 
-    async def name_of(user: str) -> str:
-        return (await way.bridge("GET", "/_plugins/_security/authinfo", **as_user(user))).json["user_name"]
-
-    assert await asyncio.gather(*map(name_of, users)) == users
+        assert answer.json["user_name"] == user
 
 
 async def test_case_8_a_right_that_is_taken_away_counts_at_once(watched: Watched) -> None:
     path = "/_plugins/_security/api/internalusers/leaver"
-    user = {"password": "Aa-of-the-leaver-1", "opendistro_security_roles": ["writer"]}
+    user = {"password": f"Aa-{uuid.uuid4().hex}", "opendistro_security_roles": ["writer"]}
     signed = as_user("leaver", user["password"])
     assert (await watched.admin.call("PUT", path, body=user)).ok
     before = await watched.bridge("PUT", f"/{watched.index}/_doc/3", {"title": "Mice"}, **signed)
