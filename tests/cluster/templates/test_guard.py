@@ -150,7 +150,7 @@ async def test_the_node_agrees_about_every_blank_character(cluster, template):
         + """
         List found = new ArrayList();
         for (int code = (int) params.from; code < (int) params.to; code++) {
-          if (isBlank(new String(Character.toChars(code)))) { found.add(code); }
+          if (isBlank(new StringBuilder().appendCodePoint(code).toString())) { found.add(code); }
         }
         return found.toString();"""
     )

@@ -14,7 +14,7 @@ from sidecar.errors import EmbedderUnavailable
 from sidecar.model import IndexBinding, Role, SearchBinding, WritePolicy
 from sidecar.models.catalogue import shipped_versions
 from sidecar.ports import Lane
-from sidecar.provenance import provenance_hash, source_text
+from sidecar.provenance import provenance_hash, source_text, well_formed
 from tests.cluster.bridges import Papers
 from tests.support.embedders import HashEmbedder
 from tests.support.http import Answer, Http, http, ndjson
@@ -53,7 +53,9 @@ class Bridged:
             return "pending"
         assert meta["hash"] == provenance_hash(text, self.papers.binding), text
         if state == "ok":
-            answer = await self.embedder.embed([text], Role.PASSAGE, model=MINILM.id, lane=Lane.BULK, timeout_s=1)
+            answer = await self.embedder.embed(
+                [well_formed(text)], Role.PASSAGE, model=MINILM.id, lane=Lane.BULK, timeout_s=1
+            )
             assert np.allclose(np.array(vector), answer.matrix[0], atol=1e-6)
         return str(state)
 
