@@ -1,8 +1,6 @@
 """Forwards reads of documents, and asks the cluster to leave our fields out of the answer."""
 
-import asyncio
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -18,14 +16,14 @@ from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.query_string import body_in_query, join_target, parameters, with_source_excludes
 from sidecar.bridge.proxy.upstream import Upstream, relay
 from sidecar.bridge.routes import MultiRead, Read
+from sidecar.bridge.searches.limits import MAX_BODY_BYTES
 from sidecar.bridge.searches.query_handler import Queries
 from sidecar.bridge.searches.search_body import parse_search
 from sidecar.jsontext import loads_as_written, plain_json
+from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
 
 _EVERY_INDEX: Final = "_all"
 _MAX_INDICES: Final = 16  # of one `_mget`. For more, the bridge asks once about every index
-_MAX_READ_BYTES: Final = 1_048_576
-_ON_THE_LOOP_BYTES: Final = 65_536
 
 
 class Reads:
@@ -66,12 +64,10 @@ class Reads:
         if carried is not None:
             text, query = carried
         parsed = None
-        if 0 < len(text) <= _MAX_READ_BYTES:
+        if 0 < len(text) <= MAX_BODY_BYTES:
             text = plain_json(text)
-            is_quick = len(text) <= _ON_THE_LOOP_BYTES
             # An id may be a number, and is the text that is written there.
-            read = partial(parse_search, text, loads_as_written)
-            parsed = read() if is_quick else await asyncio.to_thread(read)
+            parsed = await off_the_loop(WEIGHT_OF_JSON * len(text), parse_search, text, loads_as_written)
         url = parameters(query)
         if parsed is None:
             hidden = await self._hidden(request, route.index or _EVERY_INDEX)
