@@ -13,7 +13,7 @@ _LONGEST_NAME: Final = 256
 _LONGEST_SENTENCE: Final = 2_048
 
 
-def shortened(text: str, most: int) -> str:
+def _shortened(text: str, most: int) -> str:
     """The beginning of a text for a message or a log, where a client's bytes must not come back whole."""
     return text if len(text) <= most else text[:most] + "…"
 
@@ -44,7 +44,7 @@ class SidecarError(Exception):
         """Shorten the attributes, because they may hold the text of a client."""
         for name, value in vars(self).items():
             if isinstance(value, str):
-                setattr(self, name, shortened(value, _LONGEST_SENTENCE))
+                setattr(self, name, _shortened(value, _LONGEST_SENTENCE))
 
 
 @dataclass(eq=False)
@@ -56,7 +56,7 @@ class InvalidInput(SidecarError):
     kind = ErrorKind.BAD_INPUT
 
     def __post_init__(self) -> None:
-        self.field = shortened(self.field, _LONGEST_NAME)
+        self.field = _shortened(self.field, _LONGEST_NAME)
         super().__post_init__()
 
     def __str__(self) -> str:
@@ -95,7 +95,7 @@ class ModelNotFound(SidecarError):
     kind = ErrorKind.NOT_FOUND
 
     def __post_init__(self) -> None:
-        self.model = shortened(self.model, _LONGEST_NAME)
+        self.model = _shortened(self.model, _LONGEST_NAME)
         super().__post_init__()
 
     def __str__(self) -> str:
@@ -113,7 +113,7 @@ class SpaceMismatch(SidecarError):
     kind = ErrorKind.CONFLICT
 
     def __post_init__(self) -> None:
-        self.expected = shortened(self.expected, _LONGEST_NAME)
+        self.expected = _shortened(self.expected, _LONGEST_NAME)
         super().__post_init__()
 
     def __str__(self) -> str:
@@ -141,6 +141,14 @@ class ClusterUnreachable(SidecarError):
 
     def __str__(self) -> str:
         return f"no answer from the cluster at {self.url}: {self.cause}"
+
+
+@dataclass(eq=False)
+class ConnectionLost(ClusterUnreachable):
+    """The connection to the cluster ended after a request was sent. It may have been carried out or not."""
+
+    def __str__(self) -> str:
+        return f"the connection to the cluster at {self.url} was lost: {self.cause}"
 
 
 @dataclass(eq=False)

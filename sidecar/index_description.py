@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from sidecar.errors import InvalidInput
-from sidecar.jsontext import Json, at
+from sidecar.jsontext import Json, at, clauses
 from sidecar.model import Binding, IndexBinding
 from sidecar.source_filter import SourceFilter
 
@@ -19,6 +19,7 @@ NO_NATIVE_KNN: Final = "sidecar_no_native_knn"
 
 _PROVENANCE: Final = {"hash": "binary", "pending": "rank_feature", "client": "rank_feature", "about": "object"}
 _ANALYSED: frozenset[Json] = frozenset({"text", "match_only_text", "search_as_you_type"})
+_RESULT_WINDOW = 10_000  # the default of index.max_result_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class IndexDescription:
     changes_source: bool  # the mapping leaves parts of a document out of `_source`
     source: SourceFilter
     shards: int  # 0: unknown
+    default_fields: tuple[str, ...]  # names and patterns that a query without fields looks at
+    result_window: int
     has_graphs: bool  # `index.knn` is true: vectors are indexed for searches
     default_pipeline: str | None  # may be "_none", like the next two
     final_pipeline: str | None
@@ -84,17 +87,22 @@ class IndexDescription:
             for name, member in members.items()
         )
 
-    def fields_fed_by(self, binding: Binding) -> frozenset[str]:
-        """Every field with the text of a vector: its sources, their `copy_to` targets and analysed multi-fields."""
+    def texts_fed_by(self, binding: Binding) -> frozenset[str]:
+        """Every analysed field with the text of a vector: its sources, their `copy_to` targets, multi-fields, aliases.
+
+        A query on any other field, such as a keyword, compares whole values. It is a constraint, whatever its kind.
+        """
         fed = set(binding.source)
         for path in binding.source:
             definition = self.definition(path)
             targets = definition.get("copy_to") or []
             fed.update(str(target) for target in (targets if isinstance(targets, list) else [targets]))
-            for name, sub_field in _members(definition.get("fields")).items():
-                if at(sub_field, "type") in _ANALYSED:
-                    fed.add(f"{path}.{name}")
-        return frozenset(fed)
+            fed.update(f"{path}.{name}" for name in _members(definition.get("fields")))
+        texts = {path for path in fed if _is_analysed(self.definition(path))}
+        aliases = {
+            path for path, field in self.fields.items() if field.get("type") == "alias" and field.get("path") in texts
+        }
+        return frozenset(texts | aliases)
 
 
 def read_index(name: str, described: Json) -> IndexDescription:
@@ -104,7 +112,6 @@ def read_index(name: str, described: Json) -> IndexDescription:
     fields: dict[str, Definition] = {}
     sub_fields: dict[str, Definition] = {}
     _collect(at(mappings, "properties"), "", fields, sub_fields)
-    shards = at(settings, "number_of_shards")
     return IndexDescription(
         name,
         binding,
@@ -115,7 +122,9 @@ def read_index(name: str, described: Json) -> IndexDescription:
         is_strict=_is_strict(at(mappings, "dynamic")),
         changes_source=bool(at(mappings, "_source")),
         source=SourceFilter.parse(at(mappings, "_source")),
-        shards=int(shards) if isinstance(shards, str) and shards.isdigit() else 0,
+        shards=_count(at(settings, "number_of_shards"), 0),
+        default_fields=_default_fields(at(settings, "query", "default_field")),
+        result_window=_count(at(settings, "max_result_window"), _RESULT_WINDOW),
         has_graphs=at(settings, "knn") == "true",
         default_pipeline=_text(at(settings, "default_pipeline")),
         final_pipeline=_text(at(settings, "final_pipeline")),
@@ -134,6 +143,15 @@ def read_indices(body: Json) -> tuple[IndexDescription, ...]:
     """Read the answer to `GET /{index}`, in the cluster's order."""
     return tuple(
         read_index(name, described) for name, described in _members(body).items() if isinstance(described, dict)
+    )
+
+
+def _is_analysed(definition: Definition) -> bool:
+    """Whether searches of a field look at words. The built-in analyzer `keyword` makes one word of the whole value."""
+    return (
+        definition.get("type") in _ANALYSED
+        and definition.get("search_analyzer", definition.get("analyzer")) != "keyword"
+        and definition.get("index") is not False
     )
 
 
@@ -162,6 +180,15 @@ def _is_strict(dynamic: Json) -> bool:
 
 def _members(value: Json) -> Mapping[str, Json]:
     return value if isinstance(value, dict) else {}
+
+
+def _count(value: Json, default: int) -> int:
+    return int(value) if isinstance(value, str) and value.isdigit() else default
+
+
+def _default_fields(value: Json) -> tuple[str, ...]:
+    """The setting is one text or a list. If it names no field, the cluster looks at all."""
+    return tuple(map(str, clauses(value))) or ("*",)
 
 
 def _text(value: Json) -> str | None:

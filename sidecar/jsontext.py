@@ -3,6 +3,9 @@
 orjson is quick, but it refuses lone surrogates, which OpenSearch accepts, and turns integers over 64 bits into floats.
 The standard library reads both. So `loads` tries orjson first, where only texts matter, and `loads_exact` uses the
 standard library alone, where a body is written again.
+
+OpenSearch reads with Jackson, which takes more than strict JSON in UTF-8. `plain_json` makes strict JSON of the bytes
+of a client. It comes first wherever a document, an update, an action line or a search is read.
 """
 
 import hashlib
@@ -21,6 +24,22 @@ Object: TypeAlias = dict[str, Json]
 
 _BOM = b"\xef\xbb\xbf"
 _END = object()
+
+_COMMENT: Final = re.compile(rb'("(?:[^"\\]++|\\.)*+")|/\*.*?\*/|//[^\r\n]*', re.DOTALL)
+_BEGINS_WITH_BRACE: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{")
+_HAS_COMMENT: Final = re.compile(rb'(?:[^"/]++|"(?:[^"\\]++|\\.)*+"|/(?![/*]))*+/[/*]', re.DOTALL)
+# The first bytes of JSON, which is ASCII there, tell the width of its characters and their order.
+_WIDE: Final = (
+    (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
+    (b"\0\0\0", "utf-32-be"), (b"\0", "utf-16-be"),
+)  # fmt: skip
+# The forms that Jackson decodes and UTF-8 does not have: longer than needed (C0 80 is NUL), half a surrogate pair,
+# beyond U+10FFFF. A byte after a backslash is never the beginning of one.
+_NOT_UTF8: Final = re.compile(
+    rb"\\.|([\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xed[\xa0-\xbf][\x80-\xbf]"
+    rb"|\xf0[\x80-\x8f][\x80-\xbf]{2}|\xf4[\x90-\xbf][\x80-\xbf]{2}|[\xf5-\xf7][\x80-\xbf]{3})",
+    re.DOTALL,
+)
 
 # Strings and comments. Each alternative takes all that it can and gives nothing back, so a search takes linear time.
 _NO_STRUCTURE: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|//[^\r\n]*+|/\*.*?(?:\*/|\Z)'
@@ -49,6 +68,67 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return members
 
 
+_FIRST_KEY: Final = re.compile(r'[ \t\r\n]*\{[ \t\r\n]*("(?:[^"\\]++|\\.)*+")[ \t\r\n]*:[ \t\r\n]*')
+_WRITTEN: Final = json.JSONDecoder(
+    parse_int=str, parse_float=str, parse_constant=_refuse_constant, object_pairs_hook=_unique
+)
+
+
+def plain_json(data: bytes) -> bytes:
+    """The same JSON in strict UTF-8, without a BOM and without comments, as the cluster reads it.
+
+    Bytes that are plain already are given back as they are, and so are bytes that are no JSON.
+    """
+    if not data.isascii() or b"\0" in data[:4]:
+        wide = _width(data)
+        if wide is not None:
+            try:
+                data = data.decode(wide).encode()
+            except UnicodeError:
+                return data
+        data = data.removeprefix(_BOM)
+        if not _is_utf8(data):
+            data = _NOT_UTF8.sub(_escaped, data)
+    # Many texts hold the address of a page, which looks like a comment.
+    if b"/" in data and (b"/*" in data or b"//" in data) and _HAS_COMMENT.match(data):
+        data = _COMMENT.sub(lambda found: found[1] or b" ", data)
+    return data
+
+
+def plain_document(data: bytes) -> bytes:
+    """Do the same for a whole document, which must begin with a brace. The cluster does not look at any other."""
+    return plain_json(data) if _BEGINS_WITH_BRACE.match(data) else data
+
+
+def _width(data: bytes) -> str | None:
+    """The encoding of JSON in wide characters. None if it is in UTF-8."""
+    if b"\0" in data[1:4] and data[:1] not in (b"\0", b"\xfe", b"\xff"):
+        return "utf-32-le" if data[1:4] == b"\0\0\0" else "utf-16-le"
+    return next((coding for start, coding in _WIDE if data.startswith(start)), None)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    """The JSON escape of the characters that Jackson makes of these bytes."""
+    odd: bytes | None = found[1]
+    if odd is None:
+        return found[0]
+    code = odd[0] & (0xFF >> (len(odd) + 1))
+    for byte in odd[1:]:
+        code = code << 6 | byte & 0x3F
+    if len(odd) < 4:
+        return b"\\u%04x" % code
+    code -= 0x10000
+    return b"\\u%04x\\u%04x" % ((0xD800 | code >> 10) & 0xFFFF, 0xDC00 | code & 0x3FF)
+
+
 def loads(data: bytes) -> Json:
     """Parse JSON that is only read. The last of duplicate keys wins. Raises ValueError."""
     try:
@@ -73,6 +153,42 @@ def loads_exact(data: bytes) -> Json:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return parsed
+
+
+def loads_as_written(data: bytes) -> Json:
+    """Parse JSON with every number as the text that is written there: "1.50", "1e3", "-0".
+
+    Raises ValueError, also for duplicate keys.
+    """
+    return _as_written(data.decode("utf-8"))[0]
+
+
+def first_member(data: bytes) -> tuple[str, Json, bytes]:
+    """The first member of an object: its key, its value with numbers as texts, and its bytes.
+
+    Nothing behind it is read. Raises ValueError.
+    """
+    text = data.decode("utf-8")
+    start = _FIRST_KEY.match(text)
+    if start is None:
+        raise ValueError("not an object with a member")
+    value, end = _as_written(text, start.end())
+    return str(json.loads(start[1])), value, text[start.start(1) : end].encode()
+
+
+def _as_written(text: str, start: int | None = None) -> tuple[Json, int]:
+    """Parse a value, and give its end. Without a start the whole text must be one value."""
+    try:
+        return (_WRITTEN.decode(text), len(text)) if start is None else _WRITTEN.raw_decode(text, start)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def as_text(value: Json) -> str | None:
+    """The text of a value where the cluster wants a text. It takes numbers and booleans there, too."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int | float) else None
 
 
 def nesting_deeper_than(body: bytes, limit: int) -> bool:

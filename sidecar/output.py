@@ -11,16 +11,17 @@ import select
 import stat
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from threading import Condition, Thread
 from typing import Final
 
 import orjson
+import structlog
 
 _MOST_WAITING_BYTES: Final = 1024 * 1024  # then lines are lost
 _PATIENCE_AT_END_S: Final = 2.0  # for a reader who is slow, when the process ends
 
 _STDIN, _STDOUT, _STDERR = range(3)
+_STAMPED: Final = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 def guard_streams() -> None:
@@ -166,12 +167,11 @@ def _never_waits(number: int) -> bool:
 
 
 def _lost_line(lines: int) -> bytes:
-    line = {
+    line: structlog.typing.EventDict = {
         "event": "lines of the log were lost, because nobody read it",
         "action": "log_lines_lost",
         "lines": lines,
         "component": "output",
         "level": "warning",
-        "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     }
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(_STAMPED(None, "", line), option=orjson.OPT_APPEND_NEWLINE)

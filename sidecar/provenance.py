@@ -6,32 +6,49 @@ The guard pipeline (`ingest_pipelines/ingest/guard.json`) computes the same hash
 
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import Final
+from unicodedata import category
 
 from sidecar.jsontext import Json, canonical
 from sidecar.model import Binding
+
+_BLANK: Final = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+# Format characters that Unicode has got since version 13, the oldest one of a Java that runs a guard. They are no
+# blanks, so that the guard agrees on every Java and Python.
+_NEWER: Final = frozenset(map(chr, (0x890, 0x891, *range(0x13439, 0x13440))))
+_LONG: Final = range(
+    -(2**63), 2**63
+)  # the script processor of OpenSearch 2.19 fails on a document with a longer integer
 
 
 def source_text(document: Json, binding: Binding) -> str:
     """The text of a document that a bound field embeds; "" if there is none.
 
-    The strings under each source path are joined by `join`, in the order of the binding. In each object the literal
-    dotted key is followed first, then its prefixes from the shortest. Lists are flattened. Empty strings and values
-    that are not strings are left out. The strings are neither trimmed nor normalised.
+    The strings, integers and booleans under each source path are joined by `join`, in the order of the binding. In each
+    object the literal dotted key is followed first, then its prefixes from the shortest. Lists are flattened. Empty
+    strings and other values are left out. The strings are neither trimmed nor normalised, but a text of blanks alone is
+    no text.
     """
-    return binding.join.join(part for path in binding.source for part in _strings(document, path))
+    text = binding.join.join(part for path in binding.source for part in _parts(document, path))
+    return "" if is_blank(text) else text
 
 
-def _strings(node: Json, path: str) -> Iterator[str]:
+def is_blank(text: str) -> bool:
+    """Whether a text has only blanks, controls and format characters, so no tokenizer finds a token in it."""
+    return all(category(one) in _BLANK and one not in _NEWER for one in text)
+
+
+def _parts(node: Json, path: str) -> Iterator[str]:
     if isinstance(node, list):
         for element in node:
-            yield from _strings(element, path)
+            yield from _parts(element, path)
     elif isinstance(node, dict):
         if path in node:
             yield from _leaves(node[path])
         dot = path.find(".")
         while dot >= 0:
             if path[:dot] in node:
-                yield from _strings(node[path[:dot]], path[dot + 1 :])
+                yield from _parts(node[path[:dot]], path[dot + 1 :])
             dot = path.find(".", dot + 1)
 
 
@@ -42,6 +59,10 @@ def _leaves(node: Json) -> Iterator[str]:
     elif isinstance(node, list):
         for element in node:
             yield from _leaves(element)
+    elif isinstance(node, bool):
+        yield "true" if node else "false"
+    elif isinstance(node, int) and node in _LONG:
+        yield str(node)
 
 
 def well_formed(text: str) -> str:

@@ -28,6 +28,7 @@ from sidecar.bridge.routes import (
     MultiSearch,
     PassThrough,
     Plugin,
+    Query,
     Read,
     Route,
     Search,
@@ -38,12 +39,14 @@ from sidecar.bridge.routes import (
 from sidecar.bridge.searches.hybrid_support import HybridSupport
 from sidecar.bridge.searches.msearch_handler import MultiSearches
 from sidecar.bridge.searches.planner import Planner
+from sidecar.bridge.searches.query_handler import Queries
 from sidecar.bridge.searches.search_handler import Searches
 from sidecar.bridge.writes.bulk_handler import Bulks
 from sidecar.bridge.writes.document_handler import Documents
+from sidecar.bridge.writes.late_texts import LateTexts
 from sidecar.bridge.writes.passages import Passages
 from sidecar.config import BridgeSettings
-from sidecar.errors import SidecarError
+from sidecar.errors import ConnectionLost, SidecarError
 from sidecar.listening import Limits, listening
 from sidecar.ports import Embedder
 from sidecar.telemetry import BRIDGE_REQUESTS, BRIDGE_SECONDS, logger, series
@@ -62,12 +65,12 @@ _REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
 class Bridge:
     """Answers every request of every client."""
 
-    def __init__(self, settings: BridgeSettings, upstream: Upstream, embedder: Embedder) -> None:
+    def __init__(self, settings: BridgeSettings, upstream: Upstream, embedder: Embedder, late: LateTexts) -> None:
         self._upstream = upstream
         self._identity = Identity.of(settings.identity_headers, settings.identity_parameters)
         self._bindings = Bindings(upstream, settings.binding_ttl_s)
         self._bodies = bodies = BodyReader(settings.max_body_bytes, settings.max_inflight_bytes)
-        passages = Passages(embedder, settings.write_embed_timeout_s)
+        passages = Passages(embedder, late, settings.write_embed_timeout_s)
         for_writes = upstream.limited(settings.write_answer_timeout_s)
         rights = Rights(upstream)
         self._documents = Documents(for_writes, self._bindings, rights, passages, bodies)
@@ -79,7 +82,8 @@ class Bridge:
         )
         self._searches = Searches(for_reads, planner, bodies)
         self._msearches = MultiSearches(for_reads, planner, bodies)
-        self._reads = Reads(for_reads, self._bindings, bodies)
+        self._queries = Queries(planner, bodies)
+        self._reads = Reads(for_reads, self._bindings, bodies, self._queries)
         self._clients = Clients(
             settings.trusted_proxies,
             max_requests=settings.max_requests,
@@ -96,7 +100,10 @@ class Bridge:
         )
 
     async def handle(self, raw: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request. If a SidecarError is raised, the answer has the shape of an OpenSearch error."""
+        """Answer one request. If a SidecarError is raised, the answer has the shape of an OpenSearch error.
+
+        A connection that is lost when the cluster may have carried the request out is passed on as a lost connection.
+        """
         started = time.perf_counter()
         name = "refused"
         try:
@@ -110,8 +117,11 @@ class Bridge:
                 )
                 found = route(request.method, request.path)
                 name = type(found).__name__.lower()
-                request.check_signature(is_rewritten=not isinstance(found, PassThrough))
+                request.check_signature(is_rewritten=not isinstance(found, PassThrough | Query))
                 answer = await self._refuse_body(request) or await self._dispatch(request, found)
+        except ConnectionLost as error:
+            _log.warning("the cluster broke off", action="connection_lost", route=name, error=str(error))
+            answer = _lost(raw)
         except SidecarError as error:
             _log.info("a request was refused", action="refused", route=name, kind=error.kind, error=str(error))
             refusal = error_answer(error, parameters(raw.raw_path.partition("?")[2]))
@@ -145,19 +155,25 @@ class Bridge:
                 return await self._msearches.handle(request, found)
             case Read() | MultiRead():
                 return await self._reads.handle(request, found)
+            case Query(expression):
+                return await self._queries.handle(request, self._upstream_of(request), expression)
             case Plugin():
                 return await self._plugin.handle(request, found)
             case PassThrough():
-                upstream = (
-                    self._for_reads if is_plain_read(request.method, request.path, request.query) else self._upstream
-                )
-                try:
-                    return await self._pass_through(request, upstream)
-                finally:
-                    if found.changes_bindings:
-                        self._bindings.forget()
+                return await self._pass_through(request, found)
 
-    async def _pass_through(self, request: IncomingRequest, upstream: Upstream) -> web.StreamResponse:
+    def _upstream_of(self, request: IncomingRequest) -> Upstream:
+        """The cluster, with a limited wait for a request that only reads."""
+        return self._for_reads if is_plain_read(request.method, request.path, request.query) else self._upstream
+
+    async def _pass_through(self, request: IncomingRequest, found: PassThrough) -> web.StreamResponse:
+        try:
+            return await self._forward(request, self._upstream_of(request))
+        finally:
+            if found.changes_bindings:
+                self._bindings.forget()
+
+    async def _forward(self, request: IncomingRequest, upstream: Upstream) -> web.StreamResponse:
         """Forward a request. Its body is read first, because JSON that is nested too deeply would end a node of 2.19.
 
         Only a bulk that is a stream is sent on piece by piece. Raises NestedTooDeeply.
@@ -180,6 +196,16 @@ def _closing(answer: web.Response) -> web.Response:
     return answer
 
 
+def _lost(raw: web.BaseRequest) -> web.Response:
+    """Lose the connection to the client as the one to the cluster was lost. Clients know how to go on from there.
+
+    They retry, or ask whether the request was carried out. Many of them do neither after a 503.
+    """
+    if raw.transport is not None:
+        raw.transport.abort()
+    return web.Response(status=503)  # nobody gets it
+
+
 @dataclass(frozen=True, slots=True)
 class Listening:
     """The addresses that the bridge listens on, each as `host:port`."""
@@ -199,7 +225,8 @@ async def serving(settings: BridgeSettings, embedder: Embedder) -> AsyncIterator
         upstream = await stack.enter_async_context(
             Upstream(settings.upstream, connect_timeout_s=settings.connect_timeout_s, tls_ca=settings.upstream_tls_ca)
         )
-        bridge = Bridge(settings, upstream, embedder)
+        late = await stack.enter_async_context(LateTexts(embedder))
+        bridge = Bridge(settings, upstream, embedder, late)
         server = web.Server(
             bridge.handle,
             handler_cancellation=True,  # a client that hangs up cancels the work on its request

@@ -5,7 +5,7 @@ from typing import Final
 
 from sidecar.bridge.hidden_fields import NOTHING, Hidden
 from sidecar.bridge.hidden_source import STORED_FIELDS, excludes_of, is_filter, source_of, source_without
-from sidecar.jsontext import Json, Object, clauses
+from sidecar.jsontext import Json, Object, as_text, clauses
 
 _SOURCE: Final = "_source"
 
@@ -55,5 +55,4 @@ def _without(document: Object, url: Mapping[str, str], hidden: Hidden, *, is_tol
 
 
 def _index_of(document: Json, index: str | None) -> str | None:
-    named = document.get("_index", index) if isinstance(document, dict) else None
-    return named if isinstance(named, str) else None
+    return as_text(document.get("_index", index)) if isinstance(document, dict) else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.bridge.bindings.indices import BoundIndex
-from sidecar.jsontext import Json, clauses
+from sidecar.jsontext import Json
 from sidecar.model import IndexBinding
 
 _ANY: Final = "*"
@@ -40,10 +40,9 @@ class Hidden:
 
         `is_strict` tells that the cluster refuses fields of some kinds, as in `docvalue_fields`.
         """
-        listed = clauses(entries)
-        if sum(_ANY in _name(entry) for entry in listed) > _MAX_PATTERNS:
-            return entries
-        return [one for entry in listed for one in self._entries(entry, is_strict=is_strict)]
+        if not isinstance(entries, list) or sum(_ANY in _name(entry) for entry in entries) > _MAX_PATTERNS:
+            return entries  # the cluster refuses what is no list
+        return [one for entry in entries for one in self._entries(entry, is_strict=is_strict)]
 
     def _entries(self, entry: Json, *, is_strict: bool) -> Iterator[Json]:
         name = _name(entry)

@@ -66,6 +66,13 @@ class MultiRead:
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """A request with a query that is no search, such as `_count`. None: the path names no index."""
+
+    expression: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Plugin:
     """A call of our own REST API. `parts` are the decoded tokens after `/_plugins/_sidecar`."""
 
@@ -79,12 +86,20 @@ class PassThrough:
     changes_bindings: bool = False
 
 
-Route: TypeAlias = Bulk | Document | Update | Search | MultiSearch | Read | MultiRead | Plugin | PassThrough
+Route: TypeAlias = Bulk | Document | Update | Search | MultiSearch | Read | MultiRead | Query | Plugin | PassThrough
 
 _READING: Final = (Search, MultiSearch, Read, MultiRead)
 _WRITES: Final = frozenset({"POST", "PUT"})
 _READS: Final = frozenset({"GET", "HEAD"})
 _SEARCHES: Final = frozenset({"GET", "POST"})
+_QUERIES: Final = {
+    ("_count",): _SEARCHES,
+    ("_delete_by_query",): frozenset({"POST"}),
+    ("_rank_eval",): _SEARCHES,
+    ("_reindex",): frozenset({"POST"}),
+    ("_update_by_query",): frozenset({"POST"}),
+    ("_validate", "query"): _SEARCHES,
+}
 _CHANGES: Final = frozenset({"POST", "PUT", "DELETE"})
 
 # A call of a path with one of these may change mappings, templates, aliases, settings or pipelines, or may create or
@@ -110,6 +125,12 @@ def route(method: str, raw_path: str) -> Route:
             return _search_route(tokens[0], None, rest)
         case ("_mget",) if method in _SEARCHES:
             return MultiRead(None)
+        case _ if method in _QUERIES.get(tokens, ()):
+            return Query(None)
+        case (index, *rest) if method in _QUERIES.get(tuple(rest), ()) and (
+            index == "_all" or index[:1] not in ("", "_")
+        ):
+            return Query(unquote(index))
         case ("_all" as index, *rest) if isinstance(found := _index_route(method, index, rest), _READING):
             return found
         case (index, *rest) if index and not index.startswith("_"):

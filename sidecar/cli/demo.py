@@ -137,7 +137,7 @@ async def _show(where: SystemAddresses, passages: Sequence[Passage], out: Consol
 async def _index(
     places: Places, cluster: Cluster, version: ModelVersion, passages: Sequence[Passage], progress: Console
 ) -> str:
-    """Apply the template and index. The answer is one line about the result."""
+    """Apply the template and index. The answer is a sentence about the result."""
     template = compile_template(
         _TEMPLATE, version, default_base(), index_patterns=[f"{_INDEX}*"], source=_SOURCE, field=_FIELD
     )
@@ -147,11 +147,7 @@ async def _index(
     took_s = time.monotonic() - started
     query: Json = {"query": {"exists": {"field": _FIELD}}}
     count = (await cluster.call("POST", f"/{_INDEX}/_count", body=query)).require("_count")["count"]
-    rate = len(passages) / took_s
-    return (
-        f"{len(passages):,} docstrings of installed packages in {took_s:.1f} s, {rate:.0f} a second; "
-        f"{count:,} have a vector of their text."
-    )
+    return pages.indexed(places, len(passages), took_s, with_vector=count)
 
 
 def _bulk(bridge: str, passages: Sequence[Passage], console: Console) -> None:

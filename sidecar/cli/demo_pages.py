@@ -85,6 +85,20 @@ def addresses(places: Places) -> RenderableType:
     return table
 
 
+def indexed(places: Places, passages: int, took_s: float, *, with_vector: int) -> str:
+    """The result of indexing. If vectors were late, it names the command that adds them."""
+    rate = passages / took_s
+    result = (
+        f"{passages:,} docstrings of installed packages in {took_s:.1f} s, {rate:.0f} a second; "
+        f"{with_vector:,} have a vector of their text."
+    )
+    pending = passages - with_vector
+    if not pending:
+        return result
+    repair = f"{places.program} repair {places.index} --cluster {places.cluster} --embedder {places.embedder}"
+    return f"{result}\n{pending:,} are pending, because their vectors came too late. This adds them:\n{repair}"
+
+
 def rankings(comparison: Comparison) -> RenderableType:
     """The two rankings side by side. In the right one, "+" marks the hits that the left one lacks."""
     table = Table(

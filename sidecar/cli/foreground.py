@@ -1,25 +1,35 @@
 """Commands that stay in the foreground: they stop on a signal, and their children never outlive them."""
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sidecar.errors import ErrorKind, SidecarError
 
 _STOP_TIMEOUT_S: Final = 40.0  # longer than any drain
+_M_MMAP_THRESHOLD: Final = -3  # of mallopt(3): from this size on, memory is taken from the system piece by piece
+_LARGE_BYTES: Final = 256 * 1024
 _SAME_SIGNAL_S: Final = 1.0  # timeout(1) signals the process and then its group, which is one request and not two
 
 
 def run_until_signal(main: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine. SIGINT or SIGTERM cancels it, and its contexts end in order. A second signal ends at once."""
+    _give_memory_back()
     asyncio.run(_cancel_on_signal(main))
+
+
+def _give_memory_back() -> None:
+    """Let what a large body or answer took go back to the system when it is free. Otherwise glibc keeps most of it."""
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 async def _cancel_on_signal(main: Coroutine[Any, Any, None]) -> None:

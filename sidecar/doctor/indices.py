@@ -194,7 +194,8 @@ def _documents(index: IndexFacts) -> Iterator[Finding]:
         if count:
             yield error(
                 "unmarked",
-                f"{count:,} of its documents have a text for [{name}], and neither a vector of it nor a mark",
+                f"{count:,} of its documents have a value for [{name}], and neither a vector of it nor a mark. "
+                "A number with a fraction and a blank are no text, and repair leaves them as they are",
                 repair,
             )
 

@@ -34,7 +34,7 @@ class Inflight:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._bytes = 0
+        self.bytes = 0  # of all requests in work
 
     @contextmanager
     def hold(self, size: int) -> Iterator["Held"]:
@@ -44,13 +44,13 @@ class Inflight:
             held.grow_to(size)
             yield held
         finally:
-            self._bytes -= held.bytes
+            self.bytes -= held.bytes
 
     def take(self, more: int, already: int) -> None:
         """Count more bytes of a request that holds `already`. Raises EmbedderOverloaded."""
-        if self._bytes > already and self._bytes + more > self._max_bytes:
+        if self.bytes > already and self.bytes + more > self._max_bytes:
             raise EmbedderOverloaded(_RETRY_AFTER_S)
-        self._bytes += more
+        self.bytes += more
 
 
 class Held:

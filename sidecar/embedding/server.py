@@ -168,12 +168,15 @@ async def _grpc(
             # By default such a client would be cut off after some minutes.
             ("grpc.http2.max_ping_strikes", 0),
             ("grpc.keepalive_permit_without_calls", 1),
+            # A caller that has vanished without a word is noticed, and what it holds is free again.
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
         ],
     )
     embedder, models, health_servicer = servicers
-    embedding_pb2_grpc.add_EmbedderServicer_to_server(embedder, server)
+    embedder.add_to(server)
     embedding_pb2_grpc.add_ModelsServicer_to_server(models, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     if settings.reflection:

@@ -1,6 +1,15 @@
 """The security cases of our list, by number: over raw sockets, before the real node or an upstream that writes down.
 
-Each test is able to fail: it asserts what an attacker would gain, beside the status.
+Each test is able to fail: it asserts what an attacker would gain, beside the status. Cases that other tests show:
+
+| case | tests |
+|---|---|
+| 7, 8, 9 on a secured node | `tests/cluster/bridge/test_secured_cases.py`, `test_secured.py`, `test_rights.py` |
+| 11, 12 heavy bodies and depth | `tests/cluster/bridge/writes/test_depth.py`, `proxy/test_nesting.py`, `benchmarks/` |
+| 20 TLS | `tests/cluster/bridge/test_secured.py`, `tests/integration/rpc/test_connections.py` |
+| 22 requests that are signed for AWS | `tests/integration/bridge/test_identity.py` |
+| 23 searches never widen | `tests/soak/filters.py`, sampled by `test_secured.py` and `searches/test_soak.py` in `tests/cluster/bridge/` |
+| 27 gRPC: sizes, tokens, deadlines, broken replies | `tests/integration/rpc/`, `tests/unit/rpc/test_replies.py`, `tests/cluster/bridge/writes/test_passages_faults.py`, `tests/integration/embedding/front/test_servicer_limits.py` |
 """
 
 import asyncio
@@ -13,7 +22,14 @@ import pytest
 from sidecar.bridge.app import serving
 from sidecar.config import split_address
 from sidecar.models.catalogue import shipped_versions
-from tests.cluster.conftest import cluster, node_url, papers, system, unique  # noqa: F401 - fixtures
+from tests.cluster.conftest import (  # noqa: F401 - fixtures
+    cluster,
+    embedder,
+    node_url,
+    papers,
+    system,
+    unique,
+)
 from tests.support.between import bridge_settings
 from tests.support.embedders import HashEmbedder
 from tests.support.recording import Recorder, recording

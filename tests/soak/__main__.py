@@ -1,10 +1,10 @@
 """`make soak`: writes under faults and searches beside changes, on a node of their own; ends with 1 if one is wrong.
 
     .venv/bin/python -m tests.soak [--runs 200] [--documents 500] [--sequences 500] [--pages 1000] [--searches 5000]
-        [--seed 1] [--mutant NAME]
+        [--requests 10000] [--seed 1] [--mutant NAME]
 
-A fault run is done again alone with `--runs 1 --sequences 0 --pages 0 --searches 0 --seed` and its seed: the faults are
-the same, their timing nearly. Then short runs with each mutant, a bridge that breaks its promise, must find it. With
+A fault run is done again alone with `--runs 1 --sequences 0 --pages 0 --searches 0 --requests 0 --seed` and its
+seed: the faults are the same, their timing nearly. Then short runs with each mutant, a bridge that breaks its promise, must find it. With
 `--mutant` all fault runs are of that bridge, and should be bad.
 """
 
@@ -28,12 +28,14 @@ from sidecar.templates.apply import apply
 from sidecar.templates.compiler import compile_template, default_base
 from tests.soak.faultrun import Outcome, fault_run
 from tests.soak.filters import filtered, filtered_searches
+from tests.soak.fuzz import wrong_answers
 from tests.soak.mutants import MUTANTS, is_found
 from tests.soak.pages import differing_pages
 from tests.support.corpus import corpus
 from tests.support.http import http
 from tests.support.machine import run_machine
 
+_REQUESTS_OF_A_BRIDGE = 2_000
 _WRONGS = ("lost", "duplicated", "unmarked", "unrepaired")
 
 
@@ -43,7 +45,15 @@ def say(line: str) -> None:
 
 
 async def soak(
-    *, runs: int, documents: int, sequences: int, pages: int, searches: int, first_seed: int, mutant: str | None
+    *,
+    runs: int,
+    documents: int,
+    sequences: int,
+    pages: int,
+    searches: int,
+    requests: int,
+    first_seed: int,
+    mutant: str | None,
 ) -> int:
     outcomes: list[Outcome] = []
     version = shipped_versions()["all-minilm-l6-v2@1"]
@@ -75,9 +85,15 @@ async def soak(
                     wrong_pages = await differing_pages(changing, pages)
                 async with filtered(node.url, "filtered") as where:
                     tally = await filtered_searches(where, seed=first_seed, count=searches)
+                log, wrong_requests = Path(folder, "bridge.log"), []
+                for done in range(0, requests, _REQUESTS_OF_A_BRIDGE):
+                    count = min(_REQUESTS_OF_A_BRIDGE, requests - done)
+                    wrong_requests += await wrong_answers(
+                        node.url, f"fuzz-{done}", log, count=count, first_seed=first_seed + 2 * done
+                    )
         finally:
             await node.stop()
-    for line in (*wrong_pages, *tally.wider):
+    for line in (*wrong_pages, *tally.wider, *wrong_requests):
         say(line)
     sums = {name: sum(len(getattr(one, name)) for one in outcomes) for name in _WRONGS}
     counts = ", ".join(f"{name} {count}" for name, count in sums.items())
@@ -98,8 +114,9 @@ async def soak(
         "fused pages beside updates", f"{pages:,}", f"{len(wrong_pages)}", "the cluster's own hits and scores"
     )
     table.add_row("filtered searches", f"{searches:,}", f"{len(tally.wider)}", f"{tally.hits:,} hits; {modes}")
+    table.add_row("drawn requests", f"{requests:,}", f"{len(wrong_requests)}", "each through the bridge and directly")
     Console(width=120).print(table)
-    return 1 if bad_runs or missed or wrong_pages or tally.wider else 0
+    return 1 if bad_runs or missed or wrong_pages or tally.wider or wrong_requests else 0
 
 
 def tell(one: Outcome) -> None:
@@ -119,6 +136,7 @@ if __name__ == "__main__":
     parser.add_argument("--sequences", type=int, default=500, help="of writes, played against a model")
     parser.add_argument("--pages", type=int, default=1_000, help="fused in the bridge beside updates")
     parser.add_argument("--searches", type=int, default=5_000, help="with random filters")
+    parser.add_argument("--requests", type=int, default=10_000, help="good, odd and broken, also sent directly")
     parser.add_argument(
         "--seed", dest="first_seed", type=int, default=1, help="of the first run; each has the next number"
     )

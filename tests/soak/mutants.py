@@ -10,8 +10,8 @@ import aiohttp
 
 from sidecar.bridge.proxy.upstream import Upstream
 from sidecar.bridge.writes import bulk_handler, scripted_updates, update_plan
+from sidecar.bridge.writes.bulk_action import Operation
 from sidecar.bridge.writes.bulk_answer import BulkAnswer
-from sidecar.bridge.writes.bulk_body import Operation
 from sidecar.bridge.writes.document_plan import Vectors
 from sidecar.errors import ClusterUnreachable
 from sidecar.jsontext import dumps

@@ -84,7 +84,7 @@ class Corpus:
         self, legs: tuple[dict, dict], fusion: Fusion, *, url: dict[str, str] | None = None,
         upstream: Upstream | None = None, depth: int = 0, path: str | None = None, **options: object,
     ) -> FusedAnswer:  # fmt: skip
-        windows = windows_to((WINDOW,), depth)
+        windows = windows_to((WINDOW,), depth, 10_000)
         search = plan_legs({"query": legs[0], **options}, legs[1], windows, self.shards, url or {}, token="t")
         at = path or f"/{self.expression}/_search"
         with Budget(0).share() as share:

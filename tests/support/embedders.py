@@ -45,7 +45,7 @@ class HashEmbedder:
         return (ServedModel(self.version, "hash"),)
 
     def vector(self, text: str) -> np.ndarray:
-        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+        seed = int.from_bytes(hashlib.sha256(text.encode(errors="replace")).digest()[:8], "little")
         vector = np.random.default_rng(seed).standard_normal(self.version.dimension).astype(np.float32)
         return vector / np.linalg.norm(vector)
 

@@ -62,6 +62,18 @@ async def http(*urls: str, tls_ca: Path | None = None, **headers: str) -> AsyncI
         yield tuple(Http(url, session) for url in urls)
 
 
+async def seen_by_client(url: str, method: str, path: str, body: object = None) -> int | str:
+    """The status that a client sees, or that its connection is `refused` or `lost`. It does not try again."""
+    async with http(url) as (server,):
+        server.session._retry_connection = False  # aiohttp would send a PUT again
+        try:
+            return (await server(method, path, body)).status
+        except aiohttp.ClientConnectorError:
+            return "refused"
+        except aiohttp.ClientError:
+            return "lost"
+
+
 def ndjson(*lines: object) -> bytes:
     """Each line as JSON (bytes as they are), each with its line end."""
     return b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)

@@ -118,7 +118,8 @@ def _of_several_documents() -> Iterator[Row]:
         body = _json({"docs": [{"_index": "INDEX", "_id": "1"}, {"_index": "INDEX", "_id": "2", "_source": "tag"}]})
         for option in url[1:]:
             yield Row(route, option, "POST", f"{path}?{option}", body)
-        yield Row(route, "in YAML", "POST", path, b"docs:\n- _index: INDEX\n  _id: '1'\n", YAML)
+        if path != "/_mget":  # there it depends on every index of the cluster whether a field is hidden
+            yield Row(route, "in YAML", "POST", path, b"docs:\n- _index: INDEX\n  _id: '1'\n", YAML)
         yield Row(
             route, "a filter in YAML", "POST", path, b"docs:\n- _index: INDEX\n  _id: '1'\n  _source: tag\n", YAML
         )
@@ -173,7 +174,6 @@ BODIES: Final[dict[str, dict[str, object]]] = {
     "fields: names": {"fields": ["title", "title.raw", "none"]},
     "docvalue_fields: a pattern": {"docvalue_fields": ["y*"]},
     "docvalue_fields: a pattern of ours": {"docvalue_fields": ["embedding_m*"], "_source": False},
-    "docvalue_fields: everything": {"docvalue_fields": ["*"]},
     "highlight": {"query": {"match": {"title": "dogs"}}, "highlight": {"fields": {"title": {}}}},
     "explain and version": {"explain": True, "version": True, "seq_no_primary_term": True, "size": 1},
     "top_hits": {"size": 0, "aggs": {"t": {"top_hits": {"size": 2}}}},
@@ -230,6 +230,8 @@ def _searches_in_other_forms() -> Iterator[Row]:
     yield Row(route, "in UTF-16", "POST", "/INDEX/_search", body.decode().encode("utf-16"))
     yield Row(route, "in UTF-32", "POST", "/INDEX/_search", body.decode().encode("utf-32-be"))
     yield Row(route, "with comments", "POST", "/INDEX/_search", b"/* a */" + body + b"// b")
+    yield Row(route, "docvalue_fields: everything", "POST", "/INDEX/_search", _json({"docvalue_fields": ["*"]}),
+              differs="both refuse, and the words of the error name a field of ours")  # fmt: skip
     yield Row(route, "in YAML", "POST", "/INDEX/_search", b"size: 1\n", YAML)
     yield Row(route, "a filter in YAML", "POST", "/INDEX/_search", b"_source: [title]\n", YAML)
     yield Row(route, "stored_fields in YAML", "POST", "/INDEX/_search", b"stored_fields: [year]\n", YAML)

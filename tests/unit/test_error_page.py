@@ -41,6 +41,7 @@ ADVICE: Final = {
 ADVICE_FOR_CLASS: Final = {
     "ClusterRefused": "Read the cluster's own reason in the message. Often a permission is missing.",
     "ClusterTimedOut": "Find out whether the request was carried out, and only then send it again.",
+    "ConnectionLost": "The bridge passes it on as a lost connection. Find out whether the request was carried out.",
     "EmbedderOverloaded": "Try again after `retry_after_s`.",
     "NotServing": "Try again after `retry_after_s`.",
     "SlowBody": "Send the request again, on a new connection and without a pause.",
@@ -65,6 +66,7 @@ DOORS_OF_CLASS: Final = {
     "ClusterUnreachable": {"bridge", "command"},
     "ConfigurationError": {"bridge", "command"},
     "Conflict": {"command"},
+    "ConnectionLost": {"bridge"},
     "DeadlineExceeded": {"bridge", "command"},
     "EmbedderMisbehaved": {"bridge", "command"},
     "EmbedderUnavailable": {"bridge", "command"},

@@ -26,10 +26,52 @@ def test_fields_and_multi_fields_are_told_apart() -> None:
 
 
 def test_a_text_feeds_its_vector_through_copies_and_analysed_multi_fields() -> None:
-    index = read_index("papers", {"mappings": {"properties": {**PROPERTIES, "abstract": {"copy_to": ["all", "more"]}}}})
+    abstract = {"type": "text", "copy_to": ["all", "more", "label"]}
+    copies = {"all": {"type": "text"}, "more": {"type": "match_only_text"}, "label": {"type": "keyword"}}
+    index = read_index("papers", {"mappings": {"properties": {**PROPERTIES, **copies, "abstract": abstract}}})
 
-    assert index.fields_fed_by(a_binding()) == {"title", "title.english", "abstract", "all", "more"}
-    assert index.fields_fed_by(a_binding(source=("gone",))) == {"gone"}
+    assert index.texts_fed_by(a_binding()) == {"title", "title.english", "abstract", "all", "more"}
+    assert index.texts_fed_by(a_binding(source=("gone",))) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        pytest.param({"type": "keyword"}, set(), id="keyword"),
+        pytest.param({"type": "keyword", "fields": {"words": {"type": "text"}}}, {"title.words"},
+                     id="keyword with an analysed multi-field"),
+        pytest.param({"type": "text"}, {"title", "headline"}, id="text, with its alias"),
+        pytest.param({"type": "text", "analyzer": "keyword"}, set(), id="text that is one word"),
+        pytest.param({"type": "text", "analyzer": "keyword", "search_analyzer": "standard"}, {"title", "headline"},
+                     id="the analyzer of searches counts"),
+        pytest.param({"type": "text", "index": False}, set(), id="text that cannot be searched"),
+        pytest.param({"type": "wildcard"}, set(), id="wildcard"),
+        pytest.param({"type": "integer"}, set(), id="number"),
+    ],
+)  # fmt: skip
+def test_only_analysed_fields_are_searched_by_meaning(source: dict[str, object], found: set[str]) -> None:
+    properties = {"title": source, "headline": {"type": "alias", "path": "title"}}
+    index = read_index("papers", {"mappings": {"properties": properties}})
+
+    assert index.texts_fed_by(a_binding(source=("title",))) == found
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields", "window"),
+    [
+        pytest.param({}, ("*",), 10_000, id="not set"),
+        pytest.param({"query": {"default_field": ["title^2", "sku"]}, "max_result_window": "50"}, ("title^2", "sku"), 50,
+                     id="a list"),
+        pytest.param({"query": {"default_field": "sku"}}, ("sku",), 10_000, id="one"),
+        pytest.param({"query": {"default_field": []}}, ("*",), 10_000, id="an empty list"),
+    ],
+)  # fmt: skip
+def test_settings_that_decide_what_a_search_looks_at(
+    settings: dict[str, object], fields: tuple[str, ...], window: int
+) -> None:
+    index = read_index("papers", {"settings": {"index": settings}})
+
+    assert (index.default_fields, index.result_window) == (fields, window)
 
 
 def test_settings_aliases_and_the_data_stream() -> None:

@@ -1,9 +1,11 @@
 import json
+import sys
+import unicodedata
 
 import pytest
 
 from sidecar.model import Binding, SpaceType
-from sidecar.provenance import provenance_hash, source_text, well_formed
+from sidecar.provenance import is_blank, provenance_hash, source_text, well_formed
 from tests.support.folders import GOLDEN
 
 CASES = json.loads((GOLDEN / "provenance.json").read_text("ascii"))
@@ -55,3 +57,17 @@ def test_what_is_not_an_object_has_no_text(document):
 )
 def test_lone_surrogates_become_question_marks(text, expected):
     assert well_formed(text) == expected
+
+
+def test_the_blanks_are_those_of_unicode_13() -> None:
+    """A newer Python may know more of them. The guard's list is the same (tests/cluster/templates/test_guard.py)."""
+    blanks = {code for code in range(sys.maxunicode + 1) if is_blank(chr(code))}
+
+    kinds = {"Cc", "Cf", "Zs", "Zl", "Zp"}
+    assert blanks >= {code for code in range(sys.maxunicode + 1) if unicodedata.ucd_3_2_0.category(chr(code)) in kinds}
+    assert len(blanks) == 245
+
+
+def test_a_text_of_blanks_is_none_and_a_word_is_one() -> None:
+    assert is_blank(" \t\u200b\0")
+    assert not is_blank("?")

@@ -20,7 +20,7 @@ FACE: Final = {
     },
     "sidecar.errors": {
         "BodyTooLarge", "ClusterRefused", "ClusterTimedOut", "ClusterUnreachable", "ConfigurationError", "Conflict",
-        "DeadlineExceeded", "EmbedderMisbehaved", "EmbedderOverloaded", "EmbedderUnavailable", "ErrorKind",
+        "ConnectionLost", "DeadlineExceeded", "EmbedderMisbehaved", "EmbedderOverloaded", "EmbedderUnavailable", "ErrorKind",
         "InvalidInput", "ModelNotFound", "SidecarError", "SpaceMismatch",
     },
 }  # fmt: skip

@@ -16,6 +16,7 @@ from sidecar.model import Binding, IndexBinding
 # The parts of a vector field's definition that a template writes. A client that maps the field itself says more.
 _DEFINED: Final = frozenset({"type", "dimension", "data_type", "method"})
 _METHOD: Final = frozenset({"name", "engine", "space_type"})
+MAX_RESULT_WINDOW: Final = 10_000  # the default of index.max_result_window, and the greatest k
 _MAX_INDICES: Final = 1_000  # of one answer about vectors of clients
 
 
@@ -35,6 +36,8 @@ class BoundIndex:
     shards: int = 0  # 0: unknown
     mapped: frozenset[tuple[str, str]] = frozenset()  # path and type of every field that the client sees
     keeps_source: bool = True
+    default_fields: tuple[str, ...] = ("*",)  # names and patterns that a clause without fields looks at
+    result_window: int = MAX_RESULT_WINDOW  # the cluster refuses pages beyond it
     own_vectors: frozenset[str] = frozenset()  # vector fields of the clients: mapped or filled by one. They are shown
     unfit: frozenset[str] = frozenset()  # vector fields that cannot hold a vector of their model
     unmarkable: frozenset[str] = frozenset()  # vector fields without a place for their provenance
@@ -173,7 +176,7 @@ def _bound_index(index: IndexDescription) -> BoundIndex:
     return BoundIndex(
         index.name,
         index.binding,
-        {name: index.fields_fed_by(bound) for name, bound in bindings.items()},
+        {name: index.texts_fed_by(bound) for name, bound in bindings.items()},
         sees_all_sources=search is None or search.field not in unseen,
         search_pipeline=index.search_pipeline,
         data_stream=index.data_stream,
@@ -189,6 +192,8 @@ def _bound_index(index: IndexDescription) -> BoundIndex:
         shards=index.shards,
         mapped=frozenset((path, str(definition.get("type", "object"))) for path, definition in definitions),
         keeps_source=index.source.enabled,
+        default_fields=index.default_fields,
+        result_window=min(index.result_window, MAX_RESULT_WINDOW),
         own_vectors=mapped_by_client | unfit,
         unfit=unfit,
         unmarkable=frozenset(name for name, bound in bindings.items() if not index.takes_provenance(bound)),

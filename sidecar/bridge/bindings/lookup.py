@@ -28,8 +28,9 @@ _log = logger("bridge")
 
 _MAX_REMEMBERED: Final = 4_096
 _WANTED: Final = (
-    "*.aliases.*.index_routing,*.aliases.*.is_write_index,*.data_stream,*.mappings,*.settings.index.number_of_shards,"
-    "*.settings.index.default_pipeline,*.settings.index.search.default_pipeline,error,status"
+    "*.aliases.*.index_routing,*.aliases.*.is_write_index,*.data_stream,*.mappings,*.settings.index.default_pipeline,"
+    "*.settings.index.max_result_window,*.settings.index.number_of_shards,*.settings.index.query.default_field,"
+    "*.settings.index.search.default_pipeline,error,status"
 )
 _FORBIDDEN: Final = 403
 _NOTHING: Final[Json] = {"size": 0, "query": {"match_none": {}}}
@@ -147,6 +148,8 @@ class Bindings:
 
         Raises ClusterUnreachable.
         """
+        if not name:  # the cluster refuses such an operation
+            return WriteTarget(name)
         key = (credentials.digest(self._salt), name)
         found = self._targets.get(key)
         if found is None:

@@ -139,6 +139,6 @@ def inflated(pieces: Iterable[bytes], coding: str, limit: int) -> Iterator[bytes
 
 
 def _has_head_of_zlib(start: bytes) -> bool:
-    """Whether a stream begins as zlib does (RFC 1950). The cluster looks at the same bits."""
-    first = int.from_bytes(start[:2])
+    """Whether a stream begins as zlib does (RFC 1950). The cluster looks at the same bits, as a number with a sign."""
+    first = int.from_bytes(start[:2], signed=True)
     return first & 0x7800 == 0x7800 and first % 31 == 0

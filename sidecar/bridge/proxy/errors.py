@@ -10,7 +10,7 @@ from sidecar.bridge.proxy.nesting import NestedTooDeeply
 from sidecar.bridge.proxy.presentation import indented, wants_pretty
 from sidecar.bridge.proxy.signature import SignedRequest
 from sidecar.connections import Answer, SlowBody
-from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ErrorKind, SidecarError
+from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ConnectionLost, ErrorKind, SidecarError
 from sidecar.jsontext import dumps
 
 # The one table from kind to status and type. An overload is a 429 and not a 503, because a later attempt is worthwhile:
@@ -61,6 +61,8 @@ def error_reason(error: SidecarError) -> str:
     """The sentence that a client reads about an error of ours. It never names an address behind the bridge."""
     if isinstance(error, ClusterTimedOut):
         return "the cluster behind this bridge did not answer in time; whether this was carried out is not known"
+    if isinstance(error, ConnectionLost):
+        return "the connection to the cluster behind this bridge was lost; whether this was carried out is not known"
     return "the cluster behind this bridge does not answer" if isinstance(error, ClusterUnreachable) else str(error)
 
 

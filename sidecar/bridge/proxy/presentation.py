@@ -40,10 +40,10 @@ def wants_pretty(parameters: Mapping[str, str]) -> bool:
     return parameters.get("pretty", "false") in ("", "true")
 
 
-def other_format(accept: str) -> str | None:
-    """The format that an `Accept` header wants and that the bridge cannot write. None: the bridge may write JSON."""
+def asked_format(accept: str) -> dict[str, str]:
+    """The parameter of a URL that asks for what an `Accept` header asks for. None if that is JSON."""
     wanted = accept.partition(";")[0].strip().lower().removeprefix("application/")
-    return wanted if wanted in _OTHER_FORMATS else None
+    return {"format": wanted} if wanted in _OTHER_FORMATS else {}
 
 
 def is_binary(parameters: Mapping[str, str], accept: str) -> bool:

@@ -24,7 +24,7 @@ from sidecar.bridge.proxy.budget import Share
 from sidecar.bridge.proxy.headers import Headers, accepts_gzip, to_client
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.connections import Unbranded
-from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ConfigurationError, SidecarError
+from sidecar.errors import ClusterTimedOut, ClusterUnreachable, ConfigurationError, ConnectionLost, SidecarError
 from sidecar.jsontext import Json, dumps, loads
 from sidecar.ports import Reply
 from sidecar.telemetry import logger
@@ -38,6 +38,10 @@ _GZIP_LEVEL: Final = 3  # the cluster's own
 # The node answers a request that it cannot read with one of these. It keeps the connection open, but may read nothing
 # more from it, so that the next request on it would hang.
 _UNREAD: Final = frozenset({400, 413, 414, 417, 431})
+
+
+# Only these errors say for certain that nothing was sent.
+_NOT_CONNECTED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 class _Response(aiohttp.ClientResponse):
@@ -99,7 +103,8 @@ class Upstream:
         """Send one request. `target` is the raw path and query.
 
         A GET or HEAD without a streamed body is sent once more if the connection dies before the answer.
-        Raises ClusterUnreachable if no answer begins, and ClusterTimedOut if none begins in time.
+        Raises ClusterUnreachable if there is no connection, ConnectionLost if it ends before an answer begins, and
+        ClusterTimedOut if none begins in time.
         """
         url = URL(self._url + target, encoded=True)
         tries = 2 if method in (hdrs.METH_GET, hdrs.METH_HEAD) and isinstance(body, bytes | None) else 1
@@ -143,6 +148,8 @@ class Upstream:
                 answer = await read_answer(response)
         except TimeoutError as error:
             raise ClusterUnreachable(self._url, f"no answer within {_CALL_TIMEOUT_S:g} s") from error
+        except ConnectionLost as error:  # the call is ours, nothing of the client's own request was sent
+            raise ClusterUnreachable(self._url, error.cause) from error
         try:
             parsed = await off_the_loop(WEIGHT_OF_JSON * len(answer), loads, answer) if answer else None
             return Reply(response.status, parsed, len(answer))
@@ -210,7 +217,7 @@ class AnswerTooLarge(Exception):
 async def read_held_answer(response: aiohttp.ClientResponse, share: Share, limit: int) -> bytes:
     """Read an answer that counts among the bytes that the request holds. The limit is that of all its answers.
 
-    Raises AnswerTooLarge, BridgeOverloaded, and ClusterUnreachable if it breaks off.
+    Raises AnswerTooLarge, BridgeOverloaded, and ConnectionLost if it breaks off.
     """
     pieces = []
     try:
@@ -226,7 +233,7 @@ async def read_held_answer(response: aiohttp.ClientResponse, share: Share, limit
 
 
 async def read_answer(response: aiohttp.ClientResponse) -> bytes:
-    """Read the whole body of an answer that the bridge itself needs. Raises ClusterUnreachable if it breaks off."""
+    """Read the whole body of an answer that the bridge itself needs. Raises ConnectionLost if it breaks off."""
     try:
         return await response.content.read()
     except aiohttp.ClientError as error:
@@ -234,8 +241,10 @@ async def read_answer(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _no_answer(url: str, error: aiohttp.ClientError | TimeoutError) -> ClusterUnreachable:
-    is_silent = isinstance(error, aiohttp.SocketTimeoutError) or type(error) is TimeoutError
-    kind = ClusterTimedOut if is_silent else ClusterUnreachable
+    if isinstance(error, aiohttp.SocketTimeoutError) or type(error) is TimeoutError:
+        kind: type[ClusterUnreachable] = ClusterTimedOut
+    else:
+        kind = ClusterUnreachable if isinstance(error, _NOT_CONNECTED) else ConnectionLost
     return kind(url, str(error) or type(error).__name__)
 
 

@@ -27,7 +27,11 @@ def is_too_large(text: Spool | None) -> bool:
     """
     if text is None or text.size > MAX_BODY_BYTES:
         return text is not None
-    whole = text.read()
+    return is_too_large_text(text.read())
+
+
+def is_too_large_text(whole: bytes) -> bool:
+    """Whether a text of JSON has more parts than the bridge plans."""
     return whole.count(b"{") > MAX_OBJECTS or whole.count(b",") > MAX_VALUES
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from sidecar.bridge.searches.rewrite.companion import WHOLE
 from sidecar.bridge.searches.search_body import parse_search
 from sidecar.bridge.splice import elements, members, replace_member
-from sidecar.jsontext import Json, Object, dumps
+from sidecar.jsontext import Json, Object, as_text, dumps, loads, plain_json
 
 _INDEX_KEYS: Final = ("index", "indices")
 _STATUS_OF_ERROR: Final = re.compile(rb'"status"\s*:\s*[45]')
@@ -66,13 +66,24 @@ def parse_msearch(text: bytes) -> tuple[SearchItem, ...] | None:
         return None
     items = []
     for header_line, body_line in zip(lines[::2], lines[1::2], strict=True):
-        header = parse_search(header_line)
+        header = _parse_header(plain_json(header_line))
         if header is None:
             return None
         # An empty line is no search. The cluster refuses it.
-        body = parse_search(body_line) if body_line.strip() else None
+        body = parse_search(plain_json(body_line)) if body_line.strip() else None
         items.append(SearchItem(header_line, body_line, header, body))
     return tuple(items)
+
+
+def _parse_header(line: bytes) -> Object | None:
+    """Parse a header. The cluster reads no option from one that is no object, such as `[]`."""
+    header = parse_search(line)
+    if header is not None:
+        return header
+    try:
+        return None if isinstance(loads(line), dict) else {}
+    except ValueError:
+        return None
 
 
 def holds_errors(answer: bytes) -> bool:
@@ -108,4 +119,4 @@ def with_answers(answer: bytes, added: Mapping[int, bytes], took: int) -> bytes:
 def _as_parameter(value: Json) -> str:
     if isinstance(value, list):
         return ",".join(map(_as_parameter, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return as_text(value) or str(value)

@@ -19,7 +19,7 @@ from sidecar.bridge.proxy.budget import Share
 from sidecar.bridge.proxy.errors import error_body, error_status
 from sidecar.bridge.proxy.headers import CHANGED_BODY, READ_ANSWER, SEARCH, SEARCH_OPTIONS, Headers, to_client
 from sidecar.bridge.proxy.incoming import IncomingRequest
-from sidecar.bridge.proxy.presentation import PARAMETERS, present
+from sidecar.bridge.proxy.presentation import PARAMETERS, asked_format, present
 from sidecar.bridge.proxy.query_string import join_target, parameters, without_parameters
 from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, answer_whole, read_held_answer, relay
 from sidecar.bridge.routes import MultiSearch
@@ -95,7 +95,7 @@ class MultiSearches:
                 items = await self._items(request, route, body) if options.mode is not Mode.OFF else None
                 if items is None:
                     return await self._upstream.forward_read(request, body, as_sent)
-                url = request.identity.without(parameters(query))
+                url = {**asked_format(request.header("Accept")), **request.identity.without(parameters(query))}
                 planned = await self._plan(request, route, items, options, url)
                 if route.is_template:
                     path = path.rstrip("/").removesuffix(_TEMPLATE)
@@ -143,7 +143,7 @@ class MultiSearches:
 
     async def _send(self, asked: _Asked, planned: Sequence[PlannedSearch]) -> web.StreamResponse:
         """Send the items. Those that the cluster refuses are sent again, each with fewer of our changes."""
-        if not any(isinstance(search.plan, TextSearch) or search.refusal for search in planned):
+        if not any(_needs_reading(search) for search in planned):
             request, headers = asked.request, asked.request.for_upstream(*CHANGED_BODY)
             body = b"".join(await off_the_loop(_weight(planned), _all_lines, asked, planned))
             async with self._upstream.send(request.method, asked.target, headers, body) as response:
@@ -208,6 +208,11 @@ class MultiSearches:
 
 def _is_answered_here(planned: PlannedSearch) -> bool:
     return planned.plan.is_fused_here or planned.refusal is not None
+
+
+def _needs_reading(planned: PlannedSearch) -> bool:
+    """Whether the answer is not simply passed on."""
+    return isinstance(planned.plan, TextSearch) or planned.refusal is not None or planned.may_be_unbound
 
 
 def _weight(planned: Iterable[PlannedSearch]) -> int:

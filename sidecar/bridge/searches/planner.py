@@ -18,12 +18,14 @@ from sidecar.bridge.searches.hybrid_support import UNKNOWN, WRAPPED, HybridSuppo
 from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.request_options import RequestOptions
 from sidecar.bridge.searches.rewrite.companion import fits, wanted_companion
-from sidecar.bridge.searches.rewrite.neural import Vector
+from sidecar.bridge.searches.rewrite.defaults import without_defaults
+from sidecar.bridge.searches.rewrite.neural import Vector, may_hold_neural, refuse_unbound
 from sidecar.bridge.searches.rewrite.plan import (
     SearchPlan,
     TextSearch,
     Untouched,
     in_bridge,
+    plan_neural,
     plan_search,
     rewrite,
     with_pipeline,
@@ -41,6 +43,8 @@ _log = logger("bridge")
 
 _EVERY_INDEX: Final = "_all"
 _UNBOUND: Final = Untouched(Mode.LEXICAL, Reason.UNBOUND)
+_REFUSED: Final = Untouched(Mode.REFUSED, Reason.REFUSED)
+_SERVER_ERROR: Final = 500
 _REMEMBER_S: Final = 300.0
 
 # The embedder has a cache too, but the call costs a third of a search. A vector of a space never changes.
@@ -55,6 +59,7 @@ _FAILURES: Final = {
 }
 
 
+_PAST_THE_END: Final = b"Reached end of search result"  # of neural-search
 _WEIGHT_OF_NUMBER: Final = 16  # of a vector
 
 _Text: TypeAlias = tuple[str, str, str]  # model version, space and text of a query
@@ -107,7 +112,7 @@ class PlannedSearch:
         changed, excludes = self.hiding()
         body = {**(self.asked.body or {}), **changed}
         if not isinstance(self.plan, Untouched):
-            body = rewrite(body, self.plan, self.vectors, self.indices)
+            body = rewrite(body, self.plan, self.vectors, self.indices, self.asked.url)
         return body, excludes
 
     def in_bridge(self) -> "PlannedSearch":
@@ -115,6 +120,21 @@ class PlannedSearch:
         if not isinstance(self.plan, TextSearch) or self.plan.mode is not Mode.HYBRID or self.asked.body is None:
             return self
         return replace(self, plan=in_bridge(self.plan, self.asked.body, self.asked.url, self.indices))
+
+    @property
+    def may_be_unbound(self) -> bool:
+        """Whether a `neural` clause may be on a field that is not bound. It is quick."""
+        return self.refusal is None and may_hold_neural(self.asked.text)
+
+    def unbound(self) -> InvalidInput | None:
+        """The refusal of a `neural` clause on a field that is not bound. None if there is none."""
+        if not self.may_be_unbound:
+            return None
+        try:
+            refuse_unbound(self.asked.body, self.indices)
+        except InvalidInput as error:
+            return error
+        return None
 
     def as_lexical(self, reason: Reason) -> "PlannedSearch":
         """The client's own search, without our rewrite."""
@@ -167,6 +187,15 @@ class Planner:
         is_refused = self._hybrid.is_refused(indices, credentials)
         return await off_the_loop(asked.weight, planned.in_bridge) if is_refused else planned
 
+    async def plan_neural(self, asked: RequestedSearch) -> PlannedSearch:
+        """Plan a request that is no search: only its `neural` clauses are answered.
+
+        Raises InvalidInput, ClusterUnreachable.
+        """
+        indices = await self._bindings.of_read(asked.expression or _EVERY_INDEX, asked.url, asked.credentials)
+        plan = await off_the_loop(asked.weight, plan_neural, asked.body or {}, indices)
+        return PlannedSearch(asked, indices, plan or Untouched(Mode.LEXICAL, Reason.REQUEST))
+
     async def plan_item(self, asked: RequestedSearch, options: RequestOptions) -> PlannedSearch:
         """Plan one search of an `_msearch`. If it raises InvalidInput, only this search is refused.
 
@@ -175,7 +204,7 @@ class Planner:
         try:
             return await self.plan(asked, options)
         except InvalidInput as error:
-            return PlannedSearch(asked, (), Untouched(Mode.REFUSED, Reason.REFUSED), refusal=error)
+            return PlannedSearch(asked, (), _REFUSED, refusal=error)
 
     async def embed(self, planned: Sequence[PlannedSearch]) -> tuple[PlannedSearch, ...]:
         """Embed the texts of all searches at once. If the embedder fails, the searches become lexical, with its reason.
@@ -201,6 +230,10 @@ class Planner:
         The cluster is asked for the reason of a refusal, so that the next search avoids it. Raises ClusterUnreachable.
         """
         plan = planned.plan
+        if status == _SERVER_ERROR:
+            refusal = await off_the_loop(planned.weight, planned.unbound)
+            if refusal is not None:
+                return replace(planned, plan=_REFUSED, refusal=refusal)
         if not isinstance(plan, TextSearch):
             return None
         match next_try(plan, status, answer):
@@ -209,6 +242,8 @@ class Planner:
             case NextTry.WITHOUT_COMPANION:
                 await self._bindings.check(plan.companion or "", planned.asked.credentials)
                 return replace(planned, plan=replace(plan, companion=None))
+            case NextTry.FUSE_THIS_PAGE:
+                return planned.in_bridge()
             case NextTry.FUSE_HERE:
                 await self._hybrid.ask(planned.indices, planned.asked.credentials)
                 moved = planned.in_bridge()
@@ -230,7 +265,8 @@ class Planner:
     ) -> str | None:
         companion = wanted_companion(indices, asked.url)
         # A search with a companion has no partial answers. A search with a time limit may want one.
-        is_limited = "timeout" in asked.url or "timeout" in (asked.body or {})
+        body, url = without_defaults(asked.body or {}, asked.url)
+        is_limited = "timeout" in url or "timeout" in body
         if companion is None or is_limited or asked.expression == _EVERY_INDEX:
             return None
         found = await self._bindings.of_search(companion, {}, credentials)
@@ -278,6 +314,7 @@ class NextTry(Enum):
     NONE = auto()  # the answer is for the client
     WITHOUT_COMPANION = auto()
     FUSE_HERE = auto()
+    FUSE_THIS_PAGE = auto()  # the cluster refuses a page behind the last hit. The bridge shows an empty one
     AS_SENT = auto()  # the client's own search, which the cluster may accept
 
 
@@ -290,6 +327,8 @@ def next_try(plan: TextSearch, status: int, answer: bytes) -> NextTry:
         return NextTry.AS_SENT if status in (400, 403) else NextTry.NONE
     if status != 400:
         return NextTry.NONE
+    if _PAST_THE_END in answer:
+        return NextTry.FUSE_THIS_PAGE
     may_refuse_hybrid = any(reason.encode() in answer for reason in (UNKNOWN, WRAPPED))
     return NextTry.FUSE_HERE if may_refuse_hybrid else NextTry.AS_SENT
 

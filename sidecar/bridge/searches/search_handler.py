@@ -11,7 +11,7 @@ from sidecar.bridge.proxy.body import Body, BodyReader, refuse_deep_nesting
 from sidecar.bridge.proxy.budget import Share
 from sidecar.bridge.proxy.headers import CHANGED_BODY, EXPLAIN, SEARCH, SEARCH_OPTIONS, Headers
 from sidecar.bridge.proxy.incoming import IncomingRequest
-from sidecar.bridge.proxy.presentation import other_format, present
+from sidecar.bridge.proxy.presentation import asked_format, present
 from sidecar.bridge.proxy.query_string import (
     body_in_query,
     join_target,
@@ -30,11 +30,12 @@ from sidecar.bridge.searches.planner import PlannedSearch, Planner, RequestedSea
 from sidecar.bridge.searches.request_options import read_options
 from sidecar.bridge.searches.rewrite.companion import WHOLE, with_companion
 from sidecar.bridge.searches.rewrite.plan import SearchPlan, TextSearch, Untouched
-from sidecar.bridge.searches.search_body import parse_search, plain_json
+from sidecar.bridge.searches.search_body import parse_search
 from sidecar.bridge.searches.search_template import as_template, parameters_of_template, render
-from sidecar.jsontext import Json, Object, dumps, dumps_quick
+from sidecar.jsontext import Json, Object, dumps, dumps_quick, plain_json
 from sidecar.threads import WEIGHT_OF_ANSWER, WEIGHT_OF_JSON, off_the_loop
 
+_SERVER_ERROR: Final = 500
 _TEMPLATE: Final = "/template"
 _OFF: Final = Untouched(Mode.OFF, Reason.REQUEST)
 _NOT_UNDERSTOOD: Final = Untouched(Mode.LEXICAL, Reason.NOT_UNDERSTOOD)
@@ -80,9 +81,7 @@ class Searches:
                 (sent, query), text = carried, carried[0]
             size, url = len(text or b""), request.identity.without(parameters(query))
             text, parsed = await off_the_loop(WEIGHT_OF_JSON * size, _read, text)
-            wanted = other_format(request.header("Accept"))
-            if wanted is not None:
-                url = {"format": wanted, **url}
+            url = {**asked_format(request.header("Accept")), **url}
             if route.is_template:
                 try:
                     rendered = await render(self._upstream, request, parsed, size, body.share)
@@ -132,6 +131,7 @@ class Searches:
         target, headers = join_target(path, query), _headers(request, CHANGED_BODY)
         written = await off_the_loop(planned.weight, dumps_quick, body)
         async with self._upstream.send(request.method, target, headers, written) as response:
+            await self._refuse_unbound(planned, response.status)
             if text and response.status >= 400:
                 answer = await read_answer(response) if response.status == 400 else b""
                 further = await self._planner.after(planned, response.status, answer)
@@ -191,10 +191,18 @@ class Searches:
             async with self._upstream.send(request.method, target, headers, body or None) as response:
                 if response.status not in REFUSALS:
                     return await _relay(request, response, planned.plan)
+                await self._refuse_unbound(planned, response.status)
         headers = _headers(request, ("content-length",)) if sent else request.for_upstream("content-length")
         target = join_target(request.path, query)
         async with self._upstream.send(request.method, target, headers, sent or None) as response:
+            await self._refuse_unbound(planned, response.status)
             return await _relay(request, response, planned.plan)
+
+    async def _refuse_unbound(self, planned: PlannedSearch, status: int) -> None:
+        """Raise InvalidInput if the cluster failed at a `neural` clause on a field that is not bound."""
+        refused = await self._planner.after(planned, status, b"") if status == _SERVER_ERROR else None
+        if refused is not None and refused.refusal is not None:
+            raise refused.refusal
 
     async def _send_large(self, request: IncomingRequest, query: str, route: Search, body: Body) -> web.StreamResponse:
         """Send a search that is too large to be planned. Our fields are excluded by URL, where that is right."""

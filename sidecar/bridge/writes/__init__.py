@@ -6,8 +6,8 @@ documents that updates depend on. `scripted_updates.py` sends scripts as single 
 `ingest_pipelines.py` asks for the pipelines that a document goes through after the bridge.
 `bulk_check.py` lets the cluster check a bulk before it is cut. All other modules are pure:
 
-- `bulk_body.py` parses a bulk, `bulk_plan.py` cuts it into *waves* (operations that can be sent together), and
-  `bulk_answer.py` merges the answers.
+- `bulk_body.py` parses a bulk, `bulk_action.py` each of its action lines. `bulk_plan.py` cuts a bulk into
+  *waves* (operations that can be sent together), and `bulk_answer.py` merges the answers.
 - `document_plan.py` plans whole documents. `update_body.py` parses an update, and `update_plan.py` plans it.
   `update_source.py` keeps our fields out of its answer. `single_update.py` turns a bulk item into a single update.
 - `pipeline_effects.py` reads how an ingest pipeline may change a document.

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from sidecar.bridge.splice import elements, members
-from sidecar.bridge.writes.bulk_body import Operation
+from sidecar.bridge.writes.bulk_action import Operation
 from sidecar.jsontext import Json, at, dumps, loads
 
 

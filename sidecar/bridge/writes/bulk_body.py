@@ -7,44 +7,16 @@ gives None.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from sidecar.bridge.proxy.nesting import is_too_deep
-from sidecar.jsontext import Json, loads
+from sidecar.bridge.writes.bulk_action import Action, Operation, parameters_of, parse_action, plain_action
+from sidecar.jsontext import Object, plain_document, plain_json
 
-
-class Action(StrEnum):
-    """The action of a bulk item."""
-
-    INDEX = "index"
-    CREATE = "create"
-    UPDATE = "update"
-    DELETE = "delete"
-
-
-_ACTIONS: Final = frozenset(Action)
-
-_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # no URL can name such an index
+_MAX_ALONE: Final = 64  # malformed documents, so that a body of garbage does not become a request for each line
 
 # The name of the action, each letter as itself or escaped.
 _UPDATE: Final = re.compile(b'"%b"' % b"".join(rb"(?:%c|\\u00%x)" % (letter, letter) for letter in b"update"))
-
-_PARAMETERS: Final = frozenset(
-    {
-        "_index", "_id", "routing", "version", "version_type", "op_type", "if_seq_no", "if_primary_term",
-        "retry_on_conflict", "pipeline", "_source", "require_alias",
-    }
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """The action and the document of a bulk item. An answer to the item needs no more."""
-
-    action: Action
-    index: str
-    id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +72,7 @@ def parse_bulk(lines: Iterable[bytes], path_index: str | None) -> tuple[Place, .
             places.append(Place(waiting.action, waiting.index, waiting.id, waiting_start, start, position, deep))
             waiting = None
         elif last.strip():
-            operation = _parse_action(last, path_index)
+            operation = parse_action(last, path_index)
             if operation is None:
                 return None
             if operation.action is Action.DELETE:
@@ -127,56 +99,31 @@ def parts(places: Sequence[Place], max_bytes: int) -> Iterator[Sequence[Place]]:
 
 
 def load(part: Sequence[Place], read: Callable[[int, int], bytes]) -> tuple[BulkItem, ...]:
-    """Load the lines of consecutive operations. `read` gives the bytes of the body between two places."""
+    """Load the lines of consecutive operations. `read` gives the bytes of the body between two places.
+
+    Lines that will be read or changed here are made strict JSON.
+    """
     offset = part[0].start
     chunk = read(offset, part[-1].end)
 
     def line(start: int, end: int) -> bytes:
         return chunk[start - offset : end - offset].removesuffix(b"\n")
 
-    return tuple(
-        BulkItem(
-            place.action,
-            place.index,
-            place.id,
-            line(place.start, place.end if place.source is None else place.source),
-            None if place.source is None else line(place.source, place.end).removesuffix(b"\r"),
-            is_too_deep=place.is_too_deep,
-        )
-        for place in part
-    )
+    def item(place: Place) -> BulkItem:
+        action = line(place.start, place.end if place.source is None else place.source)
+        source = None if place.source is None else line(place.source, place.end).removesuffix(b"\r")
+        if place.action is Action.UPDATE:
+            action, source = plain_action(action), source and plain_json(source)
+        elif source is not None:
+            source = plain_document(source)
+        return BulkItem(place.action, place.index, place.id, action, source, is_too_deep=place.is_too_deep)
+
+    return tuple(map(item, part))
 
 
-def _parse_action(line: bytes, path_index: str | None) -> Operation | None:
-    try:
-        parsed = loads(line)
-    except ValueError:
-        return None
-    if not isinstance(parsed, dict) or not parsed:
-        return None
-    name, metadata = next(iter(parsed.items()))
-    if name not in _ACTIONS or not isinstance(metadata, dict) or not metadata.keys() <= _PARAMETERS:
-        return None
-    if any(
-        isinstance(value, list) or (isinstance(value, dict) and key != "_source") for key, value in metadata.items()
-    ):
-        return None
-    index, identifier = metadata.get("_index") or path_index, metadata.get("_id")
-    if isinstance(index, int) and not isinstance(index, bool):
-        index = str(index)
-    if not isinstance(index, str) or not index or _LONE_SURROGATE.search(index):
-        return None
-    action = Action(name)
-    if action is Action.INDEX and metadata.get("op_type") == Action.CREATE:
-        action = Action.CREATE
-    return Operation(action, index, None if identifier is None else str(identifier))
-
-
-def action_parameters(item: BulkItem) -> dict[str, Json]:
-    """The parameters of an item's action line."""
-    parsed = loads(item.action_line)
-    metadata = next(iter(parsed.values())) if isinstance(parsed, dict) else None
-    return metadata if isinstance(metadata, dict) else {}
+def action_parameters(item: BulkItem) -> Object:
+    """The parameters of an item's action line. Numbers may be texts."""
+    return parameters_of(item.action_line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +138,9 @@ class SubBulk:
 class Outbox:
     """The lines to send, in order, cut into sub-bulks of at most `max_bytes`. A larger operation is sent alone.
 
-    Malformed documents are sent apart from the others. OpenSearch runs a pipeline on a batch of documents, and a
-    document that does not parse fails the whole batch (seen on 2.19.1).
+    OpenSearch runs a pipeline on a batch of documents, and a document that does not parse fails the whole batch (seen
+    on 2.19.1). So malformed documents are sent apart from the others, and the first of them each alone: the cluster may
+    understand one that we do not.
     """
 
     def __init__(self, write: Callable[[bytes], None], max_bytes: int) -> None:
@@ -202,14 +150,17 @@ class Outbox:
         self._operations: list[Operation] = []
         self._start = self._end = 0
         self._is_malformed = False
+        self._alone = 0
 
     def add(self, item: BulkItem) -> None:
         """Add an item at the end."""
         lines = item.render()
         is_full = self._end + len(lines) - self._start > self._max_bytes
-        if self._operations and (is_full or item.is_malformed != self._is_malformed):
+        goes_alone = item.is_malformed and self._alone < _MAX_ALONE
+        if self._operations and (is_full or goes_alone or item.is_malformed != self._is_malformed):
             self._close()
         self._is_malformed = item.is_malformed
+        self._alone += goes_alone
         self._operations.append(Operation(item.action, item.index, item.id))
         self._write(lines)
         self._end += len(lines)

@@ -5,7 +5,7 @@ and sends each wave. Most bulks are one wave.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -15,15 +15,16 @@ from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.proxy import presentation
 from sidecar.bridge.proxy.body import Body, BodyReader
 from sidecar.bridge.proxy.errors import error_status, json_answer
-from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST, READ_ANSWER
+from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST, READ_ANSWER, to_client
 from sidecar.bridge.proxy.identity import Credentials
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.nesting import IN_DOCUMENT, IN_UPDATE, NestedTooDeeply, is_too_deep
 from sidecar.bridge.proxy.query_string import join_target, without_parameters
 from sidecar.bridge.proxy.spool import Spool, SpoolFull
-from sidecar.bridge.proxy.upstream import Upstream, read_answer, relay
+from sidecar.bridge.proxy.upstream import Upstream, answer_whole, read_answer, relay
 from sidecar.bridge.rights import Rights
 from sidecar.bridge.routes import Bulk
+from sidecar.bridge.writes.bulk_action import Action
 from sidecar.bridge.writes.bulk_answer import (
     BulkAnswer,
     answer_of_items,
@@ -34,9 +35,9 @@ from sidecar.bridge.writes.bulk_answer import (
     merge_answers,
     refused_item,
 )
-from sidecar.bridge.writes.bulk_body import Action, Place, load, may_update, parse_bulk, parts
+from sidecar.bridge.writes.bulk_body import Place, load, may_update, parse_bulk, parts
 from sidecar.bridge.writes.bulk_check import BulkCheck
-from sidecar.bridge.writes.bulk_plan import Refusals, Step, StepKind, Targets, apply_plans, plan_step, refusal_of, waves
+from sidecar.bridge.writes.bulk_plan import Refusals, Step, StepKind, Targets, plan_step, refusal_of, waves
 from sidecar.bridge.writes.bulk_preparation import MAX_SUB_BULK_BYTES, BulkPreparation, Prepared
 from sidecar.bridge.writes.document_plan import Counts
 from sidecar.bridge.writes.ingest_pipelines import ItemEffects, effects_on_items, pipelines_of_items
@@ -44,7 +45,7 @@ from sidecar.bridge.writes.passages import Passages, report
 from sidecar.bridge.writes.scripted_updates import ScriptedUpdates, unanswered
 from sidecar.bridge.writes.stored_documents import DocumentRead, read_stored
 from sidecar.bridge.writes.update_plan import OUR_RETRIES, DocumentKey, Stored, fields_to_read, is_lost_race
-from sidecar.errors import ClusterUnreachable, EmbedderOverloaded, InvalidInput
+from sidecar.errors import ClusterUnreachable, InvalidInput
 from sidecar.threads import WEIGHT_OF_ANSWER, WEIGHT_OF_DOCUMENT, off_the_loop
 
 _Operations: TypeAlias = Sequence[tuple[Place, Step]]
@@ -66,9 +67,8 @@ class Bulks:
         """Answer a bulk request.
 
         All texts are embedded before the first byte goes to the cluster. Only an update that depends on an earlier
-        operation of the same bulk waits for that operation. Raises EmbedderOverloaded if texts cannot be embedded and
-        a binding wants such a write refused. Raises InvalidInput if the client could not read the answer, and
-        NestedTooDeeply.
+        operation of the same bulk waits for that operation. Raises InvalidInput if the client could not read the
+        answer, and NestedTooDeeply.
         """
         async with self._bodies.read(request) as body:
             text = body.text
@@ -206,8 +206,8 @@ class _Conversation:
         """Send a bulk in which nothing depends on stored documents. Gives None if nothing in it has to change."""
         with Spool() as lines:
             prepared = await self._preparation.prepare(places, {}, lines)
-            self._count(prepared.counts.values())
             if not prepared.changes:
+                self._counts = sum(prepared.counts.values(), start=Counts())
                 return None
             is_cut = len(prepared.sub_bulks) != 1 or bool(prepared.refused)
             if is_cut:
@@ -217,14 +217,31 @@ class _Conversation:
                 if refused is not None:
                     return refused
             if not is_cut:
-                headers, target = self._request.for_upstream(*CHANGED_BODY), self._request.target
-                async with self._upstream.send(self._request.method, target, headers, lines.read()) as response:
-                    return await relay(self._request, response, self._ingest())
+                return await self._send_whole(prepared, lines)
             try:
-                self._answers.append(await self._send(prepared, lines))
+                answer = await self._send(prepared, lines)
             except _NothingWritten as nothing:
                 return nothing.answer
+            self._count(prepared.counts, answer.items)
+            self._answers.append(answer)
         return await self._merged()
+
+    async def _send_whole(self, prepared: Prepared, lines: Spool) -> web.StreamResponse:
+        """Send a bulk in one piece, and pass the answer on unchanged. It is read, because it says what was written."""
+        headers = self._request.for_upstream(*CHANGED_BODY, "accept-encoding")
+        async with self._upstream.send(self._request.method, self._request.target, headers, lines.read()) as response:
+            if response.status != 200:
+                return await relay(self._request, response, self._ingest())
+            body, given = await read_answer(response), to_client(list(response.headers.items()))
+        added = [(name, value) for name, value in given if name.lower() != "content-length"]
+        try:
+            answer = await off_the_loop(WEIGHT_OF_ANSWER * len(body), BulkAnswer.parse, body)
+        except ValueError:  # the client wants a part of the answer, or another format. We cannot tell what was written
+            report(sum(prepared.counts.values(), start=Counts()))
+        else:
+            self._count(prepared.counts, answer.items)
+            added += self._ingest()
+        return await answer_whole(self._request, response.status, added, body)
 
     async def in_waves(self, places: Sequence[Place], steps: Sequence[Step]) -> web.StreamResponse:
         """Send a bulk with updates that depend on stored documents."""
@@ -263,7 +280,7 @@ class _Conversation:
                 for position, n in enumerate(left)
                 if position in done.guarded and is_lost_race(item_outcome(found[position])[0])
             ]
-        self._count(counts.values())
+        self._count(counts, items)
         merged = merge_answers(attempts)
         whole = [items[n] for n in range(len(operations))]
         self._answers.append(answer_of_items(whole, merged.took, merged.ingest_took))
@@ -276,7 +293,7 @@ class _Conversation:
         with Spool() as lines:
             try:
                 prepared = await self._preparation.prepare(places, stored, lines)
-            except (EmbedderOverloaded, SpoolFull) as error:
+            except SpoolFull as error:
                 if is_first:
                     raise
                 return _Attempt(failed(places, *error_status(error), str(error)))
@@ -317,21 +334,16 @@ class _Conversation:
         places = [place for place, _ in operations]
         stored = await self._read([pair for pair in operations if pair[1].reads])
         items, plans, _ = self._preparation.plan(places, stored)
-        try:
-            vectors = await self._preparation.embed(items, plans)
-        except EmbedderOverloaded as error:
-            if not self._answers:
-                raise
-            self._answers.append(failed(places, *error_status(error), str(error)))
-            return
-        send, refused, counts = apply_plans(items, plans, vectors)
+        vectors = await self._preparation.embed(items, plans)
+        send, refused, counts = self._preparation.apply(items, plans, vectors)
         # A single update may need other rights than one in a bulk, so the cluster would not refuse it.
         denied = {n: reply for n, item in enumerate(items) if (reply := refusal_of(item, self._refusals)) is not None}
         refused |= {n: refused_item(items[n], reply.body) for n, reply in denied.items()}
-        self._count(count for n, count in counts.items() if n not in denied)
+        is_first = not self._answers
         allowed = [item for item in send if refusal_of(item, self._refusals) is None]
-        found = iter(await ScriptedUpdates(self._upstream, self._request).send(allowed))
+        found = iter(await ScriptedUpdates(self._upstream, self._request).send(allowed, is_first=is_first))
         answers = [refused[n] if n in refused else next(found) for n in range(len(items))]
+        self._count(counts, answers)
         took = round(1000 * (asyncio.get_running_loop().time() - started))
         self._answers.append(answer_of_items(answers, took, None))
 
@@ -340,8 +352,9 @@ class _Conversation:
         if presentation.is_binary(self._request.parameters, self._request.header("Accept")):
             raise InvalidInput("format", "the bridge composes the answer to this bulk request, and can only write JSON")
 
-    def _count(self, counts: Iterable[Counts]) -> None:
-        done = sum(counts, start=Counts())
+    def _count(self, counts: Mapping[int, Counts], items: Sequence[bytes] | Mapping[int, bytes]) -> None:
+        """Count the operations that were carried out, as the items of their answers say."""
+        done = sum((count for n, count in counts.items() if not item_outcome(items[n])[1]), start=Counts())
         self._counts += done
         report(done)
 

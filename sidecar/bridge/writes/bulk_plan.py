@@ -5,7 +5,7 @@ of the same request on that document. And an update that is tried again must not
 document.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
@@ -14,14 +14,17 @@ from sidecar.bridge.bindings.indices import WriteTarget
 from sidecar.bridge.proxy import nesting
 from sidecar.bridge.proxy.nesting import NestedTooDeeply
 from sidecar.bridge.splice import splice_member
+from sidecar.bridge.writes.bulk_action import Action, Operation
 from sidecar.bridge.writes.bulk_answer import failed_item
-from sidecar.bridge.writes.bulk_body import Action, BulkItem, Operation, action_parameters
+from sidecar.bridge.writes.bulk_body import BulkItem, action_parameters
 from sidecar.bridge.writes.document_plan import (
+    RETRY_AFTER_S,
     UNTOUCHED,
     Counts,
     DocumentPlan,
     Vectors,
     apply_plan,
+    must_wait,
     plan_piped,
     refusal,
 )
@@ -36,6 +39,8 @@ from sidecar.bridge.writes.update_plan import (
     needs_read,
     plan_update,
 )
+from sidecar.errors import EmbedderOverloaded
+from sidecar.jsontext import as_text
 from sidecar.ports import Reply
 
 Targets: TypeAlias = Mapping[str, WriteTarget]  # by the name that the client writes to
@@ -80,7 +85,7 @@ def plan_step(item: BulkItem, target: WriteTarget, default_routing: str | None) 
     routing = parameters.get("routing", default_routing or target.routing)
     reads = needs_read(update, target.binding, target.forgotten)
     kind = StepKind.SCRIPTED if update.is_scripted else StepKind.GUARDED if reads else StepKind.PLAIN
-    return Step(kind, key, reads, None if routing is None else str(routing), update.retries)
+    return Step(kind, key, reads, as_text(routing), update.retries)
 
 
 def waves(steps: Sequence[Step]) -> Iterator[range]:
@@ -132,16 +137,38 @@ def plan_items(
     return tuple(plan(item) for item in items)
 
 
+def put_off(
+    items: Sequence[BulkItem],
+    plans: Sequence[DocumentPlan | UpdatePlan],
+    vectors: Vectors,
+    targets: Targets,
+    documents: set[DocumentKey],
+) -> frozenset[int]:
+    """The positions of operations that must wait for their vectors. Their documents are added to `documents`.
+
+    A later operation on one of these documents waits as well. Else it would be overtaken when the client tries again.
+    """
+    waiting = set[int]()
+    for position, (item, plan) in enumerate(zip(items, plans, strict=True)):
+        key = (targets[item.index].index, item.id)
+        if key in documents or must_wait(plan, vectors):
+            waiting.add(position)
+            if item.id is not None:
+                documents.add(key)
+    return frozenset(waiting)
+
+
 def apply_plans(
     items: Sequence[BulkItem],
     plans: Sequence[DocumentPlan | UpdatePlan],
     vectors: Vectors,
     pipeline: str | None = None,
+    waiting: Collection[int] = (),
 ) -> tuple[tuple[BulkItem, ...], dict[int, bytes], dict[int, Counts]]:
     """Apply the plans to their items.
 
     Gives the items to send, and two maps by position: the answers to items that are refused here, and the counts of
-    the items that were changed. `pipeline` is the one that the URL names.
+    the items that were changed. `pipeline` is the one that the URL names, `waiting` are the positions from `put_off`.
     """
     send: list[BulkItem] = []
     refused: dict[int, bytes] = {}
@@ -153,6 +180,9 @@ def apply_plans(
             refused[position] = failed_item(item, 400, *nesting.IN_DOCUMENT, caused_by=cause)
         elif reason is not None:
             refused[position] = failed_item(item, 400, "illegal_argument_exception", reason)
+        elif position in waiting:  # as one item of a cluster whose queue is full
+            busy = str(EmbedderOverloaded(RETRY_AFTER_S))
+            refused[position] = failed_item(item, 429, "rejected_execution_exception", busy)
         elif isinstance(plan, DocumentPlan) and plan.is_malformed:
             send.append(replace(item, is_malformed=True))
         elif item.source_line is not None and plan.changes:

@@ -6,8 +6,9 @@ from typing import Final
 
 from sidecar.bridge.hidden_fields import added_fields
 from sidecar.bridge.proxy.spool import Spool
-from sidecar.bridge.writes.bulk_body import Action, BulkItem, Outbox, Place, SubBulk, load, parts
-from sidecar.bridge.writes.bulk_plan import Refusals, Targets, apply_plans, plan_items, refusal_of
+from sidecar.bridge.writes.bulk_action import Action
+from sidecar.bridge.writes.bulk_body import BulkItem, Outbox, Place, SubBulk, load, parts
+from sidecar.bridge.writes.bulk_plan import Refusals, Targets, apply_plans, plan_items, put_off, refusal_of
 from sidecar.bridge.writes.document_plan import Counts, DocumentPlan, Plan, Vectors
 from sidecar.bridge.writes.passages import Passages
 from sidecar.bridge.writes.pipeline_effects import Effect
@@ -55,27 +56,28 @@ class BulkPreparation:
         self._shows_source = shows_source
         self._effect = effect
         self._deadline = passages.deadline(parameters)
+        self._put_off = set[DocumentKey]()
 
     async def prepare(self, places: Sequence[Place], stored: Mapping[DocumentKey, Stored], lines: Spool) -> Prepared:
         """Embed every text of these operations, part by part, and write the lines to send into `lines`.
 
-        Raises SpoolFull, and EmbedderOverloaded if texts cannot be embedded and a binding wants such a write refused.
+        Raises SpoolFull.
         """
         outbox, refused, position = Outbox(lines.write, MAX_SUB_BULK_BYTES), dict[int, bytes](), 0
         changes = changes_updates = False
         guarded, counts = set[int](), dict[int, Counts]()
-        pipeline = self._parameters.get("pipeline")
         for part in parts(places, MAX_SUB_BULK_BYTES):
             size = part[-1].end - part[0].start + WEIGHT_OF_DOCUMENT * len(part)
             items, plans, hides = await off_the_loop(size, self.plan, part, stored)
             vectors = await self.embed(items, plans)
-            send, refused_here, counted = await off_the_loop(size, apply_plans, items, plans, vectors, pipeline)
+            send, refused_here, counted = await off_the_loop(size, self.apply, items, plans, vectors)
             await off_the_loop(size, _put, outbox, send)
             refused.update({position + number: answer for number, answer in refused_here.items()})
             guarded.update(position + n for n, plan in enumerate(plans) if isinstance(plan, UpdatePlan) and plan.guard)
             counts.update({position + number: count for number, count in counted.items()})
             position += len(items)
-            changes = changes or hides or bool(refused) or any(plan.changes for plan in plans)
+            is_apart = len(places) > 1 and any(item.is_malformed for item in send)
+            changes = changes or hides or bool(refused) or is_apart or any(plan.changes for plan in plans)
             changes_updates = changes_updates or hides
         return Prepared(
             outbox.sub_bulks(), refused, frozenset(guarded), counts, changes=changes, changes_updates=changes_updates
@@ -99,6 +101,13 @@ class BulkPreparation:
         """See `Passages.embed`. Texts of operations that the cluster is going to refuse stay without vectors."""
         allowed = [plan for item, plan in zip(items, plans, strict=True) if refusal_of(item, self._refusals) is None]
         return await self._passages.embed(allowed, self._deadline)
+
+    def apply(
+        self, items: Sequence[BulkItem], plans: Sequence[DocumentPlan | UpdatePlan], vectors: Vectors
+    ) -> tuple[tuple[BulkItem, ...], dict[int, bytes], dict[int, Counts]]:
+        """See `apply_plans`. Operations that must wait for their vectors are refused, as by a full queue."""
+        waiting = put_off(items, plans, vectors, self._targets, self._put_off)
+        return apply_plans(items, plans, vectors, self._parameters.get("pipeline"), waiting)
 
     def _hide(self, item: BulkItem) -> BulkItem:
         binding = self._targets[item.index].binding

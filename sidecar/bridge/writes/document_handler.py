@@ -18,7 +18,16 @@ from sidecar.bridge.proxy.upstream import Upstream, relay
 from sidecar.bridge.rights import Rights
 from sidecar.bridge.routes import Document
 from sidecar.bridge.routes import Update as UpdateRoute
-from sidecar.bridge.writes.document_plan import Counts, Plan, Vectors, apply_plan, plan_piped, refusal
+from sidecar.bridge.writes.document_plan import (
+    RETRY_AFTER_S,
+    Counts,
+    Plan,
+    Vectors,
+    apply_plan,
+    must_wait,
+    plan_piped,
+    refusal,
+)
 from sidecar.bridge.writes.ingest_pipelines import effect_on
 from sidecar.bridge.writes.passages import Passages, report
 from sidecar.bridge.writes.stored_documents import DocumentRead, read_stored
@@ -34,7 +43,8 @@ from sidecar.bridge.writes.update_plan import (
     plan_update,
 )
 from sidecar.bridge.writes.update_source import hide_in_update
-from sidecar.errors import InvalidInput
+from sidecar.errors import EmbedderOverloaded, InvalidInput
+from sidecar.jsontext import plain_document, plain_json
 from sidecar.model import IndexBinding
 from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
 
@@ -68,7 +78,7 @@ class Documents:
                 return await self._upstream.forward_read(request, body)
             if body.text.size > MAX_DOCUMENT_BYTES:
                 return await self._send_large(request, body, target.binding)
-            document, weight = body.text.read(), WEIGHT_OF_JSON * body.text.size
+            document, weight = plain_document(body.text.read()), WEIGHT_OF_JSON * body.text.size
             effect = await effect_on(target, request.parameters.get("pipeline"), self._bindings, request.credentials)
             plan = await off_the_loop(weight, plan_piped, document, target.binding, target.unfit, effect)
             if not plan.changes:
@@ -79,9 +89,8 @@ class Documents:
             vectors = Vectors() if is_refused else await self._passages.embed((plan,), deadline)
             _raise_if_refused(plan, vectors)
             source, counts = await off_the_loop(weight, apply_plan, document, plan, vectors)
-            report(counts)
             async with self._send(request, source) as response:
-                return await relay(request, response, [(INGEST, str(counts))])
+                return await relay(request, response, _ingest(response, counts))
 
     async def update(self, request: IncomingRequest, route: UpdateRoute) -> web.StreamResponse:
         """Answer `_update`. The text that the document will have is embedded. Raises as `write`.
@@ -95,7 +104,7 @@ class Documents:
                 return await self._upstream.forward_read(request, body)
             if body.text.size > MAX_DOCUMENT_BYTES:
                 return await self._send_large(request, body, target.binding)
-            source, weight = body.text.read(), WEIGHT_OF_JSON * body.text.size
+            source, weight = plain_json(body.text.read()), WEIGHT_OF_JSON * body.text.size
             update = await off_the_loop(weight, parse_update, source, dict(request.parameters))
             if update is None:
                 return await self._upstream.forward_read(request, body)
@@ -116,8 +125,7 @@ class Documents:
                     changed, counts = await off_the_loop(weight, apply_update, source, plan, vectors)
                     async with self._send(request, changed, plan.guard) as response:
                         if plan.guard is None or not is_lost_race(response.status):
-                            report(counts)
-                            return await relay(request, response, [(INGEST, str(counts))])
+                            return await relay(request, response, _ingest(response, counts))
             async with self._send(request, source) as response:
                 return await relay(request, response)
 
@@ -152,8 +160,17 @@ class Documents:
         return (await read_stored(self._upstream, (wanted,), request.credentials)).get(wanted.key)
 
 
+def _ingest(response: ClientResponse, counts: Counts) -> list[tuple[str, str]]:
+    """The header that says what was written, for an answer of the cluster. It is counted as well."""
+    done = counts if response.status < 300 else Counts()
+    report(done)
+    return [(INGEST, str(done))]
+
+
 def _raise_if_refused(plan: Plan, vectors: Vectors) -> None:
-    """Raise InvalidInput if the binding refuses the document."""
+    """Raise InvalidInput if the binding refuses the document, EmbedderOverloaded if it does so for now."""
     reason = refusal(plan, vectors)
     if reason is not None:
         raise InvalidInput("document", reason)
+    if must_wait(plan, vectors):
+        raise EmbedderOverloaded(RETRY_AFTER_S)

@@ -15,7 +15,9 @@ from sidecar.embedded_texts import EmbeddedTexts, space_of
 from sidecar.jsontext import Json, dumps, loads
 from sidecar.model import Binding, IndexBinding, Provenance, State
 from sidecar.ports import Embeddings, Space
-from sidecar.provenance import provenance_hash, source_text
+from sidecar.provenance import provenance_hash, source_text, well_formed
+
+RETRY_AFTER_S: Final = 1.0  # for a client whose write must wait for its vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +152,19 @@ class Vectors:
 
     def __init__(self) -> None:
         self._embedded = EmbeddedTexts()
+        self._missing: set[tuple[Space, str]] = set()
 
     def add(self, space: Space, texts: Sequence[str], answer: Embeddings) -> None:
         """Add the embedder's answer for some texts of a space."""
         self._embedded.add(space, texts, answer)
+
+    def miss(self, space: Space, texts: Sequence[str]) -> None:
+        """Note that the embedder has given no answer to these texts."""
+        self._missing.update((space, text) for text in texts)
+
+    def lacks(self, wanted: Wanted) -> bool:
+        """Whether the embedder was asked for this text and has given no answer. A later try may bring one."""
+        return (wanted.space, well_formed(wanted.text)) in self._missing
 
     def error(self, wanted: Wanted) -> str | None:
         """The reason why the embedder refuses this text. None if it does not."""
@@ -175,6 +186,11 @@ def refusal(plan: Plan, vectors: Vectors) -> str | None:
     """
     strict = (wanted for wanted in plan.wanted if wanted.binding.write.on_failure == "reject")
     return plan.refused or next((reason for wanted in strict if (reason := vectors.error(wanted)) is not None), None)
+
+
+def must_wait(plan: Plan, vectors: Vectors) -> bool:
+    """Whether a write cannot be sent yet, because its binding wants no document without a vector."""
+    return any(wanted.binding.write.on_failure == "reject" and vectors.lacks(wanted) for wanted in plan.wanted)
 
 
 def apply_plan(source: bytes, plan: DocumentPlan, vectors: Vectors) -> tuple[bytes, Counts]:

@@ -8,7 +8,8 @@ from sidecar.bridge.bindings.indices import WriteTarget
 from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.proxy.identity import Credentials
 from sidecar.bridge.proxy.spool import Spool
-from sidecar.bridge.writes.bulk_body import Action, BulkItem, Place, action_parameters, load, parts
+from sidecar.bridge.writes.bulk_action import Action
+from sidecar.bridge.writes.bulk_body import BulkItem, Place, action_parameters, load, parts
 from sidecar.bridge.writes.pipeline_effects import (
     Effect,
     called_pipelines,

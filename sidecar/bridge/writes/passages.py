@@ -2,18 +2,21 @@
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from sidecar.bridge.writes.document_plan import Counts, Plan, Vectors, texts_by_space
-from sidecar.errors import EmbedderOverloaded, SidecarError
+from sidecar.bridge.writes.late_texts import LateTexts
+from sidecar.bridge.writes.pace import Pace
+from sidecar.errors import DeadlineExceeded, EmbedderMisbehaved, EmbedderOverloaded, InvalidInput, SidecarError
 from sidecar.ports import Embedder, Embeddings, Space, embed_passages
 from sidecar.telemetry import BRIDGE_TEXTS, logger, series
 
 _log = logger("bridge")
 
-_SLICE_TEXTS: Final = 256  # in one call. When the time is up, the vectors of finished calls are kept
-_SLICES_AT_A_TIME: Final = 4  # enough to keep the embedder busy
+_CALLS_AT_A_TIME: Final = 4  # enough to keep the embedder busy
 
 
 _SECONDS: Final = {
@@ -33,9 +36,11 @@ _TIME: Final = re.compile(r"\s*\+?(?P<number>[0-9]{1,19})\s*(?P<unit>(?i:nanos|m
 class Passages:
     """Embeds the texts of writes."""
 
-    def __init__(self, embedder: Embedder, timeout_s: float) -> None:
+    def __init__(self, embedder: Embedder, late: LateTexts, timeout_s: float) -> None:
         self._embedder = embedder
+        self._late = late
         self._timeout_s = timeout_s
+        self._paces: dict[Space, Pace] = {}  # of the models that have answered
 
     def deadline(self, parameters: Mapping[str, str]) -> float:
         """The time of the event loop at which embedding must end for a write that begins now.
@@ -45,44 +50,61 @@ class Passages:
         return asyncio.get_running_loop().time() + write_budget_s(parameters, self._timeout_s)
 
     async def embed(self, plans: Sequence[Plan], deadline: float) -> Vectors:
-        """Embed all texts of these plans until the deadline. A text that has no vector then becomes `pending`.
+        """Embed all texts of these plans until the deadline, and keep each vector that has arrived by then.
 
-        Raises EmbedderOverloaded if a text has no vector and its binding wants such a write refused.
+        Texts that are late, or that the embedder was too busy for, are embedded when the write has been answered.
         """
         vectors = Vectors()
         for space, texts in texts_by_space(plans).items():
-            slices = [texts[start : start + _SLICE_TEXTS] for start in range(0, len(texts), _SLICE_TEXTS)]
-            turn = asyncio.Semaphore(_SLICES_AT_A_TIME)
-            async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(self._ask(space, some, deadline, turn), name="embed") for some in slices]
-            error, without = None, 0
-            for some, task in zip(slices, asked, strict=True):
-                answer = task.result()
-                if isinstance(answer, Embeddings):
-                    vectors.add(space, some, answer)
-                else:
-                    error, without = answer, without + len(some)
-            if error is not None:
-                _log.warning(
-                    "texts are indexed without vectors", action="ingest_pending", texts=without, error=str(error)
-                )
-                _refuse_if_bound_so(plans, space)
+            work = _Work(self._embedder, space, texts, self._paces.get(space, Pace()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline), asyncio.TaskGroup() as group:
+                    for _ in range(min(_CALLS_AT_A_TIME, len(texts))):
+                        group.create_task(work.run(deadline), name="embed")
+            answered = set[str]()
+            for some, answer in work.answers:
+                vectors.add(space, some, answer)
+                answered.update(some)
+            if answered:
+                self._paces[space] = work.pace
+            missing = [text for text in texts if text not in answered]
+            if not missing:
+                continue
+            vectors.miss(space, missing)
+            cause = "the time is up" if work.error is None else str(work.error)
+            _log.warning("texts stay without vectors", action="ingest_pending", texts=len(missing), error=cause)
+            if work.error is None or isinstance(work.error, DeadlineExceeded | EmbedderOverloaded):
+                self._late.add(space, missing)
         return vectors
 
-    async def _ask(
-        self, space: Space, texts: Sequence[str], deadline: float, turn: asyncio.Semaphore
-    ) -> Embeddings | SidecarError:
-        async with turn:
-            left_s = max(deadline - asyncio.get_running_loop().time(), 0.001)
+
+class _Work:
+    """The texts of one write in one space, and the answers that have arrived."""
+
+    def __init__(self, embedder: Embedder, space: Space, texts: Sequence[str], pace: Pace) -> None:
+        self.answers: list[tuple[Sequence[str], Embeddings]] = []
+        self.error: SidecarError | None = None
+        self.pace = pace
+        self._embedder = embedder
+        self._space = space
+        self._unasked = deque(texts)
+
+    async def run(self, deadline: float) -> None:
+        """Ask for some texts after the other. An error that other texts would get as well ends it for all."""
+        now = asyncio.get_running_loop().time
+        while self._unasked:
+            started = now()
+            left_s = max(deadline - started, 0.001)
+            some = [self._unasked.popleft() for _ in range(min(self.pace.texts(left_s), len(self._unasked)))]
             try:
-                return await embed_passages(self._embedder, texts, space, timeout_s=left_s)
+                answer = await embed_passages(self._embedder, some, self._space, timeout_s=left_s)
             except SidecarError as error:
-                return error
-
-
-def _refuse_if_bound_so(plans: Sequence[Plan], space: Space) -> None:
-    if any(w.space == space and w.binding.write.on_failure == "reject" for plan in plans for w in plan.wanted):
-        raise EmbedderOverloaded(retry_after_s=1.0)
+                self.error = error
+                if not isinstance(error, InvalidInput | EmbedderMisbehaved):
+                    self._unasked.clear()
+                continue
+            self.answers.append((some, answer))
+            self.pace.learn(sum(not item.cached for item in answer.items), now() - started)
 
 
 def report(counts: Counts) -> None:

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from sidecar.bridge.proxy import presentation
-from sidecar.bridge.proxy.errors import error_status
+from sidecar.bridge.proxy.errors import error_reason, error_status
 from sidecar.bridge.proxy.headers import READ_ANSWER
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.query_string import join_target, without_parameters
 from sidecar.bridge.proxy.upstream import Upstream, read_answer
+from sidecar.bridge.writes.bulk_action import Operation
 from sidecar.bridge.writes.bulk_answer import BulkAnswer, answer_of_part, failed, failed_item, is_noop, item_outcome
-from sidecar.bridge.writes.bulk_body import BulkItem, Operation
+from sidecar.bridge.writes.bulk_body import BulkItem
 from sidecar.bridge.writes.single_update import (
     Upsert,
     as_bulk_item,
@@ -21,7 +22,7 @@ from sidecar.bridge.writes.single_update import (
     without_upsert,
 )
 from sidecar.bridge.writes.update_plan import OUR_RETRIES
-from sidecar.errors import ClusterUnreachable
+from sidecar.errors import ClusterUnreachable, ConnectionLost
 
 _AT_A_TIME: Final = 32
 _NOT_FOUND: Final = 404
@@ -40,21 +41,27 @@ class ScriptedUpdates:
         self._request = request
         self._parameters = request.parameters
 
-    async def send(self, items: Sequence[BulkItem]) -> list[bytes]:
-        """Send these items. Gives their answers as items of a bulk answer, in order."""
-        free = asyncio.Semaphore(_AT_A_TIME)
+    async def send(self, items: Sequence[BulkItem], *, is_first: bool) -> list[bytes]:
+        """Send these items. Gives their answers as items of a bulk answer, in order.
+
+        `is_first` says that nothing of the bulk has been answered yet. Raises ClusterUnreachable if that stays so.
+        """
+        free, errors = asyncio.Semaphore(_AT_A_TIME), list[ClusterUnreachable]()
 
         async def run(item: BulkItem) -> bytes:
             async with free:
                 try:
                     return await self._run(item)
                 except ClusterUnreachable as error:
+                    errors.append(error)
                     return unanswered((item,), error).items[0]
                 except UnicodeEncodeError:
                     return failed_item(item, 400, "illegal_argument_exception", _UNNAMEABLE)
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run(item), name="scripted update") for item in items]
+        if is_first and errors and len(errors) == len(items):
+            raise next((error for error in errors if isinstance(error, ConnectionLost)), errors[0])
         return [task.result() for task in tasks]
 
     async def _run(self, item: BulkItem) -> bytes:
@@ -93,6 +100,6 @@ class ScriptedUpdates:
 
 
 def unanswered(operations: Sequence[Operation], error: ClusterUnreachable) -> BulkAnswer:
-    """The answer to operations that the cluster has not answered. They may have been written or not."""
+    """The answer to operations that the cluster has not answered. It says whether they may have been written."""
     status, error_type = error_status(error)
-    return failed(operations, status, error_type, "the cluster broke off; whether this was written is not known")
+    return failed(operations, status, error_type, error_reason(error))

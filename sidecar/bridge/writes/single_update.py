@@ -12,9 +12,10 @@ from urllib.parse import quote, urlencode
 
 from sidecar.bridge.hidden_source import SOURCE_PARAMETERS
 from sidecar.bridge.splice import members, splice
+from sidecar.bridge.writes.bulk_action import Action, Operation
 from sidecar.bridge.writes.bulk_answer import failed_item
-from sidecar.bridge.writes.bulk_body import Action, BulkItem, Operation, action_parameters
-from sidecar.jsontext import Json, dumps, loads
+from sidecar.bridge.writes.bulk_body import BulkItem, action_parameters
+from sidecar.jsontext import as_text, dumps, loads
 
 _OF_THE_BULK: Final = ("refresh", "timeout", "wait_for_active_shards", "routing", "require_alias")
 _OF_THE_ITEM: Final = ("routing", "require_alias", "if_seq_no", "if_primary_term", "retry_on_conflict")
@@ -31,7 +32,7 @@ def single_update(item: BulkItem, bulk_parameters: Mapping[str, str]) -> tuple[s
     """The single update that does the same as the item. Gives its path with query, and its body."""
     metadata = action_parameters(item)
     parameters: dict[str, str] = {name: bulk_parameters[name] for name in _OF_THE_BULK if name in bulk_parameters}
-    parameters |= {name: _text(metadata[name]) for name in _OF_THE_ITEM if metadata.get(name) is not None}
+    parameters |= {name: text for name in _OF_THE_ITEM if (text := as_text(metadata.get(name))) is not None}
     source = item.source_line or b""
     # In a bulk request `_source` of the action line wins over the URL, and the URL over the body. In a single update
     # the body wins.
@@ -87,7 +88,3 @@ def as_bulk_item(operation: Operation, status: int, body: bytes) -> bytes:
     cause = splice(body[member.value_start : member.value_end], {}, {"root_cause"})
     about = {"_index": error.get("index", operation.index), "_id": operation.id, "status": status}
     return b'{"%b":' % Action.UPDATE.encode() + splice(dumps(about), {"error": cause}) + b"}"
-
-
-def _text(value: Json) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -73,7 +73,14 @@ def _position(values: Mapping[str, Json]) -> Position | None:
 
 
 def _number(value: Json) -> int | None:
-    """Read a number as the cluster does. In a query string it is a text."""
-    if isinstance(value, str) and value.isdecimal():
-        return int(value)
+    """Read a number as the cluster does. In a query string it is a text, and in an action line it may be one."""
+    if isinstance(value, str):
+        if value.isdecimal():
+            return int(value)
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
     return value if isinstance(value, int) else None

@@ -11,7 +11,8 @@ from typing import Final
 from sidecar.bridge.hidden_fields import Hidden
 from sidecar.bridge.hidden_source import source_of, source_without
 from sidecar.bridge.splice import splice, splice_member
-from sidecar.bridge.writes.bulk_body import Action, BulkItem, action_parameters
+from sidecar.bridge.writes.bulk_action import Action
+from sidecar.bridge.writes.bulk_body import BulkItem, action_parameters
 from sidecar.jsontext import Json, at, dumps, loads
 
 _KEY: Final = b"_source"

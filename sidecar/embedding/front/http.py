@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from sidecar.config import EmbedderSettings
+from sidecar.connections import Answer, SlowBody, Unbranded, arriving
 from sidecar.embedding.calls import ID_HEADER, Held, id_of
 from sidecar.embedding.front.codings import coding_of, decoded
 from sidecar.embedding.front.openai import (
@@ -30,7 +31,7 @@ from sidecar.embedding.front.tokens import REFUSAL, Gate
 from sidecar.embedding.service import EmbeddingService, ServerState
 from sidecar.embedding.statuses import Fault
 from sidecar.errors import BodyTooLarge, ErrorKind, SidecarError
-from sidecar.listening import Readiness, listening, probes
+from sidecar.listening import Limits, Readiness, listening, probes
 from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, logger, series
 from sidecar.threads import off_the_loop
 
@@ -38,6 +39,7 @@ _API: Final = "/v1/"
 _LIMIT_SETTING: Final = "embedder.max_message_bytes"
 _REQUEST_ID: Final = web.RequestKey("request_id", str)
 _CLOSE_TIMEOUT_S: Final = 1.0  # for answers that are being written. Requests in work have ended before
+_PIECE_BYTES: Final = 64 * 1024  # of an answer. The next one is written when the caller has read most of the last
 _WEIGHT_OF_BYTE: Final = 4  # for `off_the_loop`: JSON of texts and vectors is slow to parse and to write
 
 _log = logger("embedding.http")
@@ -66,23 +68,28 @@ async def serve_http(
         shutdown_timeout=_CLOSE_TIMEOUT_S,
         auto_decompress=False,  # aiohttp answers in plain text to a body that it cannot decode
     )
-    async with listening(runner, settings.http_listen, "embedder.http_listen", tls=tls) as bound:
+    app.on_response_prepare.append(_name)
+    limits = Limits(refuse=lambda status, reason: _error(plain_error(status, reason)))
+    async with listening(runner, settings.http_listen, "embedder.http_listen", tls=tls, limits=limits) as bound:
         yield f"{settings.http_listen.rpartition(':')[0]}:{bound.rpartition(':')[2]}"
 
 
 def _api(service: EmbeddingService, max_body_bytes: int) -> list[web.RouteDef]:
-    async def embeddings(request: web.Request) -> web.Response:
+    async def embeddings(request: web.Request) -> web.StreamResponse:
         timeout = timeout_s(request.headers.get("X-Sidecar-Timeout-Ms"))
-        with service.inflight.hold(_declared(request, max_body_bytes)) as held:
+        _check_declared(request, max_body_bytes)
+        with service.inflight.hold(0) as held:  # a body counts by what has arrived of it
             try:
                 async with asyncio.timeout(timeout) as deadline:
-                    return await embedded(request, held, deadline.when())
+                    found = await embedded(request, held, deadline.when())
             except TimeoutError as error:
                 if timeout is None:
                     raise
                 raise TimedOut(timeout) from error
+            held.grow_to(held.bytes + len(found))  # until it has been read
+            return await _written(request, found)
 
-    async def embedded(request: web.Request, held: Held, deadline: float | None) -> web.Response:
+    async def embedded(request: web.Request, held: Held, deadline: float | None) -> bytes:
         coding = coding_of(request.headers.get("Content-Encoding", ""))
         body = await _body(request, held, max_body_bytes)
         if coding:
@@ -95,7 +102,7 @@ def _api(service: EmbeddingService, max_body_bytes: int) -> list[web.RouteDef]:
         with service.tracing.called_by(request.headers.items()):
             reply = await service.embed(wanted, remaining_s)
         weight = _WEIGHT_OF_BYTE * len(reply.items) * reply.dimension * 4
-        return _json(await off_the_loop(weight, answer, reply, as_base64=asked.as_base64))
+        return await off_the_loop(weight, answer, reply, as_base64=asked.as_base64)
 
     async def models(_request: web.Request) -> web.Response:
         return _json(orjson.dumps({"object": "list", "data": [described(info) for info in service.models().models]}))
@@ -121,21 +128,19 @@ def _loaded(service: EmbeddingService) -> tuple[str, ...]:
     return tuple(info.model for info in service.models().models)
 
 
-def _declared(request: web.Request, limit: int) -> int:
-    """The length of the body in the head of the request, or 0 if the body arrives in chunks. Raises BodyTooLarge."""
-    declared = request.content_length or 0
-    if declared > limit:
+def _check_declared(request: web.Request, limit: int) -> None:
+    """Refuse a body by its length in the head of the request. Raises BodyTooLarge."""
+    if (request.content_length or 0) > limit:
         raise BodyTooLarge(limit, _LIMIT_SETTING)
-    return declared
 
 
 async def _body(request: web.Request, held: Held, limit: int) -> bytes:
     """Read the body. In chunks, or unpacked, it may be longer than the head says.
 
-    Raises BodyTooLarge, EmbedderOverloaded.
+    Raises BodyTooLarge, EmbedderOverloaded, SlowBody.
     """
     body = bytearray()
-    async for piece in request.content.iter_any():
+    async for piece in arriving(request.content):
         body += piece
         if len(body) > limit:
             raise BodyTooLarge(limit, _LIMIT_SETTING)
@@ -153,6 +158,9 @@ def _answering(gate: Gate | None) -> Middleware:
             return _error(plain_error(401, REFUSAL, headers={"WWW-Authenticate": "Bearer"}))
         try:
             return await handler(request)
+        except SlowBody as error:
+            _log.info("a body does not arrive", action="slow_body", request_id=request[_REQUEST_ID])
+            return _error(plain_error(408, str(error)))
         except SidecarError as error:
             series(EMBEDDER_ERRORS, "request", error.kind).inc()
             _log.info(
@@ -179,11 +187,15 @@ def _answering(gate: Gate | None) -> Middleware:
 
 @web.middleware
 async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request its own id or a new one, and send the id with the answer."""
+    """Give the request its own id or a new one."""
     request[_REQUEST_ID] = id_of(request.headers.items())
-    response = await handler(request)
-    response.headers[ID_HEADER] = request[_REQUEST_ID]
-    return response
+    return await handler(request)
+
+
+async def _name(request: web.Request, response: web.StreamResponse) -> None:
+    """Send the id with the answer."""
+    if _REQUEST_ID in request:
+        response.headers[ID_HEADER] = request[_REQUEST_ID]
 
 
 @web.middleware
@@ -199,9 +211,19 @@ async def _counting(request: web.Request, handler: Handler) -> web.StreamRespons
             series(EMBEDDER_REQUESTS, "http", status).inc()
 
 
+async def _written(request: web.Request, body: bytes) -> web.StreamResponse:
+    """Write an answer. It ends when the caller has read it but for its last bytes, or the connection is lost."""
+    response = Unbranded(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
+    await response.prepare(request)
+    for start in range(0, len(body), _PIECE_BYTES):
+        await response.write(memoryview(body)[start : start + _PIECE_BYTES])
+    await response.write_eof()
+    return response
+
+
 def _json(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json")
+    return Answer(body=body, content_type="application/json")
 
 
 def _error(error: ErrorAnswer) -> web.Response:
-    return web.Response(status=error.status, body=error.body, headers=error.headers, content_type="application/json")
+    return Answer(status=error.status, body=error.body, headers=error.headers, content_type="application/json")

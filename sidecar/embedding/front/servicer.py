@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import Any, Final, TypeAlias
 
 import grpc
 from google.rpc import code_pb2
@@ -11,7 +11,8 @@ from grpc_status import rpc_status
 
 from sidecar.contract import embedding_pb2 as pb
 from sidecar.contract import embedding_pb2_grpc
-from sidecar.embedding.calls import id_of, shortened
+from sidecar.embedding.calls import Held, id_of, shortened
+from sidecar.embedding.front.unread import gone_is_cancelled, write
 from sidecar.embedding.service import EmbeddingService
 from sidecar.embedding.statuses import Fault, retry_after_s, status_of
 from sidecar.errors import ErrorKind, SidecarError
@@ -21,56 +22,77 @@ from sidecar.telemetry import EMBEDDER_ERRORS, EMBEDDER_REQUESTS, logger, series
 _STREAM_WINDOW: Final = 4
 _STREAM_CREDIT_TOKENS: Final = 65_536
 
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
 _log = logger("embedding.servicer")
 
 
-class EmbedderServicer(embedding_pb2_grpc.EmbedderServicer):
-    """`sidecar.embedding.v1.Embedder`."""
+class EmbedderServicer:
+    """`sidecar.embedding.v1.Embedder`. It writes each reply itself, so it knows how long the reply takes memory."""
 
     def __init__(self, service: EmbeddingService) -> None:
         self._service = service
 
-    async def Embed(  # noqa: N802 - the name in the contract
-        self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.EmbedReply]
-    ) -> pb.EmbedReply:
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Serve the methods. A stream of one reply looks to a caller as a reply without a stream."""
+        name = pb.DESCRIPTOR.services_by_name["Embedder"].full_name
+        methods = {
+            "Embed": grpc.unary_stream_rpc_method_handler(self.embed, pb.EmbedRequest.FromString),
+            "EmbedStream": grpc.stream_stream_rpc_method_handler(self.embed_stream, pb.EmbedRequest.FromString),
+            "Tokenize": grpc.unary_stream_rpc_method_handler(self.tokenize, pb.TokenizeRequest.FromString),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
+
+    async def embed(self, request: pb.EmbedRequest, context: Context) -> None:
+        """Answer one request."""
         async with _aborting(context, request.request_id) as request.request_id:
-            return await self._embed(request, context)
+            with self._service.inflight.hold(request.ByteSize()) as held:
+                reply = (await self._embed(request, context)).SerializeToString()
+                await _write(reply, held, context)
 
-    async def EmbedStream(  # noqa: N802
-        self,
-        requests: AsyncIterator[pb.EmbedRequest],
-        context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.StreamReply],
-    ) -> None:
-        in_work: asyncio.Queue[asyncio.Task[pb.StreamReply] | None] = asyncio.Queue(_STREAM_WINDOW)
-        with _gone_is_cancelled():
+    async def embed_stream(self, requests: AsyncIterator[pb.EmbedRequest], context: Context) -> None:
+        """Answer the requests of a stream in their order."""
+        window = asyncio.Semaphore(_STREAM_WINDOW)
+        turn = asyncio.Event()
+        turn.set()
+        with gone_is_cancelled():
             async with asyncio.TaskGroup() as group:
-                group.create_task(_write_in_order(in_work, context), name="write stream replies")
                 async for request in requests:
-                    work = self._stream_reply(request, context)
-                    await in_work.put(group.create_task(work, name="embed stream request"))
-                await in_work.put(None)
+                    await window.acquire()
+                    after = asyncio.Event()
+                    work = self._answer_in_turn(request, context, turn, after)
+                    task = group.create_task(work, name="embed stream request")
+                    task.add_done_callback(lambda _: window.release())
+                    turn = after
 
-    async def Tokenize(  # noqa: N802
-        self, request: pb.TokenizeRequest, context: grpc.aio.ServicerContext[pb.TokenizeRequest, pb.TokenizeReply]
-    ) -> pb.TokenizeReply:
+    async def tokenize(self, request: pb.TokenizeRequest, context: Context) -> None:
+        """Count the tokens of texts."""
         async with _aborting(context):
-            with self._service.inflight.hold(request.ByteSize()):
-                return await self._service.tokenize(request)
+            with self._service.inflight.hold(request.ByteSize()) as held:
+                reply = (await self._service.tokenize(request)).SerializeToString()
+                await _write(reply, held, context)
 
-    async def _embed(
-        self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[pb.EmbedRequest, Any]
-    ) -> pb.EmbedReply:
-        caller = self._service.tracing.called_by(context.invocation_metadata() or ())
-        with caller, self._service.inflight.hold(request.ByteSize()):
+    async def _embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedReply:
+        with self._service.tracing.called_by(context.invocation_metadata() or ()):
             return await self._service.embed(request, context.time_remaining())
 
-    async def _stream_reply(
-        self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.StreamReply]
-    ) -> pb.StreamReply:
+    async def _answer_in_turn(
+        self, request: pb.EmbedRequest, context: Context, turn: asyncio.Event, after: asyncio.Event
+    ) -> None:
+        with ExitStack() as stack:
+            reply = (await self._stream_reply(request, context, stack)).SerializeToString()
+            await turn.wait()
+            await write(context, reply)
+            after.set()
+
+    async def _stream_reply(self, request: pb.EmbedRequest, context: Context, stack: ExitStack) -> pb.StreamReply:
+        """The reply to one request. The bytes of both are held until the stack is closed."""
         request.request_id = _request_id(context, request.request_id)
         try:
             with _counted():
+                held = stack.enter_context(self._service.inflight.hold(request.ByteSize()))
                 reply = await self._embed(request, context)
+                held.grow_to(held.bytes + reply.ByteSize())
             return pb.StreamReply(reply=reply, credit_tokens=_STREAM_CREDIT_TOKENS)
         except Exception as error:  # noqa: BLE001 - the edge: one request of the stream has failed, the others have not
             refusal = _logged(error, request.request_id)
@@ -107,24 +129,11 @@ class ModelsServicer(embedding_pb2_grpc.ModelsServicer):
             return self._service.model(request.model)
 
 
-async def _write_in_order(
-    in_work: asyncio.Queue[asyncio.Task[pb.StreamReply] | None],
-    context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.StreamReply],
-) -> None:
-    while (task := await in_work.get()) is not None:
-        await context.write(await task)
-
-
-@contextmanager
-def _gone_is_cancelled() -> Iterator[None]:
-    """Take it for a cancellation if a caller cannot be written to. It has gone, and gRPC would log a traceback."""
-    gone = False
-    try:
-        yield
-    except* (grpc.aio.InternalError, grpc.aio.UsageError):
-        gone = True  # what is raised here would be wrapped in a group
-    if gone:
-        raise asyncio.CancelledError
+async def _write(reply: bytes, held: Held, context: Context) -> None:
+    """Write the reply of a call, which is held until its caller has read it. Raises EmbedderOverloaded."""
+    held.grow_to(held.bytes + len(reply))
+    with gone_is_cancelled():
+        await write(context, reply)
 
 
 @contextmanager
@@ -147,7 +156,7 @@ def _counted() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _aborting(context: grpc.aio.ServicerContext[Any, Any], given: str = "") -> AsyncIterator[str]:
+async def _aborting(context: Context, given: str = "") -> AsyncIterator[str]:
     """Answer every error of a call with its status. The value is the id of the call: the given one, or a new one."""
     request_id = _request_id(context, given)
     try:
@@ -155,11 +164,11 @@ async def _aborting(context: grpc.aio.ServicerContext[Any, Any], given: str = ""
             yield request_id
     except Exception as error:  # noqa: BLE001 - the edge: the log gets the traceback, the caller an answer
         status = rpc_status.to_status(status_of(_logged(error, request_id), shortened(request_id)))
-        with _gone_is_cancelled():
+        with gone_is_cancelled():
             await context.abort(status.code, status.details, status.trailing_metadata)
 
 
-def _request_id(context: grpc.aio.ServicerContext[Any, Any], given: str) -> str:
+def _request_id(context: Context, given: str) -> str:
     return given or id_of(context.invocation_metadata() or ())
 
 

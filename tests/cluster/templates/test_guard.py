@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import sys
 import uuid
 from itertools import chain
 
@@ -11,7 +12,7 @@ import pytest
 from sidecar import jsontext
 from sidecar.model import Binding, SpaceType
 from sidecar.opensearch.client import OpenSearchCluster
-from sidecar.provenance import provenance_hash, source_text
+from sidecar.provenance import is_blank, provenance_hash, source_text
 from sidecar.templates.apply import apply, delete
 from sidecar.templates.compiler import compile_guard, compile_template
 from tests.support.folders import GOLDEN
@@ -139,6 +140,29 @@ async def test_the_node_agrees_with_every_golden_case(cluster, unique):
 
     assert [item["index"].get("error") for item in written.body["items"] if "error" in item["index"]] == []
     assert {document["_id"]: document["_source"] for document in found.body["docs"]} == expected
+
+
+async def test_the_node_agrees_about_every_blank_character(cluster, template):
+    (guard,) = (body for path, body in template.documents.items() if "/_ingest/pipeline/" in path)
+    source = guard["processors"][0]["script"]["source"]
+    script = (
+        source[source.index("boolean isBlank") : source.index("boolean isProven")]
+        + """
+        List found = new ArrayList();
+        for (int code = (int) params.from; code < (int) params.to; code++) {
+          if (isBlank(new StringBuilder().appendCodePoint(code).toString())) { found.add(code); }
+        }
+        return found.toString();"""
+    )
+    found = []
+    for start in range(0, sys.maxunicode + 1, 0x40000):  # painless loops a million times at most
+        given = {"from": start, "to": min(start + 0x40000, sys.maxunicode + 1)}
+        body = {"script": {"source": script, "params": given}}
+        reply = await cluster.call("POST", "/_scripts/painless/_execute", body=body)
+        assert reply.ok, reply.reason
+        found += json.loads(reply.body["result"])
+
+    assert found == [code for code in range(sys.maxunicode + 1) if is_blank(chr(code))]
 
 
 async def test_a_text_without_vector_is_pending(papers):

@@ -55,7 +55,8 @@ def test_bare_ids_are_told_by_url_and_documents_beside_them_say_what_they_show()
         pytest.param(
             {"docs": [{"_index": "a"}, {"_id": "1"}, {"_index": "a"}]}, "papers", ("papers", "a"), id="of both"
         ),
-        pytest.param({"docs": [{"_index": 1}, 2]}, None, (), id="of none"),
+        pytest.param({"docs": [{"_index": []}, 2]}, None, (), id="of none"),
+        pytest.param({"docs": [{"_index": 2024}, {"_index": True}]}, None, ("2024", "true"), id="no strings"),
     ],
 )
 def test_indices_of(body: Object, index: str | None, expected: tuple[str, ...]) -> None:

@@ -76,3 +76,16 @@ def test_commands_can_be_pasted_into_a_shell() -> None:
     assert [words[2].split("/docstrings")[0] for words in searches] == [PLACES.cluster, PLACES.bridge]
     assert searches[0][3:] == searches[1][3:]
     assert QUESTION in searches[0][-1]
+
+
+def test_indexing_that_is_complete_is_one_sentence() -> None:
+    assert pages.indexed(PLACES, 3_000, 10.0, with_vector=3_000) == (
+        "3,000 docstrings of installed packages in 10.0 s, 300 a second; 3,000 have a vector of their text."
+    )
+
+
+def test_indexing_with_late_vectors_says_how_many_are_pending_and_offers_repair() -> None:
+    _, pending, command = pages.indexed(PLACES, 3_000, 120.0, with_vector=1_866).split("\n")
+
+    assert pending == "1,134 are pending, because their vectors came too late. This adds them:"
+    assert command == "sidecar repair docstrings --cluster http://127.0.0.1:9200 --embedder 127.0.0.1:50051"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sidecar.bridge.searches.fusion.arithmetic import ShardHits
-from sidecar.bridge.searches.fusion.legs import by_shard
+from sidecar.bridge.searches.fusion.legs import pages
 from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey
 from sidecar.jsontext import Json, Object, at
 
@@ -125,7 +125,7 @@ def read_page(
     for item in responses:
         if "error" in item:
             return _error(item)
-    positions = list(by_shard(documents))
+    positions = list(pages(documents))
     fetched = {
         (position, hit["_seq_no"]): hit
         for position, item in zip(positions, responses, strict=False)

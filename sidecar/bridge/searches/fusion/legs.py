@@ -73,7 +73,7 @@ def page_request(search: FusedSearch, documents: Sequence[HitKey], uncounted: Se
     if search.group_field is not None:
         options["docvalue_fields"] = _with_field(search.body.get("docvalue_fields"), search.group_field)
     lines: list[bytes] = []
-    for position, numbers in by_shard(documents).items():
+    for position, numbers in pages(documents).items():
         # The client's filter again. If another index has this name by now, documents that it excludes are not shown.
         query: Object = {"bool": {"filter": [{"terms": {"_seq_no": list(numbers)}}, *search.filters]}}
         if _fetch_needs_query(search):
@@ -84,6 +84,11 @@ def page_request(search: FusedSearch, documents: Sequence[HitKey], uncounted: Se
         query = {"bool": {"filter": [lexical, {"terms": {"_seq_no": list(numbers)}}]}}
         lines += _on_shard(search, position, {"size": 0, "track_total_hits": True}, dumps_quick(query))
     return b"\n".join(lines) + b"\n"
+
+
+def pages(documents: Iterable[HitKey]) -> dict[int, list[int]]:
+    """The shards of a page, and the `_seq_no`s to fetch from each. There is always one, which has the options."""
+    return by_shard(documents) or {0: []}
 
 
 def by_shard(documents: Iterable[HitKey]) -> dict[int, list[int]]:

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from sidecar.bridge.bindings.indices import MAX_RESULT_WINDOW
 from sidecar.bridge.hidden_source import source_of
-from sidecar.bridge.searches.rewrite.eligibility import MAX_RESULT_WINDOW, is_number
+from sidecar.bridge.searches.rewrite.eligibility import is_number
 from sidecar.bridge.searches.rewrite.fusibility import HEADER_PARAMETERS, URL_PARAMETERS
 from sidecar.jsontext import Json, Object, at
 
@@ -37,6 +38,7 @@ class FusedSearch:
     parameters: Mapping[str, str]  # of the `_msearch`
     preference: str
     totals_as_number: bool
+    limit: int = MAX_RESULT_WINDOW  # of the windows
     processors: tuple[Object, ...] | None = None  # response processors for the page. None: there is no pipeline
     body_bytes: int = 0  # of the client's request
 
@@ -81,13 +83,15 @@ class FusedSearch:
     def deeper(self) -> "FusedSearch | None":
         """The same search with one more window. None if the widest one is reached."""
         last = self.windows[-1]
-        return None if last >= MAX_RESULT_WINDOW else replace(self, windows=windows_to(self.windows, last + 1))
+        if last >= self.limit:
+            return None
+        return replace(self, windows=windows_to(self.windows, last + 1, self.limit))
 
 
-def windows_to(windows: tuple[int, ...], depth: int) -> tuple[int, ...]:
-    """Add windows until they cover the first `depth` places of the ranking."""
+def windows_to(windows: tuple[int, ...], depth: int, limit: int) -> tuple[int, ...]:
+    """Add windows until they cover the first `depth` places of the ranking. `limit` is the widest one."""
     while windows[-1] < depth:
-        windows = (*windows, min(windows[-1] * _DEEPER, MAX_RESULT_WINDOW))
+        windows = (*windows, min(windows[-1] * _DEEPER, limit))
     return windows
 
 
@@ -99,6 +103,7 @@ def plan_legs(
     url: Mapping[str, str],
     *,
     token: str,
+    limit: int = MAX_RESULT_WINDOW,
     processors: tuple[Object, ...] | None = None,
 ) -> FusedSearch:
     """Describe a search that the bridge can fuse. `body` has the lexical query.
@@ -118,6 +123,7 @@ def plan_legs(
         {name: url[name] for name in sorted(URL_PARAMETERS) if name in url},
         preference or token,
         url.get("rest_total_hits_as_int", "false") in ("", "true"),
+        limit,
         processors,
     )
 

@@ -17,6 +17,7 @@ from sidecar.bridge.searches.fusion.ranking import Candidates, Ranked, ranking
 from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey, Shard, plan_legs, windows_to
 from sidecar.bridge.searches.limits import MAX_ANSWER_BYTES, MAX_LEGS_BYTES
 from sidecar.bridge.searches.planner import PlannedSearch
+from sidecar.bridge.searches.rewrite.defaults import without_defaults
 from sidecar.bridge.searches.rewrite.pipelines import page_processors
 from sidecar.bridge.searches.rewrite.plan import TextSearch, vector_leg
 from sidecar.jsontext import Json, Object, loads, loads_exact
@@ -34,8 +35,8 @@ _UNREADABLE: Final = 400  # as if the cluster had refused the legs, so the clien
 def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
     """Make the argument of `search_fused` from a planned search. Our fields are excluded from its hits."""
     changed, excludes = planned.hiding()
-    given = {**(planned.asked.body or {}), **changed}
-    url = {name: value for name, value in planned.asked.url.items() if name not in plan.consumed}
+    given, url = without_defaults({**(planned.asked.body or {}), **changed}, planned.asked.url)
+    url = {name: value for name, value in url.items() if name not in plan.consumed}
     if excludes:
         url["_source_excludes"] = ",".join([*filter(None, [url.get("_source_excludes")]), *excludes])
     shards = (Shard(number, index.name) for index in planned.indices for number in range(index.shards))
@@ -45,10 +46,11 @@ def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
     described = plan_legs(
         {**given, "query": plan.query},
         vector_leg(first, planned.vectors[0]),
-        windows_to((first.window,), plan.window),
+        windows_to((first.window,), plan.window, plan.limit),
         shards,
         url,
         token=f"s{secrets.token_hex(4)}",
+        limit=plan.limit,
         processors=_processors(plan, planned.indices),
     )
     known = {**described.parameters, **planned.asked.credentials.parameters}
@@ -127,12 +129,14 @@ async def _page(
     for document in candidates.take(search.start):
         candidates.show(document)
     wanted = candidates.take(search.size)
-    while uncounted or wanted:
+    is_asked = False  # once also for no hits, because the cluster refuses options that it does not understand
+    while uncounted or wanted or not is_asked:
         asked = await off_the_loop(WEIGHT_OF_JSON * search.legs_size, page_request, search, wanted, uncounted)
         responses = await phases.ask(asked, exact=True)
         page = responses if isinstance(responses, Refused) else read_page(search, responses, wanted, uncounted)
         if isinstance(page, Refused):
             return page
+        is_asked = True
         fetched, more = page
         unmatched += more
         for document in wanted:

@@ -10,40 +10,40 @@ from sidecar.bridge.searches.outcome import Reason
 from sidecar.bridge.searches.rewrite.point_in_time import shards_of_point
 from sidecar.jsontext import Json, Object
 
-MAX_RESULT_WINDOW: Final = 10_000  # index.max_result_window, and the greatest k
-
 # The parameters of `?q=` (RestActions.urlParamsToQueryBuilder). Without `q` the cluster reads none of them.
 QUERY_PARAMETERS: Final = ("q", "df", "default_operator", "analyzer", "analyze_wildcard", "lenient")
 
 _MAX_DIGITS: Final = 10
+
+_EXACT: Final = 2_147_483_647  # as `track_total_hits`: no bound
 
 _URL_REASONS: Final = {"scroll": Reason.SCROLL, "sort": Reason.SORT}
 _URL_NEUTRAL: Final = frozenset(
     {
         "_source", "_source_includes", "_source_excludes", "allow_no_indices", "allow_partial_search_results",
         "batched_reduce_size", "cancel_after_time_interval", "ccs_minimize_roundtrips", "docvalue_fields",
-        "error_trace", "expand_wildcards", "filter_path", "format", "from", "human", "ignore_unavailable",
-        "max_concurrent_shard_requests", "phase_took", "pre_filter_shard_size", "preference", "pretty",
-        "request_cache", "rest_total_hits_as_int", "routing", "search_pipeline", "seq_no_primary_term", "size", "stats",
-        "stored_fields", "timeout", "track_total_hits", "typed_keys", "version", *QUERY_PARAMETERS,
+        "error_trace", "expand_wildcards", "filter_path", "format", "from", "human", "ignore_throttled",
+        "ignore_unavailable", "max_concurrent_shard_requests", "phase_took", "pre_filter_shard_size", "preference",
+        "pretty", "request_cache", "rest_total_hits_as_int", "routing", "search_pipeline", "seq_no_primary_term",
+        "size", "stats", "stored_fields", "timeout", "track_total_hits", "typed_keys", "version", *QUERY_PARAMETERS,
     }
 )  # fmt: skip
 _BODY_REASONS: Final = {
     "min_score": Reason.MIN_SCORE,
     "search_after": Reason.SORT,
+    "sort": Reason.SORT,
 }
 _BODY_NEUTRAL: Final = frozenset(
     {
         "_source", "aggregations", "aggs", "collapse", "docvalue_fields", "fields", "from", "highlight", "pit",
-        "post_filter", "query", "script_fields", "search_pipeline", "seq_no_primary_term", "size", "sort", "stats",
+        "post_filter", "query", "script_fields", "search_pipeline", "seq_no_primary_term", "size", "stats",
         "stored_fields", "suggest", "timeout", "track_total_hits", "version",
     }
 )  # fmt: skip
-_BY_SCORE: Final = ("_score", ["_score"], [{"_score": "desc"}], [{"_score": {"order": "desc"}}], {"_score": "desc"})
 
 
 def option_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
-    """The reason why these options do not work with `hybrid`. None if they do."""
+    """The reason why these options do not work with `hybrid`. None if they do. Defaults are left out already."""
     if "q" not in url and not url.keys().isdisjoint(QUERY_PARAMETERS):
         return Reason.OPTION  # the cluster refuses them
     for name, value in url.items():
@@ -52,8 +52,6 @@ def option_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
     for name in body:
         if name not in _BODY_NEUTRAL:
             return _BODY_REASONS.get(name, Reason.OPTION)
-    if "sort" in body and body["sort"] not in _BY_SCORE:
-        return Reason.SORT
     if body.get("size") == 0 or url.get("size") == "0":
         return Reason.SIZE_ZERO
     if holds_key(body.get("query"), "inner_hits"):
@@ -70,7 +68,7 @@ def cluster_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
     """
     if "aggs" in body or "aggregations" in body:
         return Reason.AGGREGATIONS
-    if body.get("track_total_hits") is True or url.get("track_total_hits") == "true":
+    if url.get("track_total_hits", body.get("track_total_hits")) in (True, "true", _EXACT, str(_EXACT)):
         return Reason.EXACT_TOTALS
     return Reason.OPTION if "collapse" in body else None
 

@@ -1,4 +1,7 @@
-"""Matches the names of fields with the names and patterns of a clause. Only `*` is special, as in the cluster. Pure."""
+"""Matches the names of fields with the names and patterns of a clause. Pure.
+
+Only `*` is special, as in the cluster. A boost (`title^2`) does not matter.
+"""
 
 from collections.abc import Iterable
 
@@ -7,7 +10,7 @@ class FieldPatterns:
     """A set of names and patterns, which is made once for a clause. A pattern costs no regular expression."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        distinct = frozenset(patterns)
+        distinct = frozenset(pattern.partition("^")[0] for pattern in patterns)
         self._globs = [pattern.split("*") for pattern in distinct if "*" in pattern]
         self._names = distinct
 

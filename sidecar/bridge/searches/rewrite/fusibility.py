@@ -1,5 +1,6 @@
 """Decides whether the bridge can fuse a search. It must understand every option, and know every shard. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -19,13 +20,15 @@ SUMMARIES: Final = frozenset({"aggs", "aggregations", "suggest"})
 _BODY: Final = frozenset(
     {
         *FETCH_OPTIONS, *SUMMARIES, *LEG_OPTIONS,
-        "collapse", "from", "pit", "query", "search_pipeline", "seq_no_primary_term", "size", "sort",
-        "track_total_hits",
+        "collapse", "from", "pit", "query", "search_pipeline", "seq_no_primary_term", "size", "track_total_hits",
     }
 )  # fmt: skip
 HEADER_PARAMETERS: Final = frozenset(
-    {"allow_no_indices", "allow_partial_search_results", "expand_wildcards", "ignore_unavailable", "routing"}
-)
+    {
+        "allow_no_indices", "allow_partial_search_results", "expand_wildcards", "ignore_throttled",
+        "ignore_unavailable", "routing",
+    }
+)  # fmt: skip
 URL_PARAMETERS: Final = frozenset(
     {"cancel_after_time_interval", "error_trace", "human", "max_concurrent_shard_requests", "typed_keys"}
 )
@@ -35,6 +38,16 @@ _BODY_PARAMETERS: Final = frozenset(
         "rest_total_hits_as_int", "size", "timeout", "track_total_hits",
     }
 )  # fmt: skip
+# Parameters that change nothing about searches of one shard, with the values that the cluster takes.
+_FLAG: Final = re.compile("|true|false")
+_IDLE: Final = {
+    "batched_reduce_size": re.compile("[2-9]|[1-9][0-9]{1,8}"),
+    "ccs_minimize_roundtrips": _FLAG,
+    "format": re.compile("|json", re.IGNORECASE),
+    "phase_took": re.compile("false"),
+    "pre_filter_shard_size": re.compile("[1-9][0-9]{0,8}"),
+    "request_cache": _FLAG,
+}
 _PARAMETERS: Final = frozenset(
     {*HEADER_PARAMETERS, *URL_PARAMETERS, *_BODY_PARAMETERS, *QUERY_PARAMETERS, "search_pipeline", "search_type"}
 )
@@ -46,13 +59,17 @@ def can_fuse(body: Object, url: Mapping[str, str], indices: Sequence[BoundIndex]
     """Whether the bridge understands every option of a search, and knows all its shards."""
     return (
         body.keys() <= _BODY
-        and url.keys() <= _PARAMETERS
+        and all(name in _PARAMETERS or _is_idle(name, value) for name, value in url.items())
         and not url.get("preference", "").startswith("_shards")
         and all(index.shards for index in indices)
         and sum(index.shards for index in indices) <= MAX_SHARDS
         and ("pit" not in body or holds_all(body["pit"], indices))
         and ("collapse" not in body or _can_collapse(body["collapse"], indices))
     )
+
+
+def _is_idle(name: str, value: str) -> bool:
+    return name in _IDLE and _IDLE[name].fullmatch(value) is not None
 
 
 def _can_collapse(collapse: Json, indices: Sequence[BoundIndex]) -> bool:

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sidecar.bridge.searches.outcome import Reason
+from sidecar.bridge.searches.rewrite.minimum import minimum_of
+from sidecar.bridge.searches.rewrite.text_fields import TextFields
 from sidecar.bridge.searches.rewrite.texts import TEXT_READERS
 from sidecar.jsontext import Json, Object, clauses
 
 _EXACT_QUERIES: Final = frozenset({"match_phrase", "match_phrase_prefix"})
-_BOOL_KEYS: Final = frozenset({"must", "should", "filter", "must_not", "boost", "_name", "adjust_pure_negative"})
+_MINIMUM: Final = "minimum_should_match"
+_BOOL_KEYS: Final = frozenset(
+    {"must", "should", "filter", "must_not", "boost", "_name", "adjust_pure_negative", _MINIMUM}
+)
 _TEXT_QUERIES: Final = _EXACT_QUERIES | TEXT_READERS.keys()
 _READ: Final = _TEXT_QUERIES | {"bool", "dis_max"}
 _DIS_MAX_KEYS: Final = frozenset({"queries", "tie_breaker", "boost", "_name"})
@@ -21,7 +26,7 @@ _DIS_MAX_KEYS: Final = frozenset({"queries", "tie_breaker", "boost", "_name"})
 class Intent:
     """The intent of a query: the texts that score, and the constraints that a hit must meet."""
 
-    text_fields: frozenset[str]
+    text_fields: TextFields
     texts: dict[str, None] = field(default_factory=dict)
     filters: list[Json] = field(default_factory=list)
     must_not: list[Json] = field(default_factory=list)
@@ -66,15 +71,27 @@ class Intent:
     def _take_bool(self, spec: Json) -> Reason | None:
         if not isinstance(spec, dict):
             return Reason.QUERY_TYPE
-        if "minimum_should_match" in spec:
-            return Reason.EXACT_MATCH
         if not spec.keys() <= _BOOL_KEYS:
             return Reason.QUERY_TYPE
-        taken = [self._take_must(clause) for clause in clauses(spec.get("must"))]
-        taken += [self._take_alternative(clause) for clause in clauses(spec.get("should"))]
+        must, should = clauses(spec.get("must")), clauses(spec.get("should"))
+        taken = [self._take_must(clause) for clause in must]
+        taken += self._take_should(should, spec.get(_MINIMUM, 0))
         self.filters += clauses(spec.get("filter"))
         self.must_not += clauses(spec.get("must_not"))
         return next((reason for reason in taken if reason is not None), None)
+
+    def _take_should(self, should: list[Json], wanted: Json) -> list[Reason | None]:
+        """Read the alternatives of a `bool`. If some must match and none is a text, they are a constraint."""
+        minimum = minimum_of(wanted, len(should))
+        if minimum != 0 and should and not any(map(self._is_text, should)):
+            self.filters.append({"bool": {"should": should, _MINIMUM: wanted}})
+        elif minimum is None or minimum > 1:
+            return [Reason.EXACT_MATCH]
+        return [self._take_alternative(clause) for clause in should]
+
+    def _is_text(self, clause: Json) -> bool:
+        inner = Intent(self.text_fields)
+        return _clause(clause)[0] in _READ and inner.take(clause) is None and bool(inner.texts)
 
     def _take_dis_max(self, spec: Json) -> Reason | None:
         """Read `dis_max` as a `bool` of alternatives. The only difference is that the best one scores, not the sum."""

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from sidecar.bridge.bindings.indices import BoundIndex, bindings_of_field
+from sidecar.bridge.searches.wrapper import may_hold_wrapper
 from sidecar.errors import InvalidInput
 from sidecar.jsontext import Json, Object
 from sidecar.model import MODEL_VERSION_ID, Binding
 
 Vector: TypeAlias = list[float]
 
+_QUERY: Final = frozenset({"query_text", "query_image"})
 _MAX_K: Final = 10_000  # the limit of the k-NN plugin
 
 
@@ -31,6 +33,38 @@ def neural_texts(node: Json, indices: tuple[BoundIndex, ...]) -> Iterator[tuple[
             if found is not None:
                 yield found
             yield from neural_texts(value, indices)
+
+
+def may_hold_neural(text: bytes) -> bool:
+    """Whether a body may hold a `neural` clause. It is quick, because hardly any does."""
+    return b'"neural"' in text or may_hold_wrapper(text)
+
+
+def refuse_unbound(body: Json, indices: tuple[BoundIndex, ...]) -> None:
+    """Raise InvalidInput for the first `neural` clause on a field that is not bound.
+
+    For an answer of 500: the plugin would have needed a model in the cluster, and its error says nothing of that.
+    """
+    name = next(_unbound(body, indices), None)
+    if name is None:
+        return
+    fields = sorted({field for index in indices if index.binding for field in index.binding.fields})
+    known = f"only [{', '.join(fields)}] is" if fields else "no field of the searched indices is"
+    raise InvalidInput(f"neural.{name}", f"is not bound to a model ({known}), and the cluster could not embed the text")
+
+
+def _unbound(node: Json, indices: tuple[BoundIndex, ...]) -> Iterator[str]:
+    """The fields of the `neural` clauses that are not ours."""
+    if isinstance(node, list):
+        for element in node:
+            yield from _unbound(element, indices)
+    elif isinstance(node, dict):
+        spec = node.get("neural")
+        for name, options in spec.items() if isinstance(spec, dict) else ():
+            if isinstance(options, dict) and not _QUERY.isdisjoint(options) and not bindings_of_field(indices, name):
+                yield name
+        for value in node.values():
+            yield from _unbound(value, indices)
 
 
 def _neural_clause(spec: Json, indices: tuple[BoundIndex, ...]) -> tuple[Binding, str] | None:

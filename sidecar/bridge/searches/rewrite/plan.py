@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import ClassVar, Literal, TypeAlias
 
-from sidecar.bridge.bindings.indices import BoundIndex, bindings_of_field
+from sidecar.bridge.bindings.indices import MAX_RESULT_WINDOW, BoundIndex, bindings_of_field
 from sidecar.bridge.searches.limits import MAX_NEURAL_CLAUSES
 from sidecar.bridge.searches.outcome import Mode, Reason
+from sidecar.bridge.searches.rewrite.defaults import without_defaults
 from sidecar.bridge.searches.rewrite.eligibility import (
-    MAX_RESULT_WINDOW,
     QUERY_PARAMETERS,
     cluster_reason,
     option_reason,
@@ -32,6 +32,7 @@ from sidecar.bridge.searches.rewrite.pipelines import (
     fusing_pipeline,
     has_normaliser,
 )
+from sidecar.bridge.searches.rewrite.text_fields import TextFields
 from sidecar.jsontext import Json, Object
 from sidecar.model import Binding, SearchBinding
 
@@ -68,6 +69,7 @@ class TextSearch:
     consumed: tuple[str, ...] = ()  # parameters of the URL that the rewritten body replaces
     companion: str | None = None
     where: Where = "cluster"  # where both legs are fused
+    limit: int = MAX_RESULT_WINDOW  # of the window
     tells_depth: bool = False  # whether the note says the number of candidates
 
     @property
@@ -143,14 +145,23 @@ def plan_search(
         return Untouched(Mode.LEXICAL, Reason.UNBOUND)
     if body is None:
         return Untouched(Mode.LEXICAL, Reason.NOT_UNDERSTOOD)
-    neural = tuple(islice(neural_texts(body, indices), MAX_NEURAL_CLAUSES + 1))
-    if len(neural) > MAX_NEURAL_CLAUSES:
-        return Untouched(Mode.LEXICAL, Reason.TOO_LARGE)
-    if neural:
-        return NeuralSearch(neural)
+    neural = plan_neural(body, indices)
+    if neural is not None:
+        return neural
     if mode is Mode.LEXICAL:
         return Untouched(Mode.LEXICAL, Reason.REQUEST)
     return _plan_text(body, indices, mode, url, default_pipeline(indices) if names_indices else None)
+
+
+def plan_neural(body: Object, indices: tuple[BoundIndex, ...]) -> NeuralSearch | Untouched | None:
+    """The plan for the client's own `neural` clauses. None if there are none.
+
+    Raises InvalidInput for a clause that cannot be answered.
+    """
+    neural = tuple(islice(neural_texts(body, indices), MAX_NEURAL_CLAUSES + 1))
+    if len(neural) > MAX_NEURAL_CLAUSES:
+        return Untouched(Mode.LEXICAL, Reason.TOO_LARGE)
+    return NeuralSearch(neural) if neural else None
 
 
 def _plan_text(
@@ -163,28 +174,41 @@ def _plan_text(
     mode = asked or Mode(search.mode)
     if mode is Mode.LEXICAL:
         return Untouched(Mode.LEXICAL, Reason.BINDING)
+    came, (body, url) = url, without_defaults(body, url)
     window = window_of(body, url)
     reason = option_reason(body, url)
     if reason is not None or window is None:
         return Untouched(Mode.LEXICAL, reason or Reason.OPTION)
-    if window > MAX_RESULT_WINDOW:
+    limit = min(index.result_window for index in indices)
+    if window > limit:
         return Untouched(Mode.LEXICAL, Reason.WINDOW)
     way = _way_of_fusing(mode, search, body, url, indices=indices, default=default)
     if isinstance(way, Reason):
         return Untouched(Mode.LEXICAL, way)
     where, pipeline = way
     query = query_of(body, url)
-    intent = Intent(frozenset.intersection(*(index.text_fields[search.field] for index in indices)))
+    intent = Intent(TextFields.of(indices, search.field))
     reason = intent.take(query)
     if reason is not None or not intent.text:
         return Untouched(Mode.LEXICAL, reason or intent.why_no_text)
     if "post_filter" in body:  # it stays in the body too. In the `knn` filter it keeps unfit neighbours out of the k
         intent.filters.append(body["post_filter"])
     names = (*QUERY_PARAMETERS, *(("search_pipeline",) if mode is Mode.HYBRID else ()))
-    consumed = tuple(name for name in names if name in url)
+    consumed = tuple(name for name in came if name in names or name not in url)
+    search = search.model_copy(update={"window": min(search.window, limit)})
     depth = max(search.window, window)
     return TextSearch(
-        mode, binding, search, query, intent.text, intent.knn_filter, depth, pipeline, consumed, where=where
+        mode,
+        binding,
+        search,
+        query,
+        intent.text,
+        intent.knn_filter,
+        depth,
+        pipeline,
+        consumed,
+        where=where,
+        limit=limit,
     )
 
 
@@ -219,7 +243,7 @@ def in_bridge(plan: TextSearch, body: Object, url: Mapping[str, str], indices: t
     """The plan after the cluster has refused `hybrid`: the bridge fuses if it can, else the search is lexical."""
     if plan.where == "bridge":
         return plan
-    if plan.search.where != "auto" or not can_fuse(body, url, indices):
+    if plan.search.where != "auto" or not can_fuse(*without_defaults(body, url), indices):
         return Untouched(Mode.LEXICAL, Reason.FUSION)
     moved = replace(plan, where="bridge", companion=None)
     return moved if plan.pipeline is None else with_pipeline(moved, plan.pipeline)
@@ -275,14 +299,18 @@ def with_pipeline(plan: TextSearch, definition: Json) -> SearchPlan:
 
 
 def rewrite(
-    body: Object, plan: TextSearch | NeuralSearch, vectors: tuple[Vector, ...], indices: tuple[BoundIndex, ...]
+    body: Object,
+    plan: TextSearch | NeuralSearch,
+    vectors: tuple[Vector, ...],
+    indices: tuple[BoundIndex, ...],
+    url: Mapping[str, str] | None = None,
 ) -> Object:
     """The body to send. `vectors` has one vector for each text of the plan. `body` is not changed."""
     if isinstance(plan, NeuralSearch):
         rewritten = with_knn(body, indices, iter(vectors))
         return rewritten if isinstance(rewritten, dict) else body
     knn: Json = vector_leg(plan, vectors[0])
-    rest = {name: value for name, value in body.items() if name != "sort"}  # it sorts by score, as `hybrid` does
+    rest, _ = without_defaults(body, url or {})
     if plan.mode is Mode.SEMANTIC:
         return {**rest, "query": knn}
     # On 2.19 `hybrid` accepts no filter of its own. The lexical leg has the client's filters, the vector leg a copy.

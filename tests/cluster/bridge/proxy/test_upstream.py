@@ -239,6 +239,12 @@ def raw_deflate(text: bytes) -> bytes:
     return packer.compress(text) + packer.flush()
 
 
+def signed_deflate(text: bytes) -> bytes:
+    """A stored block. Its first two bytes, read as a number without a sign, are those of a stream with the head of zlib."""
+    text += b"\n" * next(n for n in range(31) if int.from_bytes((0xF9, (len(text) + n) & 0xFF)) % 31 == 0)
+    return b"\xf9" + len(text).to_bytes(2, "little") + (len(text) ^ 0xFFFF).to_bytes(2, "little") + text
+
+
 _LINES = b'{"index":{"_id":"1"}}\n{"title":"Cats"}\n'
 _GZIP = gzip.compress(_LINES)
 
@@ -257,6 +263,7 @@ _GZIP = gzip.compress(_LINES)
         pytest.param("gzip", _LINES, id="plain as gzip"),
         pytest.param("deflate", zlib.compress(_LINES), id="deflate"),
         pytest.param("deflate", raw_deflate(_LINES), id="raw deflate"),
+        pytest.param("deflate", signed_deflate(_LINES), id="raw deflate that would be zlib without a sign"),
         pytest.param("x-deflate", raw_deflate(_LINES), id="its other name for deflate"),
         pytest.param("deflate", zlib.compress(_LINES) + b"garbage", id="garbage after deflate"),
         pytest.param("deflate", zlib.compress(_LINES)[:-2], id="deflate without its end"),

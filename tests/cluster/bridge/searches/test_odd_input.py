@@ -50,6 +50,31 @@ async def test_odd_values(filled: Papers, kind: str, body: dict[str, object]) ->
     assert through.status < 500 or through.status == direct.status
 
 
+@pytest.mark.parametrize("option", ["fields", "docvalue_fields", "highlight", "_source", "script_fields"])
+async def test_an_option_of_hits_is_refused_also_where_the_bridge_finds_none(filled: Papers, option: str) -> None:
+    nothing = {"bool": {"must": [MATCH], "filter": [{"match_none": {}}]}}
+    body = {"query": nothing, "aggs": {"a": {"terms": {"field": "year"}}}}
+    path = f"/{filled.index}/_search"
+
+    fused = await filled.bridge("POST", path, body)
+    assert (fused.status, fused.headers["X-Sidecar-Search"].rpartition("=")[2]) == (200, "bridge")
+    through = await filled.bridge("POST", path, {**body, option: 5})
+    direct = await filled.direct("POST", path, {**body, option: 5})
+
+    assert direct.status == 400
+    assert (through.status, through.json["error"]["type"]) == (400, direct.json["error"]["type"])
+
+
+@pytest.mark.parametrize("header", [b"[]", b"5", b"null", b'"x"'])
+async def test_a_header_that_is_no_object_has_no_option(filled: Papers, header: bytes) -> None:
+    data = header + b"\n" + json.dumps({"query": MATCH, "_source": True}).encode() + b"\n"
+    path = f"/{filled.index}/_msearch"
+
+    (hit,) = (await filled.bridge("POST", path, data)).json["responses"][0]["hits"]["hits"]
+
+    assert hit["_source"] == DOCUMENTS["1"]
+
+
 @pytest.mark.parametrize("index", [SURROGATE, f"{SURROGATE}*", [SURROGATE, "a"], {SURROGATE: 1}, [[SURROGATE]]])
 async def test_an_odd_index_of_an_item(filled: Papers, index: object) -> None:
     data = ndjson({"index": index}, {"query": MATCH}, {"index": filled.index}, {"query": MATCH})

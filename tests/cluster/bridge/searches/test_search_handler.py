@@ -163,7 +163,7 @@ async def test_options_that_go_with_hybrid(filled: Papers, more: dict[str, objec
         pytest.param("?q=title:dogs", None, "lexical; reason=exact_match", id="exact query in the URL"),
         pytest.param("?sidecar=lexical", {"query": QUERY}, "lexical; reason=request", id="asked for lexical"),
         pytest.param("", None, "lexical; reason=no_text", id="no body"),
-        pytest.param("", {"query": QUERY, "indices_boost": []}, "lexical; reason=option", id="indices_boost"),
+        pytest.param("", {"query": QUERY, "indices_boost": [{"*papers*": 2}]}, "lexical; reason=option", id="indices_boost"),
         pytest.param("", {"query": QUERY, "rescore": {"query": {"rescore_query": {"match_all": {}}}}},
                      "lexical; reason=option", id="rescore"),
         pytest.param("?search_type=dfs_query_then_fetch", {"query": QUERY}, "lexical; reason=option", id="search type"),

@@ -1,6 +1,8 @@
 """Writes while the embedder fails; the numbers are those of our list of fault cases."""
 
 import asyncio
+import gzip
+import json
 import time
 from collections.abc import Callable
 
@@ -94,17 +96,83 @@ async def test_what_cannot_be_embedded_is_stored_as_pending(papers: Papers, fail
 
 
 @pytest.mark.parametrize("fail", FAILURES)
-async def test_or_refused_with_429_and_nothing_written_if_bound_so(
+async def test_or_refused_with_429_as_by_a_full_queue_if_bound_so(
     papers: Papers, fail: Callable[[Between], None]
 ) -> None:
     await rather_refused(papers)
     async with between(papers.direct.url, MINILM) as at:
         fail(at)
         answer = await write(at, papers)
+        single = await at.bridge("PUT", f"/{papers.index}/_doc/9", {"title": "Cats"})
+        update = await at.bridge("POST", f"/{papers.index}/_update/9", {"doc": {"title": "a"}, "doc_as_upsert": True})
 
-    assert (answer.status, answer.json["error"]["type"]) == (429, "rejected_execution_exception")
-    assert "Retry-After" in answer.headers
+    items = [item["index"] for item in answer.json["items"]]
+    assert (answer.status, answer.json["errors"], answer.ingested) == (200, True, (0, 0))
+    assert [(item["status"], item["error"]["type"]) for item in items] == [(429, "rejected_execution_exception")] * 3
+    for one in (single, update):
+        assert (one.status, one.json["error"]["type"]) == (429, "rejected_execution_exception")
+        assert "Retry-After" in one.headers
     assert await stored(papers.direct, papers.index) == {}
+
+
+async def test_only_what_needs_the_embedder_is_refused_if_bound_so(papers: Papers) -> None:
+    await rather_refused(papers)
+    script = {"script": {"source": "ctx._source.n = 1"}, "upsert": {"title": "Owls"}}
+    lines = [
+        {"index": {"_id": "1"}}, {"title": "Felines purr"},
+        {"index": {"_id": "2"}}, {"year": 1},
+        {"delete": {"_id": "3"}},
+        {"create": {"_id": "4"}}, {"title": ""},
+        {"update": {"_id": "2"}}, {"doc": {"title": "Dogs bark"}},
+        {"update": {"_id": "2"}}, {"doc": {"year": 2}},  # must not overtake the one before
+        {"update": {"_id": "5"}}, script,
+        {"update": {"_id": "6"}}, {**script, "upsert": {"year": 3}},
+    ]  # fmt: skip
+    async with between(papers.direct.url, MINILM) as at:
+        killed(at)
+        first_part = await at.bridge("POST", f"/{papers.index}/_bulk", ndjson(*lines[:7]))
+        all_kinds = await at.bridge("POST", f"/{papers.index}/_bulk", ndjson(*lines))
+
+    def statuses(answer: Answer) -> list[int]:
+        return [next(iter(item.values()))["status"] for item in answer.json["items"]]
+
+    assert (first_part.status, statuses(first_part)) == (200, [429, 201, 404, 201])
+    assert (all_kinds.status, statuses(all_kinds)) == (200, [429, 200, 404, 409, 429, 429, 429, 201])
+    assert (await stored(papers.direct, papers.index)).keys() == {"2", "4", "6"}
+
+
+@pytest.mark.parametrize("query", ["", "?refresh=true"])
+async def test_what_the_cluster_refuses_is_not_counted_as_embedded(papers: Papers, query: str) -> None:
+    def creates(*numbers: int) -> bytes:
+        return ndjson(*(line for n in numbers for line in ({"create": {"_id": str(n)}}, {"title": f"Passage {n}"})))
+
+    async with between(papers.direct.url, MINILM) as at:
+        first = await at.bridge("POST", f"/{papers.index}/_bulk{query}", creates(1, 2))
+        again = await at.bridge("POST", f"/{papers.index}/_bulk{query}", creates(1, 2, 3))
+        update = ndjson({"update": {"_id": "1", "if_seq_no": 99, "if_primary_term": 1}}, {"doc": {"title": "Owls"}})
+        refused = await at.bridge("POST", f"/{papers.index}/_bulk{query}", update)
+        single = await at.bridge("PUT", f"/{papers.index}/_create/1{query}", {"title": "Passage"})
+        malformed = await at.bridge("POST", f"/{papers.index}/_bulk?version=x", creates(9))
+
+    assert first.ingested == (2, 0)
+    assert (again.status, again.ingested) == (200, (1, 0))
+    assert (refused.json["items"][0]["update"]["status"], refused.ingested) == (409, (0, 0))
+    assert (single.status, single.ingested) == (409, (0, 0))
+    assert (malformed.status, malformed.ingested) == (400, (0, 0))
+
+
+async def test_a_relayed_answer_is_the_clusters_also_if_it_is_compressed_or_filtered(papers: Papers) -> None:
+    async with between(papers.direct.url, MINILM) as at:
+        packed = await at.bridge("POST", f"/{papers.index}/_bulk", bulk_body(3), Accept_Encoding="gzip")
+        part = await at.bridge("POST", f"/{papers.index}/_bulk?filter_path=errors,items.*.status", bulk_body(2))
+        yaml = await at.bridge("POST", f"/{papers.index}/_bulk?format=yaml", bulk_body(1))
+
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert len(json.loads(gzip.decompress(packed.body))["items"]) == 3
+    assert packed.ingested == (3, 0)
+    assert part.json == {"errors": False, "items": [{"index": {"status": 200}}] * 2}
+    assert yaml.body.startswith(b"---")
+    assert "X-Sidecar-Ingest" not in part.headers
 
 
 async def test_a_later_part_is_refused_item_by_item_if_bound_so(papers: Papers) -> None:
@@ -124,7 +192,7 @@ async def test_a_later_part_is_refused_item_by_item_if_bound_so(papers: Papers) 
 async def test_a_text_that_the_embedder_refuses_is_refused_for_good_if_bound_so(papers: Papers) -> None:
     await rather_refused(papers)
     async with between(papers.direct.url, MINILM) as at:
-        at.stub.reply = lambda request: first_fails(at, request)
+        at.stub.reply = lambda request: one_fails(at, request)
         bulk = await write(at, papers)
         single = await at.bridge("PUT", f"/{papers.index}/_doc/9", {"title": "poison"})
 
@@ -246,9 +314,11 @@ async def test_case_04_beside_writes_that_wait_for_a_slow_embedder_the_rest_is_s
         assert [task.result().ingested for task in waiting] == [(10, 0), (10, 0)]
 
 
-def first_fails(at: Between, request: pb.EmbedRequest) -> pb.EmbedReply:
+def one_fails(at: Between, request: pb.EmbedRequest) -> pb.EmbedReply:
     reply = at.stub.honest(request)
-    reply.items[0].CopyFrom(pb.Item(row=-1, error=pb.ItemError(code=13, message="too odd")))
+    for text, item in zip(request.texts, reply.items, strict=True):
+        if text in {"Passage 0", "poison"}:
+            item.CopyFrom(pb.Item(row=-1, error=pb.ItemError(code=13, message="too odd")))
     return reply
 
 
@@ -316,7 +386,7 @@ async def test_a_reply_that_breaks_the_contract_is_never_stored(
 
 async def test_case_06_an_error_of_one_text_is_of_its_document_alone(papers: Papers) -> None:
     async with between(papers.direct.url, MINILM) as at:
-        at.stub.reply = lambda request: first_fails(at, request)
+        at.stub.reply = lambda request: one_fails(at, request)
         answer = await write(at, papers)
 
         assert answer.ingested == (2, 1)
@@ -341,7 +411,7 @@ async def test_case_07_an_embedder_that_is_replaced_within_a_bulk_never_mixes_sp
 
 async def test_case_08_texts_beyond_what_a_message_may_hold_are_pending(papers: Papers) -> None:
     async with between(papers.direct.url, MINILM, max_message_bytes=1_000) as at:
-        answer = await write(at, papers, 100)
+        answer = await write(at, papers, 100, "Passage " * 200)
 
         assert (answer.status, answer.ingested) == (200, (0, 100))
         assert set(await states(at, papers)) == {"pending"}

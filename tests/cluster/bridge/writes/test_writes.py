@@ -45,6 +45,26 @@ async def test_each_document_of_a_bulk_gets_its_vector_and_its_provenance(papers
     assert third == {"year": 3}
 
 
+@pytest.mark.parametrize(
+    "good",
+    [
+        pytest.param([{"title": ""}, {"year": 3}], id="beside documents without a text"),
+        pytest.param(
+            [b'{"title":"Owls"}/* so */', b'{"title":"Bees \xed\xa0\xbd"}'], id="beside what only the cluster reads"
+        ),
+        pytest.param([{"title": "Cats"}, b'{"title":"Owls"}/* so */'], id="beside both"),
+    ],
+)
+async def test_a_broken_document_is_refused_alone(papers: Papers, good: list[object]) -> None:
+    """The cluster runs the guard on a batch of documents, and refuses all of them for one that it cannot read."""
+    sources = [good[0], b'{"title" "no colon"}', good[1]]
+    lines = [line for n, source in enumerate(sources) for line in ({"index": {"_id": f"{n}"}}, source)]
+
+    answer = await papers.bridge("POST", f"/{papers.index}/_bulk", ndjson(*lines))
+
+    assert [item["index"]["status"] for item in answer.json["items"]] == [201, 400, 201]
+
+
 async def test_the_vector_is_the_models_own(papers: Papers, embedder: EmbedderClient) -> None:
     text = "The quick brown fox jumps over the lazy dog"
     await papers.bridge("PUT", f"/{papers.index}/_doc/1?refresh=true", {"title": text})

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from sidecar import connections
 from sidecar.config import EmbedderSettings
 from sidecar.contract import embedding_pb2 as pb
 from sidecar.contract import embedding_pb2_grpc
@@ -31,6 +33,7 @@ from sidecar.embedding.service import EmbeddingService
 from sidecar.telemetry import configure_logging
 from tests.support.computing import Double, InThread, ready
 from tests.support.http import Http, http
+from tests.support.http2 import Caller
 from tests.support.waiting import PATIENCE_S, until
 
 MINILM = "all-minilm-l6-v2@1"
@@ -85,6 +88,7 @@ class Server:
     http: Http
     backend: HeldBackend
     services: list[EmbeddingService]
+    address: str
 
 
 @pytest.fixture
@@ -106,7 +110,7 @@ def run(minilm: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
             grpc.aio.insecure_channel(running.address, options=unlimited) as channel,
             http(f"http://{running.http_address}") as (one,),
         ):
-            yield Server(embedding_pb2_grpc.EmbedderStub(channel), one, backend, services)
+            yield Server(embedding_pb2_grpc.EmbedderStub(channel), one, backend, services, running.address)
 
     return run
 
@@ -486,3 +490,54 @@ async def test_a_long_text_in_parts_has_the_vectors_of_the_parts(run: Any) -> No
     ]
     assert (reply.items[2].row, len(reply.items[2].chunks)) == (-1, 0)
     assert (reply.items[3].deduplicated, list(reply.items[3].chunks)) == (True, list(item.chunks))
+
+
+@pytest.mark.parametrize("method", ["Embed", "EmbedStream", "Tokenize"])
+async def test_a_reply_that_is_not_read_counts_until_its_caller_goes(run: Any, method: str) -> None:
+    message: pb.EmbedRequest | pb.TokenizeRequest = request(*(f"text {number}" for number in range(200)))
+    if method == "Tokenize":
+        message = pb.TokenizeRequest(model=MINILM, texts=["a b c d e f g h i j k l m n"] * 200, offsets=True)
+    async with run(max_inflight_bytes=10_000) as one:
+        unread = await Caller.of(one.address, window=0)
+        unread.call(f"/sidecar.embedding.v1.Embedder/{method}", message.SerializeToString())
+        await until(lambda: one.services[0].inflight.bytes > 10_000)
+        assert (await one.http("POST", "/v1/embeddings", body("b"))).status == 429
+        unread.writer.close()
+        await unread.writer.wait_closed()
+        await until(lambda: one.services[0].inflight.bytes == 0)
+        assert (await one.http("POST", "/v1/embeddings", body("b"))).status == 200
+
+
+async def test_an_answer_over_http_that_is_not_read_counts_until_its_caller_goes(run: Any) -> None:
+    large = body(*["the same"] * 1_000, encoding_format="float")  # too large for the buffers of the system
+    content = json.dumps(large).encode()
+    async with run(max_inflight_bytes=100_000) as one:
+        host, port = one.http.url.removeprefix("http://").split(":")
+        with socket.socket() as unread:
+            unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            unread.connect((host, int(port)))
+            head = f"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+            await asyncio.to_thread(unread.sendall, head + content)
+            await until(lambda: one.services[0].inflight.bytes > 1_000_000)
+            assert (await one.http("POST", "/v1/embeddings", body("b"))).status == 429
+        await until(lambda: one.services[0].inflight.bytes == 0)
+        assert (await one.http("POST", "/v1/embeddings", body("b"))).status == 200
+
+
+async def test_bodies_that_do_not_arrive_take_nothing_from_others_and_are_given_up(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 30000000\r\n\r\n{"
+    monkeypatch.setattr(connections, "SILENCE_S", 1.0)
+    async with run() as one:
+        host, port = one.http.url.removeprefix("http://").split(":")
+        slow = [await asyncio.open_connection(host, int(port)) for _ in range(12)]
+        for _, writer in slow:
+            writer.write(head)
+        assert (await one.http("POST", "/v1/embeddings", body("b"))).status == 200
+        for reader, writer in slow:
+            answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"no byte of the request body came for" in answer
+            writer.close()
+            await writer.wait_closed()

@@ -19,6 +19,8 @@ PROPERTIES = {
     "title": {"type": "text", "copy_to": "all", "fields": {"english": {"type": "text"}, "raw": {"type": "keyword"}}},
     "abstract": {"type": "text", "copy_to": ["all", "more"]},
     "embedding": {"type": "knn_vector", "dimension": 2},
+    "all": {"type": "text"},
+    "more": {"type": "text"},
 }
 
 

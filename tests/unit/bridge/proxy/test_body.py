@@ -23,6 +23,7 @@ def raw_deflate(text: bytes) -> bytes:
         pytest.param(zlib.compress(b"x"), "deflate", b"x", id="deflate"),
         pytest.param(raw_deflate(b"xyz"), "deflate", b"xyz", id="deflate without the head of zlib"),
         pytest.param(raw_deflate(b"xyz"), "x-deflate", b"xyz", id="its other name"),
+        pytest.param(b"\xf9\x17\0\xe8\xff" + b"x" * 23, "deflate", b"x" * 23, id="what zlib would be without a sign"),
         pytest.param(zlib.compress(b"x") + b"anything", "deflate", b"x", id="what follows deflate"),
         pytest.param(raw_deflate(b"x") + b"anything", "deflate", b"x", id="what follows deflate without a head"),
         pytest.param(zlib.compress(b"xyz")[:-2], "deflate", b"xyz", id="deflate without its end"),

@@ -12,6 +12,7 @@ from sidecar.errors import (
     BodyTooLarge,
     ClusterTimedOut,
     ClusterUnreachable,
+    ConnectionLost,
     DeadlineExceeded,
     EmbedderMisbehaved,
     EmbedderOverloaded,
@@ -59,7 +60,7 @@ def test_every_kind_has_a_status() -> None:
         assert error_status(error)[0] >= 400
 
 
-@pytest.mark.parametrize("kind", [ClusterUnreachable, ClusterTimedOut])
+@pytest.mark.parametrize("kind", [ClusterUnreachable, ClusterTimedOut, ConnectionLost])
 def test_an_answer_does_not_tell_where_the_cluster_is(kind: type[ClusterUnreachable]) -> None:
     assert b"secret" not in error_answer(kind("http://secret:9200", "x")).body  # type: ignore[operator]
 

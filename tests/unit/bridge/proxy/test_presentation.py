@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.bridge.proxy.presentation import filtered, indented, is_binary, other_format, present
+from sidecar.bridge.proxy.presentation import asked_format, filtered, indented, is_binary, present
 
 ANSWER = (
     b'{"took":3,"errors":true,"items":['
@@ -107,13 +107,13 @@ def test_formats_that_are_not_text(parameters: dict[str, str], accept: str, expe
 @pytest.mark.parametrize(
     ("accept", "expected"),
     [
-        ("", None),
-        ("*/*", None),
-        ("application/json", None),
-        ("application/YAML; charset=UTF-8", "yaml"),
-        ("application/cbor", "cbor"),
-        ("application/smile", "smile"),
+        ("", {}),
+        ("*/*", {}),
+        ("application/json", {}),
+        ("application/YAML; charset=UTF-8", {"format": "yaml"}),
+        ("application/cbor", {"format": "cbor"}),
+        ("application/smile", {"format": "smile"}),
     ],
 )
-def test_a_format_that_the_bridge_does_not_write(accept: str, expected: str | None) -> None:
-    assert other_format(accept) == expected
+def test_a_format_that_the_bridge_does_not_write(accept: str, expected: dict[str, str]) -> None:
+    assert asked_format(accept) == expected

@@ -20,7 +20,9 @@ from sidecar.bridge.searches.msearch_body import parse_msearch, statuses_of_item
         pytest.param(b'{"index":[]}\n{}\n', [None], id="empty list"),
         pytest.param(b"{}\n{}", None, id="no newline at the end"),
         pytest.param(b"{}\n", None, id="a header alone"),
-        pytest.param(b"[]\n{}\n", None, id="not a header"),
+        pytest.param(b"[]\n{}\nnull\n{}\n5\n{}\n", [None] * 3, id="a header that is no object has no option"),
+        pytest.param(b"{]\n{}\n", None, id="a header that is no JSON"),
+        pytest.param(b'{"index":"a","index":"b"}\n{}\n', None, id="a header that says two things"),
     ],
 )
 def test_items(text: bytes, expressions: list[str | None] | None) -> None:

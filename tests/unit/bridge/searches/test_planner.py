@@ -9,6 +9,7 @@ from sidecar.bridge.searches.rewrite.plan import TextSearch, plan_search
 from tests.support.bindings import an_index
 
 UNKNOWN = b'{"error":{"reason":"unknown query [hybrid]"}}'
+PAST = b'{"error":{"reason":"Reached end of search result, increase pagination_depth value"}}'
 WRAPPED = b'{"error":{"reason":"hybrid query must be a top level query and cannot be wrapped"}}'
 
 
@@ -28,6 +29,7 @@ CLUSTER, COMPANION, BRIDGE = a_plan(), a_plan(companion="papers--companion"), a_
         pytest.param(CLUSTER, 400, b"{}", NextTry.AS_SENT, id="the cluster refuses the rewrite"),
         pytest.param(CLUSTER, 400, UNKNOWN, NextTry.FUSE_HERE, id="the cluster has no neural-search"),
         pytest.param(CLUSTER, 400, WRAPPED, NextTry.FUSE_HERE, id="document-level security wraps the query"),
+        pytest.param(CLUSTER, 400, PAST, NextTry.FUSE_THIS_PAGE, id="a page behind the last hit"),
         pytest.param(CLUSTER, 403, b"", NextTry.NONE, id="these credentials may not search"),
         pytest.param(CLUSTER, 404, b"", NextTry.NONE, id="no such index"),
         pytest.param(CLUSTER, 429, b"", NextTry.NONE, id="the cluster is busy"),

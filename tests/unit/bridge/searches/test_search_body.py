@@ -2,8 +2,8 @@
 
 import pytest
 
-from sidecar.bridge.searches.search_body import parse_search, plain_json
-from sidecar.jsontext import Json
+from sidecar.bridge.searches.search_body import parse_search
+from sidecar.jsontext import Json, loads_as_written
 
 
 def nested(levels: int) -> bytes:
@@ -31,22 +31,5 @@ def test_what_can_be_walked_is_read() -> None:
     assert parse_search(nested(190)) is not None
 
 
-@pytest.mark.parametrize(
-    ("text", "plain"),
-    [
-        pytest.param(b"", b"", id="nothing"),
-        pytest.param(b'{"a":"//"}', b'{"a":"//"}', id="no comment"),
-        pytest.param(b'/* a */{"a":1 // "b"\n}', b' {"a":1  \n}', id="comments"),
-        pytest.param(b'{"a":"\\"/*","b":"*/"}', b'{"a":"\\"/*","b":"*/"}', id="signs of a comment within texts"),
-        pytest.param(b'{"a":1} /* x', b'{"a":1} /* x', id="a comment without an end"),
-        pytest.param('{"é":1}'.encode("utf-16"), '{"é":1}'.encode(), id="UTF-16"),
-        pytest.param("{}".encode("utf-16-le"), b"{}", id="UTF-16, little end first"),
-        pytest.param("{}".encode("utf-16-be"), b"{}", id="UTF-16, big end first"),
-        pytest.param("{}".encode("utf-32"), b"{}", id="UTF-32"),
-        pytest.param("{}".encode("utf-32-le"), b"{}", id="UTF-32, little end first"),
-        pytest.param("{}".encode("utf-32-be"), b"{}", id="UTF-32, big end first"),
-        pytest.param(b"{\0}", b"{\0}", id="cut UTF-16"),
-    ],
-)
-def test_plain_json(text: bytes, plain: bytes) -> None:
-    assert plain_json(text) == plain
+def test_numbers_can_be_read_as_they_are_written() -> None:
+    assert parse_search(b'{"docs":[{"_id":1.50}]}', loads_as_written) == {"docs": [{"_id": "1.50"}]}

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from sidecar.bridge.writes.bulk_action import Action, Operation
 from sidecar.bridge.writes.bulk_answer import (
     BulkAnswer,
     answer_of_part,
@@ -13,7 +14,6 @@ from sidecar.bridge.writes.bulk_answer import (
     item_outcome,
     merge_answers,
 )
-from sidecar.bridge.writes.bulk_body import Action, Operation
 
 
 def test_merged_answers_are_one_compact_answer() -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.bridge.writes.bulk_body import Action, BulkItem, load, may_update, parse_bulk, parts
+from sidecar.bridge.writes.bulk_action import Action
+from sidecar.bridge.writes.bulk_body import BulkItem, load, may_update, parse_bulk, parts
 from tests.support.bulks import items_of, packed
 
 
@@ -44,6 +45,15 @@ def item(action: Action, identifier: str | None, line: bytes, source: bytes | No
         pytest.param(b'\xef\xbb\xbf{"index":{}}\n{}\n', (item(Action.INDEX, None, b'\xef\xbb\xbf{"index":{}}'),), id="a BOM"),
         pytest.param(b'{"index":{"_index":7}}\n{}\n',
                      (replace(item(Action.INDEX, None, b'{"index":{"_index":7}}'), index="7"),), id="a number as an index"),
+        pytest.param(b'{"index":{"_index":"a\\ud800"}}\n{}\n',
+                     (replace(item(Action.INDEX, None, b'{"index":{"_index":"a\\ud800"}}'), index="a\ud800"),),
+                     id="half a surrogate pair in an index"),
+        pytest.param(b'{"update":{"_id":1.50}/* so */} etc.\n\xef\xbb\xbf{"doc":{}}//\n',
+                     (item(Action.UPDATE, "1.50", b'{"update":{"_id":1.50}}', b'{"doc":{}} '),),
+                     id="an update is made strict JSON"),
+        pytest.param(b'{"index":{}/* so */}\n{"a":"\xed\xa0\xbd"}\n',
+                     (item(Action.INDEX, None, b'{"index":{}/* so */}', b'{"a":"\\ud83d"}'),),
+                     id="an action line that is not changed stays"),
         pytest.param(b'{"index":{}}\n' + b"[" * 1_001 + b"\n",
                      (replace(item(Action.INDEX, None, b'{"index":{}}', b"[" * 1_001), is_too_deep=True),), id="deep"),
         pytest.param(b'{"index":{}}\n' + b"[" * 1_000 + b"\n",
@@ -65,8 +75,6 @@ def test_parse_bulk(body: bytes, expected: tuple[BulkItem, ...]) -> None:
         pytest.param(b'{"index":{"_idd":"1"}}\n{}\n', id="unknown parameter"),
         pytest.param(b'{"index":{"_id":[1]}}\n{}\n', id="array as a parameter"),
         pytest.param(b'{"update":{"_id":"1","_source":["a"]}}\n{"doc":{}}\n', id="a list of fields to show"),
-        pytest.param(b'{"index":{"_index":"a\\ud800"}}\n{}\n', id="half a surrogate pair in an index"),
-        pytest.param(b'{"index":{"_id":"a"}/* so */}\n{}\n', id="a comment"),
         pytest.param(b"nonsense\n", id="no JSON"),
         pytest.param(b'[{"index":{}}]\n{}\n', id="a list"),
         pytest.param(b"\xef\xbb\xbf\n", id="only a BOM"),
@@ -95,7 +103,13 @@ def test_split_sends_malformed_documents_apart_from_the_others() -> None:
     items[1:3] = [replace(items[1], is_malformed=True), replace(items[2], is_malformed=True)]
 
     sub_bulks, _ = packed(items, 1_000)
-    assert [[one.id for one in part.operations] for part in sub_bulks] == [["0"], ["1", "2"], ["3", "4"]]
+    assert [[one.id for one in part.operations] for part in sub_bulks] == [["0"], ["1"], ["2"], ["3", "4"]]
+
+
+def test_only_the_first_malformed_documents_are_sent_each_alone() -> None:
+    sub_bulks, _ = packed([replace(item(Action.INDEX, "a", b"a", b"b"), is_malformed=True)] * 1_000, 1_000_000)
+
+    assert [len(part.operations) for part in sub_bulks] == [1] * 63 + [937]
 
 
 def test_parts_of_a_body_are_runs_of_operations_within_a_limit() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sidecar.bridge.bindings.indices import WriteTarget
-from sidecar.bridge.writes.bulk_plan import Step, StepKind, apply_plans, plan_items, plan_step, waves
+from sidecar.bridge.writes.bulk_plan import Step, StepKind, apply_plans, plan_items, plan_step, put_off, waves
 from sidecar.bridge.writes.document_plan import Counts, Vectors
 from sidecar.bridge.writes.update_body import Position
 from sidecar.bridge.writes.update_plan import DocumentKey, Stored
@@ -135,3 +135,30 @@ def test_a_text_that_the_embedder_refuses_is_refused_where_the_binding_wants_no_
     error = json.loads(refused[0])["index"]["error"]
     assert error["reason"] == "the embedder refuses the text of [embedding]: too odd"
     assert counts == {1: Counts(embedded=1)}
+
+
+def test_without_an_answer_of_the_embedder_only_strict_items_wait_and_what_follows_on_their_documents() -> None:
+    strict = WriteTarget("papers-1", bound(a_binding(write=WritePolicy(on_failure="reject"))))
+    targets = {"i": strict, "alias": strict, "lax": WriteTarget("notes", bound())}
+    lines = [
+        ('{"index":{"_index":"i","_id":"1"}}', '{"title":"late"}'),
+        ('{"index":{"_index":"i","_id":"2"}}', '{"n":1}'),
+        ('{"delete":{"_index":"alias","_id":"1"}}', None),
+        ('{"index":{"_index":"lax","_id":"1"}}', '{"title":"late"}'),
+        ('{"index":{"_index":"i"}}', '{"title":"late"}'),
+        ('{"index":{"_index":"i"}}', '{"n":1}'),
+    ]
+    items = items_of("".join(f"{line}\n" for pair in lines for line in pair if line is not None).encode(), None)
+    plans, vectors = plan_items(items, targets, {}), Vectors()
+    vectors.miss(Space("m@1", SPACE), ["late"])
+    documents: set[DocumentKey] = set()
+
+    waiting = put_off(items, plans, vectors, targets, documents)
+    send, refused, counts = apply_plans(items, plans, vectors, None, waiting)
+
+    assert (waiting, documents) == ({0, 2, 4}, {("papers-1", "1")})
+    assert [item.id for item in send] == ["2", "1", None]
+    outcomes = [next(iter(json.loads(answer).values())) for answer in refused.values()]
+    assert [(one["status"], one["error"]["type"]) for one in outcomes] == [(429, "rejected_execution_exception")] * 3
+    assert counts == {3: Counts(pending=1)}
+    assert put_off(items[1:3], plans[1:3], Vectors(), targets, documents) == {1}

@@ -69,7 +69,7 @@ def test_a_text_that_the_embedder_refused_is_marked_pending() -> None:
     [
         pytest.param(b'{"n":1}', id="no text"),
         pytest.param(b'{"title":"","abstract":null}', id="empty text"),
-        pytest.param(b'{"title":7}', id="a number is no text"),
+        pytest.param(b'{"title":7.5}', id="a number with a fraction is no text"),
         pytest.param(b"{bad", id="not JSON"),
         pytest.param(b'["title"]', id="not an object"),
         pytest.param(b'{"title":"dogs","abstract":"bark","embedding":[1,2],"embedding_meta":{"hash":"%b","about":{}}}'

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sidecar.bridge.writes.bulk_body import Action, Operation
+from sidecar.bridge.writes.bulk_action import Action, Operation
 from sidecar.bridge.writes.single_update import (
     Upsert,
     as_bulk_item,

@@ -180,7 +180,8 @@ async def test_a_cluster_without_neural_search_is_asked_once_and_then_the_bridge
         answers = dict([await begin(bridge, filled.index), await go_on(bridge, filled.index)])
     in_cluster = await search(filled.bridge, filled.index)
 
-    assert len(refused) == 1
+    # A search of the client, and the question of the bridge that follows it.
+    assert refused == [f"/{filled.index}/{first}", f"/{filled.index}/_search"]
     assert answers == {NOTE + "bridge": in_cluster[1], "msearch; hybrid=1": in_cluster[1]}
 
 

@@ -4,6 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.bridge.searches.rewrite.intent import Intent
+from sidecar.bridge.searches.rewrite.minimum import minimum_of
+from sidecar.bridge.searches.rewrite.text_fields import TextFields
 from sidecar.jsontext import Json
 
 TAGS = ("a", "b", "c")
@@ -15,7 +17,8 @@ other_texts = st.sampled_from(TAGS).map(lambda word: {"match": {"tag": word}})
 
 def compounds(children: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
     lists = st.lists(children, max_size=3)
-    kinds = dict.fromkeys(("must", "should", "filter", "must_not"), lists)
+    kinds: dict[str, st.SearchStrategy[Json]] = dict.fromkeys(("must", "should", "filter", "must_not"), lists)
+    kinds["minimum_should_match"] = st.sampled_from((0, 1, "1", 2, -1, "50%", "100%", "1<2"))
     return st.fixed_dictionaries({}, optional=kinds).map(lambda spec: {"bool": spec}) | lists.map(  # type: ignore[return-value]
         lambda queries: {"dis_max": {"queries": queries}}
     )
@@ -36,12 +39,17 @@ def matches(query: Json, document: frozenset[str], *, by_meaning: bool) -> bool:
             for name, listed in parts.items()
             if isinstance(listed, list)
         }
-        is_optional = bool(found["must"] or found["filter"]) or not found["should"]
+        is_optional = bool(found["must"] or found["filter"])
+        wanted = minimum_of(spec.get("minimum_should_match", 0), len(found["should"]))
+        if wanted is None:  # "1<2": all, or two if there are several
+            wanted = min(2, len(found["should"]))
+        elif not is_optional:
+            wanted = max(1, wanted)
         return (
             all(found["must"])
             and all(found["filter"])
             and not any(found["must_not"])
-            and (is_optional or any(found["should"]))
+            and (not found["should"] or sum(found["should"]) >= wanted)
         )
     if kind == "dis_max":
         listed = spec["queries"]
@@ -52,7 +60,7 @@ def matches(query: Json, document: frozenset[str], *, by_meaning: bool) -> bool:
 
 @given(query=queries, document=st.frozensets(st.sampled_from(TAGS)))
 def test_the_vector_leg_meets_every_constraint(query: Json, document: frozenset[str]) -> None:
-    intent = Intent(frozenset({"title"}))
+    intent = Intent(TextFields(frozenset({"title"})))
     reason = intent.take(query)
     if reason is not None or not intent.text:
         return

@@ -55,7 +55,7 @@ def test_a_point_in_time_takes_slices_for_shards_and_no_preference() -> None:
 
 
 def test_windows_behind_the_first_have_vector_legs_of_their_own() -> None:
-    search = plan_legs({"query": QUERY}, KNN, windows_to((100,), 101), [Shard(0, "a")], {}, token="t")
+    search = plan_legs({"query": QUERY}, KNN, windows_to((100,), 101, 10_000), [Shard(0, "a")], {}, token="t")
     (_, first), (_, second), (_, lexical) = sent(legs_request(search))
 
     assert (lexical["size"], first["size"], second["size"]) == (1_000, 100, 1_000)
@@ -85,6 +85,12 @@ def test_the_field_of_collapse_is_read_with_each_hit(named: list[Any] | None, ex
 
     assert [body["docvalue_fields"] for _, body in sent(legs_request(search))] == [["year"]] * 2
     assert sent(page_request(search, [(0, 7)], []))[0][1]["docvalue_fields"] == expected
+
+
+def test_a_page_without_hits_still_has_the_options_that_the_cluster_may_refuse() -> None:
+    (_, page), (_, count) = sent(page_request(planned(fields=5), [], [(0, 9)]))
+
+    assert (page["fields"], page["size"], count["size"]) == (5, 0, 0)
 
 
 def test_several_indices_are_told_apart_inside_the_query() -> None:

@@ -17,7 +17,7 @@ QUERY: dict[str, Json] = {"query": {"match": {"title": "x"}}}
         pytest.param({}, {"search_type": "query_then_fetch"}, None, id="the type of search that is the default"),
         pytest.param({}, {"search_type": "dfs_query_then_fetch"}, Reason.OPTION, id="another type of search"),
         pytest.param({}, {"scroll": "1m"}, Reason.SCROLL, id="scroll"),
-        pytest.param({"sort": ["_score"]}, {}, None, id="sorted by score"),
+        pytest.param({}, {"ignore_throttled": "true"}, None, id="what Java clients always send"),
         pytest.param({"sort": ["year"]}, {}, Reason.SORT, id="sorted by a field"),
         pytest.param({"search_after": [1]}, {}, Reason.SORT, id="search_after"),
         pytest.param({"min_score": 1}, {}, Reason.MIN_SCORE, id="min_score"),
@@ -37,10 +37,12 @@ def test_options_that_keep_a_search_lexical(body: dict[str, Json], url: dict[str
     ("body", "url", "reason"),
     [
         pytest.param({}, {}, None, id="nothing"),
-        pytest.param({"aggs": {}}, {}, Reason.AGGREGATIONS, id="aggregations"),
+        pytest.param({"aggs": {"a": {}}}, {}, Reason.AGGREGATIONS, id="aggregations"),
         pytest.param({"track_total_hits": True}, {}, Reason.EXACT_TOTALS, id="exact totals"),
         pytest.param({"track_total_hits": 100}, {}, None, id="totals up to a number"),
         pytest.param({}, {"track_total_hits": "true"}, Reason.EXACT_TOTALS, id="exact totals, in the URL"),
+        pytest.param({"track_total_hits": 2_147_483_647}, {}, Reason.EXACT_TOTALS, id="exact totals, as a number"),
+        pytest.param({"track_total_hits": True}, {"track_total_hits": "9"}, None, id="the URL wins"),
         pytest.param({"collapse": {"field": "year"}}, {}, Reason.OPTION, id="collapse"),
     ],
 )

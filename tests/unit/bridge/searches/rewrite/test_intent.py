@@ -4,8 +4,9 @@ import pytest
 
 from sidecar.bridge.searches.outcome import Reason
 from sidecar.bridge.searches.rewrite.intent import Intent
+from sidecar.bridge.searches.rewrite.text_fields import TextFields
 
-FIELDS = frozenset({"title", "abstract"})
+FIELDS = TextFields(frozenset({"title", "abstract"}))
 MATCH = {"match": {"title": "dogs"}}
 TERM = {"term": {"year": 2020}}
 RANGE = {"range": {"year": {"gte": 2020}}}
@@ -52,6 +53,21 @@ RANGE = {"range": {"year": {"gte": 2020}}}
                      id="a must that we do not read is a filter"),
         pytest.param({"bool": {"should": [MATCH, {"bool": {"must": [TERM]}}]}}, "dogs", None,
                      id="an alternative without text is a boost"),
+        *(pytest.param({"bool": {"must": [MATCH], "should": [RANGE], "minimum_should_match": minimum}}, "dogs", None,
+                       id=f"none of the alternatives must match: {minimum!r}") for minimum in (0, "0", "0%", -1)),
+        *(pytest.param({"bool": {"should": [MATCH, {"match": {"abstract": "cats"}}], "minimum_should_match": minimum}},
+                       "dogs cats", None, id=f"one of them must match, as without {minimum!r}")
+          for minimum in (0, 1, "1", "50%", -1)),
+        pytest.param({"bool": {"should": [MATCH], "filter": [TERM], "minimum_should_match": 1}}, "dogs", TERM,
+                     id="the text is needed beside a filter"),
+        pytest.param({"bool": {"must": [MATCH], "should": [TERM, RANGE], "minimum_should_match": 1}}, "dogs",
+                     {"bool": {"should": [TERM, RANGE], "minimum_should_match": 1}},
+                     id="one of several constraints must match"),
+        pytest.param({"bool": {"must": [MATCH], "should": [{"match_phrase": {"title": "x"}}], "minimum_should_match": 1}},
+                     "dogs", {"bool": {"should": [{"match_phrase": {"title": "x"}}], "minimum_should_match": 1}},
+                     id="a phrase that must match beside words"),
+        *(pytest.param({"match": {"title": {"query": "dogs", "minimum_should_match": minimum}}}, "dogs", None,
+                       id=f"one word of a match is enough: {minimum!r}") for minimum in (0, 1, "1")),
         pytest.param({"bool": {"must": [MATCH], "filter": [{"match": {"title": "cats"}}]}}, "dogs",
                      {"match": {"title": "cats"}}, id="text in a filter constrains and does not score"),
     ],
@@ -83,8 +99,10 @@ def test_eligible(query: object, text: str, knn_filter: object) -> None:
         pytest.param({"match_phrase": {"title": "a b"}}, Reason.EXACT_MATCH, id="phrase"),
         pytest.param({"bool": {"must": [MATCH, {"match_phrase": {"title": "a"}}]}}, Reason.EXACT_MATCH,
                      id="a phrase that must match"),
-        pytest.param({"bool": {"should": [MATCH], "minimum_should_match": 1}}, Reason.EXACT_MATCH,
-                     id="bool with minimum_should_match"),
+        pytest.param({"bool": {"should": [MATCH, MATCH], "minimum_should_match": 2}}, Reason.EXACT_MATCH,
+                     id="several texts that must match"),
+        pytest.param({"bool": {"should": [MATCH, MATCH], "minimum_should_match": "1<2"}}, Reason.EXACT_MATCH,
+                     id="a minimum that we do not read"),
         pytest.param({"bool": {"should": [{"bool": {"must": [MATCH], "filter": [TERM]}}]}}, Reason.QUERY_TYPE,
                      id="a constraint of one alternative"),
         pytest.param({"bool": {"should": [{"bool": {"must": [MATCH, TERM]}}]}}, Reason.QUERY_TYPE,
@@ -115,3 +133,24 @@ def test_a_bool_without_text_says_why(query: object, reason: Reason) -> None:
 
     assert intent.take(query) is None
     assert (intent.text, intent.why_no_text) == ("", reason)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param({"multi_match": {"query": "dogs"}}, id="multi_match"),
+        pytest.param({"multi_match": {"query": "dogs", "fields": []}}, id="an empty list of fields"),
+        pytest.param({"query_string": {"query": "dogs"}}, id="query_string"),
+        pytest.param({"simple_query_string": {"query": "dogs"}}, id="simple_query_string"),
+    ],
+)
+def test_index_query_default_field_may_leave_out_the_text(query: object) -> None:
+    assert Intent(FIELDS).take(query) is None
+    assert Intent(TextFields(FIELDS.names, by_default=False)).take(query) is Reason.UNBOUND_FIELDS
+
+
+def test_a_clause_that_names_its_fields_does_not_ask_for_the_default() -> None:
+    fields = TextFields(FIELDS.names, by_default=False)
+
+    assert Intent(fields).take({"query_string": {"query": "dogs", "default_field": "*"}}) is None
+    assert Intent(fields).take({"multi_match": {"query": "dogs", "fields": ["title"]}}) is None

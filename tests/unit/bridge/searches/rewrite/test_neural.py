@@ -1,16 +1,20 @@
 """The client's own `neural` clauses, at any depth."""
 
+import re
+
 import pytest
 
+from sidecar.bridge.bindings.indices import BoundIndex
 from sidecar.bridge.searches.outcome import Mode, Reason
-from sidecar.bridge.searches.rewrite.neural import neural_texts
+from sidecar.bridge.searches.rewrite.neural import may_hold_neural, neural_texts, refuse_unbound
 from sidecar.bridge.searches.rewrite.plan import (
     NeuralSearch,
     plan_search,
     rewrite,
 )
 from sidecar.errors import InvalidInput
-from tests.support.bindings import a_binding, an_index, bound
+from sidecar.jsontext import Json
+from tests.support.bindings import a_binding, an_index, an_unbound_index, bound
 from tests.unit.bridge.searches.rewrite.test_plan import PAPERS, lexical
 
 NEURAL = {"neural": {"embedding": {"query_text": "dogs", "k": 3, "method_parameters": {"ef_search": 9}}}}
@@ -127,3 +131,37 @@ def test_neural_on_a_field_that_cannot_hold_the_models_vectors_is_refused() -> N
 
     problem = "in [odd] the field is mapped so that it holds no vectors of model [m@1]"
     assert str(refused.value) == f"neural.embedding: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("indices", "known"),
+    [
+        pytest.param(PAPERS, "only [embedding] is", id="a bound index"),
+        pytest.param((an_unbound_index(),), "no field of the searched indices is", id="an unbound one"),
+    ],
+)
+def test_a_clause_on_a_field_that_is_not_bound_is_refused_by_name(indices: tuple[BoundIndex, ...], known: str) -> None:
+    body: Json = {"requests": [{"request": {"query": {"neural": {"other": {"query_text": "dogs"}}}}}]}
+
+    with pytest.raises(InvalidInput, match=re.escape(f"neural.other: is not bound to a model ({known})")):
+        refuse_unbound(body, indices)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"query": NEURAL}, id="a bound field"),
+        pytest.param({"aggs": {"neural": {"terms": {"field": "a"}}}}, id="an aggregation of this name"),
+        pytest.param({"query": {"term": {"neural": "x"}}}, id="a field of this name"),
+    ],
+)
+def test_no_other_query_is_refused(body: Json) -> None:
+    refuse_unbound(body, PAPERS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(b'{"neural":{}}', True), (b'{"wrapper":{}}', True), (b'{"\\u006eeural":1}', True), (b"{}", False)],
+)
+def test_bodies_that_may_hold_a_clause(text: bytes, expected: bool) -> None:
+    assert may_hold_neural(text) is expected

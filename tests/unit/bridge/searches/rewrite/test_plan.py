@@ -23,8 +23,8 @@ def lexical(reason: Reason) -> Untouched:
 @pytest.mark.parametrize(
     ("body", "url", "reason"),
     [
-        pytest.param({"query": MATCH, "aggs": {}}, {}, Reason.AGGREGATIONS, id="aggs"),
-        pytest.param({"query": MATCH, "aggregations": {}}, {}, Reason.AGGREGATIONS, id="aggregations"),
+        pytest.param({"query": MATCH, "aggs": {"a": {}}}, {}, Reason.AGGREGATIONS, id="aggs"),
+        pytest.param({"query": MATCH, "aggregations": {"a": {}}}, {}, Reason.AGGREGATIONS, id="aggregations"),
         pytest.param({"query": MATCH, "min_score": 1}, {}, Reason.MIN_SCORE, id="min_score"),
         pytest.param(
             {"query": MATCH, "search_pipeline": {}},
@@ -52,7 +52,7 @@ def lexical(reason: Reason) -> Untouched:
             id="inner_hits",
         ),
         *(
-            pytest.param({"query": MATCH, name: {}}, {}, Reason.OPTION, id=name)
+            pytest.param({"query": MATCH, name: {"of": "another kind"}}, {}, Reason.OPTION, id=name)
             for name in (
                 "explain",
                 "profile",
@@ -71,6 +71,8 @@ def lexical(reason: Reason) -> Untouched:
         pytest.param({"query": MATCH, "size": "many"}, {}, Reason.OPTION, id="a size that is no number"),
         pytest.param({"query": MATCH, "from": 9_995, "size": 10}, {}, Reason.WINDOW, id="beyond the result window"),
         pytest.param({}, {}, Reason.NO_TEXT, id="no query"),
+        pytest.param({"query": MATCH, "explain": True}, {}, Reason.OPTION, id="explain"),
+        pytest.param({"query": MATCH}, {"explain": "true"}, Reason.OPTION, id="explain in the URL"),
     ],
 )
 def test_what_stays_lexical(body: dict[str, object], url: dict[str, str], reason: Reason) -> None:
@@ -199,3 +201,26 @@ def test_an_index_whose_field_cannot_hold_the_models_vectors_is_searched_by_word
 
     assert plan_search({"query": MATCH}, (odd,), None, {}) == lexical(Reason.SPACE)
     assert plan_search({"query": MATCH}, (*PAPERS, odd), None, {}) == lexical(Reason.SPACE)
+
+
+def test_an_option_at_its_default_goes_neither_into_the_body_nor_into_the_url() -> None:
+    body = {"query": MATCH, "min_score": 0, "explain": True, "sort": [], "size": "5.0"}
+    url = {"explain": "false", "sort": "_score:desc", "version": "true", "routing": "a"}
+
+    plan = plan_search(body, PAPERS, None, url)
+    assert isinstance(plan, TextSearch)
+    sent = rewrite(body, plan, ([1.0, 0.0],), PAPERS, url)
+
+    assert sent.keys() == {"query", "search_pipeline", "size", "version"}
+    assert plan.consumed == ("explain", "sort", "version")
+
+
+def test_a_small_result_window_makes_the_window_smaller_and_a_larger_page_is_the_clusters() -> None:
+    indices = (an_index(), an_index("b", result_window=50))
+
+    plan = plan_search({"query": MATCH}, indices, None, {})
+    assert isinstance(plan, TextSearch)
+    sent = rewrite({"query": MATCH}, plan, ([1.0, 0.0],), indices)
+
+    assert (plan.window, sent["query"]["hybrid"]["pagination_depth"]) == (50, 50)
+    assert plan_search({"query": MATCH, "from": 41}, indices, None, {}) == lexical(Reason.WINDOW)

@@ -3,9 +3,10 @@
 import pytest
 
 from sidecar.bridge.searches.outcome import Reason
+from sidecar.bridge.searches.rewrite.text_fields import TextFields
 from sidecar.bridge.searches.rewrite.texts import TEXT_READERS
 
-FIELDS = frozenset({"title", "abstract"})
+FIELDS = TextFields(frozenset({"title", "abstract"}))
 
 
 def read(kind: str, **spec: object) -> str | Reason:
@@ -89,11 +90,14 @@ def test_simple_syntax_is_an_exact_match_wish_unless_it_is_switched_off(text: st
         pytest.param("query_string", {"query": "a", "fields": ["abs*^2"]}, "a", id="pattern with a boost"),
         pytest.param("query_string", {"query": "a", "default_operator": "AND"}, Reason.EXACT_MATCH, id="all words"),
         pytest.param("query_string", {"query": "a", "type": "phrase"}, Reason.EXACT_MATCH, id="phrase type"),
-        pytest.param("query_string", {"query": "a", "minimum_should_match": 1}, Reason.EXACT_MATCH, id="minimum"),
+        pytest.param("query_string", {"query": "a", "minimum_should_match": 2}, Reason.EXACT_MATCH, id="minimum"),
         pytest.param("simple_query_string", {"query": "a", "fields": ["x"]}, Reason.UNBOUND_FIELDS, id="simple, unbound"),
         pytest.param("simple_query_string", {"query": "a", "default_operator": "and"}, Reason.EXACT_MATCH,
                      id="simple, all words"),
         pytest.param("simple_query_string", {"query": " "}, Reason.NO_TEXT, id="empty"),
+        pytest.param("multi_match", {"query": "?! \u200b..."}, Reason.NO_TEXT, id="no letter, digit or symbol"),
+        pytest.param("multi_match", {"query": "\u20ac"}, "\u20ac", id="a symbol"),
+        pytest.param("multi_match", {"query": "\u0378"}, "\u0378", id="a character of a later Unicode"),
         pytest.param("multi_match", {"query": "a", "fields": ["title*"] * 1_024}, "a", id="as many fields as can be"),
         pytest.param("multi_match", {"query": "a", "fields": ["title*"] * 1_025}, Reason.TOO_LARGE, id="one field more"),
         pytest.param("query_string", {"query": "a", "fields": ["x"] * 9_999}, Reason.TOO_LARGE, id="many fields"),

@@ -1,0 +1,169 @@
+"""What differs between the two answers to a request, and which differences are documented."""
+
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from tests.soak.sent import Sent
+from tests.support.http import Answer
+
+# They differ between any two requests, or between any two indices.
+_OF_A_REQUEST: Final = frozenset(
+    {"_node", "_scroll_id", "_seq_no", "_primary_term", "_shard", "_shards", "index_uuid", "node", "stack_trace", "took",
+     "ingest_took", "took_in_millis", "uuid"}
+)  # fmt: skip
+_GIVEN_ID_LENGTH: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An answer, without what differs between any two requests. `value` is None if it is no JSON."""
+
+    status: int
+    value: Any
+    found_by: str  # how the bridge searched
+    stored: list[Any] = field(default_factory=list)  # the documents afterwards
+
+
+class Outcome(NamedTuple):
+    """What an answer tells of one document."""
+
+    id: str | None
+    status: int | None
+    result: str | None
+    version: int | None
+    error: str | None
+
+    @property
+    def is_named_by_the_cluster(self) -> bool:
+        return isinstance(self.id, str) and len(self.id) == _GIVEN_ID_LENGTH
+
+    @property
+    def shown(self) -> "Outcome":
+        """The same without an id that differs between any two requests."""
+        return self._replace(id="given") if self.is_named_by_the_cluster else self
+
+    @property
+    def why(self) -> tuple[int | None, str | None]:
+        return self.status, self.error
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A request, and the answers to it: about a bound index through the bridge, and about an unbound one directly."""
+
+    sent: Sent
+    through: Seen
+    direct: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A difference that is meant, in the words of docs/security.md."""
+
+    why: str
+    holds: Callable[[Compared], bool]
+
+
+CLOSED: Final = Seen(0, None, "")  # the server hung up
+
+
+def _is_read_for_the_guard(one: Compared) -> bool:
+    ours, theirs = outcomes(one.through), outcomes(one.direct)
+    return (
+        len(ours) == len(theirs)
+        and all(
+            our.shown == their.shown or (our.why in _BY_PIPELINES and their.why == _BY_INDICES)
+            for our, their in zip(ours, theirs, strict=True)
+        )
+        and one.through.stored == one.direct.stored
+    )
+
+
+# Why a document that is no JSON is refused.
+_BY_INDICES: Final = (400, "mapper_parsing_exception")
+_BY_PIPELINES: Final = frozenset({(500, "not_x_content_exception"), (400, "parse_exception")})
+
+DIFFERENCES: Final = (
+    Difference(
+        "where the cluster closes the connection because a body is damaged, the bridge answers 400 or 503",
+        lambda one: one.direct.status == CLOSED.status and one.through.status in (400, 503),
+    ),
+    Difference(
+        "an update is not sent in a bulk with an action line that the bridge cannot read",
+        lambda one: "the bridge cannot read an action line of it" in str(one.through.value),
+    ),
+    Difference(
+        "a bulk that is refused may be refused in the words of the check, and in JSON",
+        lambda one: one.through.status == one.direct.status == 400 and "_bulk" in one.sent.path,
+    ),
+    Difference(
+        "a document that is no JSON is refused by the reader of ingest pipelines, to which the guard belongs",
+        _is_read_for_the_guard,
+    ),
+    Difference(
+        "the reader of ingest pipelines passes over what follows a document",
+        lambda one: "found extra data after parsing" in str(one.direct.value),
+    ),
+)
+
+
+def comparable(answer: Answer, index: str) -> Seen:
+    body = answer.body
+    if answer.headers.get("Content-Encoding") in ("gzip", "deflate") and body:
+        body = zlib.decompress(body, zlib.MAX_WBITS | 32)
+    try:
+        value = _same(json.loads(body.replace(index.encode(), b"INDEX")))
+    except ValueError:
+        value = None
+    return Seen(answer.status, value, answer.headers.get("X-Sidecar-Search", "").partition(";")[0])
+
+
+def differences(compared: Compared) -> list[str]:
+    """Each difference between the answers that no row of DIFFERENCES tells of."""
+    found = list(_differences(compared))
+    return [] if found and any(row.holds(compared) for row in DIFFERENCES) else found
+
+
+def outcomes(seen: Seen) -> list[Outcome]:
+    """What became of each document that the request writes, or of the request."""
+    value = seen.value if isinstance(seen.value, dict) else {}
+    if isinstance(items := value.get("items"), list):
+        return [_outcome(one) for item in items if isinstance(item, dict) for one in item.values()]
+    return [_outcome({"status": seen.status, **value})]
+
+
+def _outcome(told: Any) -> Outcome:
+    one = told if isinstance(told, dict) else {}
+    return Outcome(
+        one.get("_id"), one.get("status"), one.get("result"), one.get("_version"), _type_of(one.get("error"))
+    )
+
+
+def _differences(compared: Compared) -> Iterator[str]:
+    through, direct = compared.through, compared.direct
+    if through.status != direct.status:
+        yield f"status {through.status} for {direct.status}"
+    ours, theirs = outcomes(through), outcomes(direct)
+    if [one.shown for one in ours] != [one.shown for one in theirs]:
+        yield f"outcomes {ours} for {theirs}"
+    if through.stored != direct.stored:
+        yield f"stored {through.stored} for {direct.stored}"
+    is_whole = direct.status < 300 and not any(one.result for one in theirs) and through.found_by in ("", "lexical")
+    if is_whole and through.value != direct.value:
+        yield f"body {through.value} for {direct.value}"
+
+
+def _type_of(error: Any) -> str | None:
+    return error.get("type") if isinstance(error, dict) else error
+
+
+def _same(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _same(one) for name, one in value.items() if name not in _OF_A_REQUEST}
+    if isinstance(value, list):
+        return [_same(one) for one in value]
+    return re.sub(r"\[-?[0-9a-f]{22,}\]", "[id]", value) if isinstance(value, str) else value
