@@ -159,8 +159,11 @@ class BridgeSettings(_Section):
         ge=0,
         description="How long the cluster may be silent after a search or a plain read; beyond it 504; 0: no limit",
     )
-    search_embed_timeout_s: float = Field(
-        0.2, gt=0, description="Embedding budget of one search; beyond it the search is lexical"
+    search_embed_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        description="Embedding budget of one search; beyond it the search is lexical; unless set, the time in which "
+        "the model computes ten texts of full length, from 0.2 to 10",
     )
     binding_ttl_s: float = Field(
         5.0, gt=0, description="How long a binding is used before it is read from the cluster again"

@@ -56,6 +56,7 @@ class ServedModel:
 
     version: ModelVersion
     backend: str
+    full_text_s: float = 0.0  # to compute one text of full length, at the self-test. 0: it is not known
 
 
 class Embedder(Protocol):

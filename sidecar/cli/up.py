@@ -23,9 +23,6 @@ from sidecar.output import say
 
 StepReport: TypeAlias = Callable[[str], None]
 
-_SEARCH_BUDGET: Final = "bridge.search_embed_timeout_s"
-_PATIENT_S: Final = 10.0
-
 T = TypeVar("T")
 PlaceTypes = TypeVarTuple("PlaceTypes")
 
@@ -109,7 +106,6 @@ async def running_system(
     # Before anything starts, so that an address that is taken does not cost the time of loading a model.
     for places in (node_places, embedder_places, bridge_places)[upstream is not None :]:
         places()
-    keep_searches_patient(configuration)
 
     async with AsyncExitStack() as stack:
         ends: dict[str, Callable[[], Coroutine[Any, Any, int]]] = {}
@@ -235,12 +231,6 @@ async def _run(
         else:
             say("ready: " + "  ".join(f"{name} {address}" for name, address in where.items()))
         await system.wait()
-
-
-def keep_searches_patient(configuration: Configuration) -> None:
-    """Let a search wait long for its vector, unless the budget is set. On a machine with all parts, it is slow."""
-    if _SEARCH_BUDGET not in configuration.sources:
-        os.environ[variable(_SEARCH_BUDGET)] = str(_PATIENT_S)  # the bridge inherits it
 
 
 def keep_parts_quiet(configuration: Configuration) -> None:

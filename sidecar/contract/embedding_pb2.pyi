@@ -221,7 +221,7 @@ class GetModelRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("model", "space", "backend", "dimension", "max_tokens", "normalized", "manifest", "max_texts", "max_message_bytes")
+    __slots__ = ("model", "space", "backend", "dimension", "max_tokens", "normalized", "manifest", "max_texts", "max_message_bytes", "full_text_s")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SPACE_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
@@ -231,6 +231,7 @@ class ModelInfo(_message.Message):
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     MAX_TEXTS_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FULL_TEXT_S_FIELD_NUMBER: _ClassVar[int]
     model: str
     space: str
     backend: str
@@ -240,4 +241,5 @@ class ModelInfo(_message.Message):
     manifest: str
     max_texts: int
     max_message_bytes: int
-    def __init__(self, model: _Optional[str] = ..., space: _Optional[str] = ..., backend: _Optional[str] = ..., dimension: _Optional[int] = ..., max_tokens: _Optional[int] = ..., normalized: _Optional[bool] = ..., manifest: _Optional[str] = ..., max_texts: _Optional[int] = ..., max_message_bytes: _Optional[int] = ...) -> None: ...
+    full_text_s: float
+    def __init__(self, model: _Optional[str] = ..., space: _Optional[str] = ..., backend: _Optional[str] = ..., dimension: _Optional[int] = ..., max_tokens: _Optional[int] = ..., normalized: _Optional[bool] = ..., manifest: _Optional[str] = ..., max_texts: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., full_text_s: _Optional[float] = ...) -> None: ...

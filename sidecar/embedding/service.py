@@ -201,6 +201,7 @@ class EmbeddingService:
             manifest=version.model_dump_json(),
             max_texts=self._max_texts,
             max_message_bytes=self._max_message_bytes,
+            full_text_s=served.loaded.full_text_s,
         )
 
 

@@ -308,4 +308,4 @@ def _served(info: pb.ModelInfo) -> ServedModel:
         ) from error
     if (version.id, version.space) != (info.model, info.space):
         raise EmbedderMisbehaved(f"the manifest of [{info.model}] is of [{version.id}] with space [{version.space}]")
-    return ServedModel(version, info.backend)
+    return ServedModel(version, info.backend, info.full_text_s)

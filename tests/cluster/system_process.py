@@ -6,6 +6,7 @@ because the worker that asks for the system first may well be the first to end.
 """
 
 import json
+import os
 import sys
 from dataclasses import asdict
 
@@ -18,6 +19,7 @@ _ANY = "127.0.0.1:0"
 
 
 async def _serve(pytest_pid: int) -> None:
+    os.environ["SIDECAR_BRIDGE_SEARCH_EMBED_TIMEOUT_S"] = "30"  # on a busy machine, too, a search has its vector
     configuration = load_configuration(
         {
             "bridge.listen": _ANY,

@@ -43,7 +43,7 @@ def test_every_setting_is_documented(
     rows = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
     for setting in load_configuration().explain():
         value = setting.value
-        shown = ", ".join(value) if isinstance(value, tuple) else str(value)
+        shown = ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
         default = "depends on the machine" if isinstance(value, Path) else f"`{shown}`" if shown else "empty"
         rows.append(f"| `{setting.name}` | `{variable(setting.name)}` | {default} | {setting.description} |")
     text = (

@@ -14,6 +14,7 @@ from sidecar.bridge.bindings.lookup import Bindings
 from sidecar.bridge.hidden_fields import hidden_in
 from sidecar.bridge.hidden_hits import hide_in_search, hide_in_text
 from sidecar.bridge.proxy.identity import Credentials
+from sidecar.bridge.searches.embed_budget import EmbedBudget
 from sidecar.bridge.searches.hybrid_support import UNKNOWN, WRAPPED, HybridSupport
 from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.request_options import RequestOptions
@@ -145,12 +146,12 @@ class Planner:
     """Plans searches with the client's own credentials."""
 
     def __init__(
-        self, bindings: Bindings, hybrid: HybridSupport, embedder: Embedder, *, embed_timeout_s: float
+        self, bindings: Bindings, hybrid: HybridSupport, embedder: Embedder, *, embed_timeout_s: float | None
     ) -> None:
         self._bindings = bindings
         self._hybrid = hybrid
         self._embedder = embedder
-        self._embed_timeout_s = embed_timeout_s
+        self._budget = EmbedBudget(embedder, embed_timeout_s)
         self._queries: TTLCache[_Text, bytes] = TTLCache(_QUERIES_BYTES, _REMEMBER_S, getsizeof=len)  # vectors as JSON
 
     async def excludes(self, asked: RequestedSearch) -> tuple[str, ...]:
@@ -275,7 +276,7 @@ class Planner:
 
     async def _vectors(self, texts: Iterable[_Text]) -> dict[_Text, Vector]:
         """A vector for each text. There is one call for all new texts of a model, and one budget for all calls."""
-        deadline = asyncio.get_running_loop().time() + self._embed_timeout_s
+        started = asyncio.get_running_loop().time()
         found: dict[_Text, Vector] = {}
         by_model: dict[tuple[str, str], list[str]] = {}
         for wanted in texts:
@@ -286,6 +287,7 @@ class Planner:
                 model, space, text = wanted
                 by_model.setdefault((model, space), []).append(text)
         series(BRIDGE_QUERY_VECTORS, "bridge").inc(len(found))
+        deadline = started + (await self._budget.seconds(model for model, _ in by_model) if by_model else 0.0)
         for (model, space), new in by_model.items():
             answer = await self._embedder.embed(
                 new,

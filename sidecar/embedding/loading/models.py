@@ -7,6 +7,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ class LoadedModel:
     backend: Computing
     tokenizer: TextTokenizer
     build: str = ""
+    full_text_s: float = 0.0  # to compute one text of full length, at the self-test
 
     @cached_property
     def space(self) -> str:
@@ -110,10 +112,11 @@ def _open(spec: str, store: ModelStore) -> OpenedModel:
 
 async def self_test(
     version: ModelVersion, backend: Computing, tokenizer: TextTokenizer, references: NDArray[np.float32] | None
-) -> None:
+) -> float:
     """Embed the probes and compare the vectors with their references. Without references, compare the dimension only.
 
-    This also initialises the libraries, so that the first caller does not wait for it. Raises ConfigurationError.
+    This also initialises the libraries, so that the first caller does not wait for it. Gives the seconds that one text
+    of full length takes after that. Raises ConfigurationError.
     """
     *others, longest = (text.ids for text in tokenizer.encode(probe_texts(version)))
     # The longest goes alone: if the others were padded to its length, they would take half a second more.
@@ -129,6 +132,9 @@ async def self_test(
         raise ConfigurationError(
             f"model [{version.id}] has dimension {version.dimension}, but {backend.name} computes {pooled.shape[1]}"
         )
+    started = monotonic()
+    await backend.compute([longest])
+    return monotonic() - started
 
 
 def _references(version: ModelVersion, store: ModelStore) -> NDArray[np.float32] | None:

@@ -7,7 +7,7 @@ import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -146,11 +146,15 @@ class Worker:
                 self._life = life
                 group.create_task(self._read_answers(life), name="read the worker's answers")
                 group.create_task(self._watch(life), name="watch the worker")
-                for opened, model in zip(self._opened, models, strict=True):
+                seconds = [
                     await self_test(opened.version, model.backend, model.tokenizer, opened.references)
+                    for opened, model in zip(self._opened, models, strict=True)
+                ]
                 life.tested = True
                 if not self._loaded.done():
-                    self._loaded.set_result(models)
+                    self._loaded.set_result(
+                        [replace(model, full_text_s=s) for model, s in zip(models, seconds, strict=True)]
+                    )
                 self._become(usable=True)
         finally:
             self._life = None

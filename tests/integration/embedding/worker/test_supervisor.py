@@ -202,6 +202,14 @@ def _children(pid: int) -> set[int]:
     return found
 
 
+async def test_the_server_says_how_fast_it_computes(opened: tuple[OpenedModel, ...]) -> None:
+    async with system(opened) as one:
+        stub = embedding_pb2_grpc.ModelsStub(one.channel)
+        info = await stub.Get(pb.GetModelRequest(model=MINILM), timeout=PATIENCE_S)
+
+        assert 0 < info.full_text_s < PATIENCE_S
+
+
 async def test_no_library_starts_a_thread_for_each_core_of_the_machine(opened: tuple[OpenedModel, ...]) -> None:
     async with system(opened) as one:
         environment = environment_of(one.pid)
