@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias, TypeVar, TypeVarTuple
+from typing import Annotated, Any, TypeAlias, TypeVar, TypeVarTuple
 
 import typer
 
