@@ -1,7 +1,7 @@
 """An upstream that writes down what reaches it. No real node tells which bytes it has read."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ class Recorder:
     heads: list[bytes] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+    leave: Callable[[], None] = lambda: None  # from then on nothing listens at this address
 
     def headers(self, number: int = -1) -> dict[str, str]:
         """The headers of a request, with names in lower case."""
@@ -48,7 +49,7 @@ async def recording() -> AsyncIterator[Recorder]:
     recorder = Recorder()
     server = await asyncio.start_server(recorder.serve, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
-    recorder.url = f"http://{host}:{port}"
+    recorder.url, recorder.leave = f"http://{host}:{port}", server.close
     try:
         yield recorder
     finally:

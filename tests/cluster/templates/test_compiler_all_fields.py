@@ -1,6 +1,7 @@
 """A query over all fields finds nothing of ours: a bound index and a plain one with the same texts answer alike."""
 
 import json
+from typing import NamedTuple
 
 import pytest
 
@@ -56,29 +57,36 @@ def stored(identifier: str, document: dict[str, object], digest: str) -> dict[st
     return {**document, "embedding": [0.5, 0.25], "embedding_meta": proof.to_update()}
 
 
+class Indices(NamedTuple):
+    cluster: OpenSearchCluster
+    bound: str
+    plain: str
+
+
 @pytest.fixture
-async def indices(node_url):
+async def indices(node_url, unique):
     """A bound index and a plain one, with the same documents."""
+    bound, plain = f"{unique}-1", f"plain-{unique}"
     compiled = compile_template(
-        "unfindable",
+        unique,
         TINY,
         {"mappings": MAPPINGS, "settings": SETTINGS},
-        index_patterns=["unfindable-*"],
+        index_patterns=[f"{unique}-*"],
         source=["title"],
     )
     async with OpenSearchCluster(node_url) as cluster:
         await apply(cluster, compiled)
-        await cluster.call("PUT", "/plain-unfindable", body={"mappings": MAPPINGS, "settings": SETTINGS})
-        for name in ("unfindable-1", "plain-unfindable"):
+        await cluster.call("PUT", f"/{plain}", body={"mappings": MAPPINGS, "settings": SETTINGS})
+        for name in (bound, plain):
             for identifier, document in DOCUMENTS.items():
-                whole = stored(identifier, document, "ab" * 32) if name == "unfindable-1" else document
+                whole = stored(identifier, document, "ab" * 32) if name == bound else document
                 # Around the guard, which would not believe this hash.
                 await cluster.call("PUT", f"/{name}/_doc/{identifier}", params={"refresh": "true"}, body=document)
                 body = {"doc": whole}
                 await cluster.call("POST", "/_bulk", params={"refresh": "true"}, body=lines(name, identifier, body))
-        yield cluster
-        await cluster.call("DELETE", "/unfindable-1,plain-unfindable")
-        await delete(cluster, "unfindable")
+        yield Indices(cluster, bound, plain)
+        await cluster.call("DELETE", f"/{bound},{plain}")
+        await delete(cluster, unique)
 
 
 def lines(index: str, identifier: str, body: object) -> bytes:
@@ -106,7 +114,9 @@ async def test_the_documents_of_the_bound_index_have_vectors_and_marks(indices):
         "embedding": {"1", "2", "3", "5"}, "embedding_meta.pending": {"4"}, "embedding_meta.client": {"5"},
         "embedding_meta.hash": {"1", "2", "3", "4", "5"},
     }.items():  # fmt: skip
-        found = await indices.call("POST", "/unfindable-1/_search", body={"query": {"exists": {"field": field}}})
+        found = await indices.cluster.call(
+            "POST", f"/{indices.bound}/_search", body={"query": {"exists": {"field": field}}}
+        )
         assert {hit["_id"] for hit in found.body["hits"]["hits"]} == ids, field
 
 
@@ -114,8 +124,8 @@ async def test_no_query_over_all_fields_finds_what_is_ours(indices):
     differing = {
         name: (bound, plain)
         for name, query in QUERIES.items()
-        if (bound := await answered(indices, "unfindable-1", query))
-        != (plain := await answered(indices, "plain-unfindable", query))
+        if (bound := await answered(indices.cluster, indices.bound, query))
+        != (plain := await answered(indices.cluster, indices.plain, query))
     }
 
     assert differing == {}

@@ -13,6 +13,7 @@ from sidecar.models.catalogue import shipped_versions
 from sidecar.rpc import SyncEmbedderClient
 from tests.support.built import MINILM
 from tests.support.embedders import StubServer, serving_stub
+from tests.support.waiting import until
 
 VERSION = shipped_versions()[MINILM]
 
@@ -52,7 +53,7 @@ async def test_a_client_may_be_kept_and_closed() -> None:
         assert threads() == 1
         del kept
         gc.collect()
-        assert threads() == 0
+        await until(lambda: threads() == 0)
 
 
 async def test_whoever_closes_a_client_ends_its_calls() -> None:
