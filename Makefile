@@ -1,4 +1,4 @@
-# Everything a fresh machine needs: Python 3.11, JDK 17, Maven and make. See README.md.
+# Everything a fresh machine needs: Python 3.11, JDK 17, Maven and make, and Node.js for the tests. See README.md.
 
 PYTHON ?= python3
 VENV := .venv

@@ -4,8 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from sidecar.model import Binding
+import numpy as np
+
+from sidecar.model import Binding, Role
+from sidecar.ports import Embedder, Lane
+from sidecar.provenance import provenance_hash, source_text
+from tests.support.between import stored
 from tests.support.http import Http, ndjson
+from tests.support.provenances import state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +43,17 @@ class ReadOnly(Protocol):
 
 def bulk_of(documents: Mapping[str, object]) -> bytes:
     return ndjson(*(line for name, source in documents.items() for line in ({"index": {"_id": name}}, source)))
+
+
+async def expect_every_vector(papers: Papers, embedder: Embedder, count: int) -> None:
+    """Each document has the vector that the model makes of its own text, and says so."""
+    documents = list((await stored(papers.direct, papers.index)).values())
+    assert len(documents) == count
+    texts = [source_text(document, papers.binding) for document in documents]
+    answer = await embedder.embed(texts, Role.PASSAGE, model=papers.binding.model, lane=Lane.BULK, timeout_s=30)
+    for position, (document, text) in enumerate(zip(documents, texts, strict=True)):
+        assert state_of(document) == "ok"
+        assert document["embedding_meta"]["hash"] == provenance_hash(text, papers.binding)
+        expected = answer.vector(position)
+        assert expected is not None
+        assert np.dot(document["embedding"], expected) >= 0.9999, text

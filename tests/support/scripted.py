@@ -1,9 +1,10 @@
-"""A cluster that answers bulk requests as a test wants, and is the real node in all else."""
+"""A cluster that answers bulk requests as a test wants or drops the connection, and is the real node in all else."""
 
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 import aiohttp
 from aiohttp import web
@@ -12,11 +13,21 @@ from yarl import URL
 from tests.support.http import http
 
 
+class Dropped(Enum):
+    """The connection ends without an answer."""
+
+    BEFORE = auto()  # the node has not seen the request
+    AFTER = auto()  # the node has carried it out
+
+
+Given = tuple[int, bytes] | Dropped | None
+
+
 @dataclass
 class Scripted:
     """`answers`: status and body of the next bulk requests, None for the node's own; `bulks`: what was asked."""
 
-    answers: deque[tuple[int, bytes] | None] = field(default_factory=deque)
+    answers: deque[Given] = field(default_factory=deque)
     bulks: list[bytes] = field(default_factory=list)
     url: str = ""
 
@@ -32,7 +43,12 @@ async def scripted(node_url: str) -> AsyncIterator[Scripted]:
             if request.path.endswith("/_bulk"):
                 script.bulks.append(body)
                 given = script.answers.popleft() if script.answers else None
-                if given is not None:
+                if isinstance(given, Dropped):
+                    if given is Dropped.AFTER:
+                        await _of_the_node(node.session, node_url, request, body)
+                    assert request.transport is not None
+                    request.transport.abort()
+                elif given is not None:
                     return web.Response(status=given[0], body=given[1], content_type="application/json")
             return await _of_the_node(node.session, node_url, request, body)
 

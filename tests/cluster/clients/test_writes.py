@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from opensearchpy import AsyncOpenSearch, OpenSearch
 from opensearchpy.helpers import (
@@ -25,10 +24,9 @@ from sidecar.bridge.app import serving
 from sidecar.errors import EmbedderUnavailable
 from sidecar.model import IndexBinding, Role, SearchBinding, WritePolicy
 from sidecar.models.catalogue import shipped_versions
-from sidecar.ports import Embedder, Embeddings, Lane
-from sidecar.provenance import provenance_hash, source_text
+from sidecar.ports import Embeddings, Lane
 from sidecar.rpc.client import EmbedderClient
-from tests.cluster.bridges import Papers
+from tests.cluster.bridges import Papers, expect_every_vector
 from tests.support.between import bridge_settings, broken_promises, stored
 from tests.support.embedders import HashEmbedder
 from tests.support.http import ndjson
@@ -99,20 +97,6 @@ def with_asyncio(url: str, actions: Iterable[Action]) -> list[Outcome]:
             return outcomes([pair async for pair in found])
 
     return asyncio.run(run())
-
-
-async def expect_every_vector(papers: Papers, embedder: Embedder, count: int) -> None:
-    """Each document has the vector that the model makes of its own text, and says so."""
-    documents = list((await stored(papers.direct, papers.index)).values())
-    assert len(documents) == count
-    texts = [source_text(document, papers.binding) for document in documents]
-    answer = await embedder.embed(texts, Role.PASSAGE, model=MINILM.id, lane=Lane.BULK, timeout_s=30)
-    for position, (document, text) in enumerate(zip(documents, texts, strict=True)):
-        assert state_of(document) == "ok"
-        assert document["embedding_meta"]["hash"] == provenance_hash(text, papers.binding)
-        expected = answer.vector(position)
-        assert expected is not None
-        assert np.dot(document["embedding"], expected) >= 0.9999, text
 
 
 @pytest.mark.parametrize(
