@@ -91,14 +91,14 @@ def holds_errors(answer: bytes) -> bool:
     return _STATUS_OF_ERROR.search(answer) is not None
 
 
-def statuses_of_items(answer: Json) -> dict[int, int]:
-    """The status of each item by its position. Items without a status are left out."""
+def errors_of_items(answer: Json) -> dict[int, tuple[int, bytes]]:
+    """The status and the error of each item by its position. Items without a status are left out."""
     responses = answer.get("responses") if isinstance(answer, dict) else None
     found = {}
     for position, item in enumerate(responses if isinstance(responses, list) else []):
         status = item.get("status") if isinstance(item, dict) else None
         if isinstance(status, int):
-            found[position] = status
+            found[position] = (status, dumps(item.get("error")))
     return found
 
 
