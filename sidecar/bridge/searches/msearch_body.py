@@ -9,7 +9,7 @@ from typing import Final
 from sidecar.bridge.searches.rewrite.companion import WHOLE
 from sidecar.bridge.searches.search_body import parse_search
 from sidecar.bridge.splice import elements, members, replace_member
-from sidecar.jsontext import Json, Object, as_text, dumps, loads, plain_json
+from sidecar.jsontext import Json, Object, as_text, at, dumps, loads, plain_json
 
 _INDEX_KEYS: Final = ("index", "indices")
 _STATUS_OF_ERROR: Final = re.compile(rb'"status"\s*:\s*[45]')
@@ -98,7 +98,7 @@ def errors_of_items(answer: Json) -> dict[int, tuple[int, bytes]]:
     for position, item in enumerate(responses if isinstance(responses, list) else []):
         status = item.get("status") if isinstance(item, dict) else None
         if isinstance(status, int):
-            found[position] = (status, dumps(item.get("error")))
+            found[position] = (status, dumps(at(item, "error")))
     return found
 
 

@@ -244,12 +244,7 @@ class Planner:
                 await self._bindings.check(plan.companion or "", planned.asked.credentials)
                 return replace(planned, plan=replace(plan, companion=None))
             case NextTry.EMPTY_PAGE:
-                moved = planned.in_bridge()
-                # A `hybrid` without hits fails on one shard (500).
-                if moved.plan.is_fused_here or sum(index.shards for index in planned.indices) < 2:
-                    return moved
-                consumed = (*plan.consumed, "from", "size")
-                return replace(planned, plan=replace(plan, is_past_end=True, consumed=consumed))
+                return _past_the_end(planned, plan)
             case NextTry.FUSE_THERE:
                 return replace(planned, plan=in_cluster(plan))
             case NextTry.FUSE_HERE:
@@ -343,6 +338,15 @@ def next_try(plan: TextSearch, status: int, answer: bytes) -> NextTry:
         return NextTry.EMPTY_PAGE
     may_refuse_hybrid = any(reason.encode() in answer for reason in (UNKNOWN, WRAPPED))
     return NextTry.FUSE_HERE if may_refuse_hybrid else NextTry.AS_SENT
+
+
+def _past_the_end(planned: PlannedSearch, plan: TextSearch) -> PlannedSearch:
+    """The search for a page behind the last hit. It has the same total."""
+    moved = planned.in_bridge()
+    # The cluster fails at a `hybrid` without hits if there is one shard.
+    if moved.plan.is_fused_here or sum(index.shards for index in planned.indices) < 2:
+        return moved
+    return replace(planned, plan=replace(plan, is_past_end=True, consumed=(*plan.consumed, "from", "size")))
 
 
 def count_search(plan: SearchPlan) -> None:

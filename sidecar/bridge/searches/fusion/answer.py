@@ -233,7 +233,8 @@ def _shard_hits(position: int, lexical: Object, semantic: Object) -> ShardHits[H
         hits = [((position, hit["_seq_no"]), hit) for hit in listed if isinstance(hit["_score"], float)]
         numbers |= {document: hit["sort"][-1] for document, hit in hits}
         legs.append([(document, hit["_score"]) for document, hit in hits])
-    return ShardHits(*legs, numbers)
+    words, neighbours = legs
+    return ShardHits(words, neighbours, numbers)
 
 
 def _total(item: Object) -> tuple[int, bool]:
