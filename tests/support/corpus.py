@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.bridge.proxy.budget import Budget
 from sidecar.bridge.proxy.upstream import Upstream
-from sidecar.bridge.searches.fusion.request import Shard, plan_legs, windows_to
+from sidecar.bridge.searches.fusion.request import Shard, plan_legs
 from sidecar.bridge.searches.fusion.search import FusedAnswer, search_fused
 from sidecar.model import Fusion
 from sidecar.opensearch.client import OpenSearchCluster
@@ -74,18 +74,17 @@ class Corpus:
 
     async def in_bridge(
         self, legs: tuple[dict, dict], fusion: Fusion, *, url: dict[str, str] | None = None,
-        upstream: Upstream | None = None, depth: int = 0, path: str | None = None, **options: object,
+        upstream: Upstream | None = None, path: str | None = None, **options: object,
     ) -> dict:  # fmt: skip
-        answer = await self.answer(legs, fusion, url=url, upstream=upstream, depth=depth, path=path, **options)
+        answer = await self.answer(legs, fusion, url=url, upstream=upstream, path=path, **options)
         assert answer.status == 200, answer.body
         return answer.body  # type: ignore[return-value]
 
     async def answer(
         self, legs: tuple[dict, dict], fusion: Fusion, *, url: dict[str, str] | None = None,
-        upstream: Upstream | None = None, depth: int = 0, path: str | None = None, **options: object,
+        upstream: Upstream | None = None, path: str | None = None, **options: object,
     ) -> FusedAnswer:  # fmt: skip
-        windows = windows_to((WINDOW,), depth, 10_000)
-        search = plan_legs({"query": legs[0], **options}, legs[1], windows, self.shards, url or {}, token="t")
+        search = plan_legs({"query": legs[0], **options}, legs[1], WINDOW, self.shards, url or {}, token="t")
         at = path or f"/{self.expression}/_search"
         with Budget(0).share() as share:
             return await search_fused(upstream or self.upstream, at, [], search, fusion, share=share)
@@ -118,18 +117,10 @@ def processor(fusion: Fusion) -> dict:
     return {"normalization-processor": {"normalization": {"technique": fusion.technique}, "combination": combination}}
 
 
-def same(ours: list[dict], theirs: list[dict], *, among: list[dict] | None = None) -> bool:
-    """Whether hits, order and scores are equal; those with one score on one shard may stand in any order.
-
-    Where a page ends between equal scores, only `among`, all hits of the ranking, tells that they are equal.
-    """
-    scores = [hit["_score"] for hit in theirs]
-    assert [hit["_score"] for hit in ours] == pytest.approx(scores, abs=1e-5)
-    everywhere = [hit["_score"] for hit in (theirs if among is None else among)]
-    unique = {score for score in scores if everywhere.count(score) == 1}
-    for mine, other in zip(ours, theirs, strict=True):
-        if other["_score"] in unique:
-            assert mine["_id"] == other["_id"]
+def same(ours: list[dict], theirs: list[dict]) -> bool:
+    """Whether hits, order and scores are equal, also the order of those with one score."""
+    assert [hit["_score"] for hit in ours] == pytest.approx([hit["_score"] for hit in theirs], abs=1e-5)
+    assert [hit["_id"] for hit in ours] == [hit["_id"] for hit in theirs]
     return True
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from sidecar.bridge.searches.rewrite.companion import WHOLE
 from sidecar.bridge.searches.search_body import parse_search
 from sidecar.bridge.splice import elements, members, replace_member
-from sidecar.jsontext import Json, Object, as_text, dumps, loads, plain_json
+from sidecar.jsontext import Json, Object, as_text, at, dumps, loads, plain_json
 
 _INDEX_KEYS: Final = ("index", "indices")
 _STATUS_OF_ERROR: Final = re.compile(rb'"status"\s*:\s*[45]')
@@ -91,14 +91,14 @@ def holds_errors(answer: bytes) -> bool:
     return _STATUS_OF_ERROR.search(answer) is not None
 
 
-def statuses_of_items(answer: Json) -> dict[int, int]:
-    """The status of each item by its position. Items without a status are left out."""
+def errors_of_items(answer: Json) -> dict[int, tuple[int, bytes]]:
+    """The status and the error of each item by its position. Items without a status are left out."""
     responses = answer.get("responses") if isinstance(answer, dict) else None
     found = {}
     for position, item in enumerate(responses if isinstance(responses, list) else []):
         status = item.get("status") if isinstance(item, dict) else None
         if isinstance(status, int):
-            found[position] = status
+            found[position] = (status, dumps(at(item, "error")))
     return found
 
 

@@ -29,9 +29,9 @@ from sidecar.bridge.searches.fusion.several import Fusing, at_once, fused_item
 from sidecar.bridge.searches.limits import MAX_ANSWER_BYTES, MAX_BODY_BYTES, has_too_many_items
 from sidecar.bridge.searches.msearch_body import (
     SearchItem,
+    errors_of_items,
     holds_errors,
     parse_msearch,
-    statuses_of_items,
     with_answers,
 )
 from sidecar.bridge.searches.outcome import Mode, Reason
@@ -154,12 +154,12 @@ class MultiSearches:
                 return await relay(request, response, [(SEARCH, _report(planned))])
         answered = await self._answer(asked, planned)
         if answered.status == 400:  # if one search does not parse, the cluster refuses all of them
-            errors = dict.fromkeys(range(len(planned)), 400)
+            errors = dict.fromkeys(range(len(planned)), (400, answered.body))
         else:
             errors = await off_the_loop(WEIGHT_OF_JSON * len(answered.body), _errors, answered.body)
         settled = list(planned)
-        for position, status in errors.items():
-            further = await self._planner.after(planned[position], status, answered.body)
+        for position, (status, error) in errors.items():
+            further = await self._planner.after(planned[position], status, error)
             settled[position] = further or planned[position]
             await asyncio.sleep(0)  # other requests have their turn
         if settled != list(planned):
@@ -277,9 +277,9 @@ def _report(planned: Sequence[PlannedSearch]) -> str:
     return "; ".join(["msearch", *(f"{mode}={counts[mode]}" for mode in _REPORTED if counts[mode])])
 
 
-def _errors(answer: bytes) -> dict[int, int]:
-    """The statuses of the items that failed, by position. Most answers hold none and are not parsed."""
+def _errors(answer: bytes) -> dict[int, tuple[int, bytes]]:
+    """The statuses and errors of the items that failed, by position. Most answers hold none and are not parsed."""
     try:
-        return statuses_of_items(loads(answer)) if holds_errors(answer) else {}
+        return errors_of_items(loads(answer)) if holds_errors(answer) else {}
     except ValueError:  # YAML, for example
         return {}

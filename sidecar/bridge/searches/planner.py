@@ -26,6 +26,7 @@ from sidecar.bridge.searches.rewrite.plan import (
     TextSearch,
     Untouched,
     in_bridge,
+    in_cluster,
     plan_neural,
     plan_search,
     rewrite,
@@ -243,8 +244,10 @@ class Planner:
             case NextTry.WITHOUT_COMPANION:
                 await self._bindings.check(plan.companion or "", planned.asked.credentials)
                 return replace(planned, plan=replace(plan, companion=None))
-            case NextTry.FUSE_THIS_PAGE:
-                return planned.in_bridge()
+            case NextTry.EMPTY_PAGE:
+                return _past_the_end(planned, plan)
+            case NextTry.FUSE_THERE:
+                return replace(planned, plan=in_cluster(plan))
             case NextTry.FUSE_HERE:
                 await self._hybrid.ask(planned.indices, planned.asked.credentials)
                 moved = planned.in_bridge()
@@ -316,7 +319,10 @@ class NextTry(Enum):
     NONE = auto()  # the answer is for the client
     WITHOUT_COMPANION = auto()
     FUSE_HERE = auto()
-    FUSE_THIS_PAGE = auto()  # the cluster refuses a page behind the last hit. The bridge shows an empty one
+    FUSE_THERE = auto()  # the cluster could do it, and these credentials may not send an `_msearch`
+    EMPTY_PAGE = (
+        auto()
+    )  # the cluster refuses a page behind the last hit. The bridge shows an empty one, or asks for the total
     AS_SENT = auto()  # the client's own search, which the cluster may accept
 
 
@@ -325,14 +331,24 @@ def next_try(plan: TextSearch, status: int, answer: bytes) -> NextTry:
     if plan.companion is not None and (status in (403, 404) or status >= 500):
         return NextTry.WITHOUT_COMPANION
     if plan.is_fused_here:
-        # 403: these credentials may search, but may not send an `_msearch`.
-        return NextTry.AS_SENT if status in (400, 403) else NextTry.NONE
+        if status not in (400, 403):
+            return NextTry.NONE
+        return NextTry.FUSE_THERE if plan.may_move else NextTry.AS_SENT
     if status != 400:
         return NextTry.NONE
-    if _PAST_THE_END in answer:
-        return NextTry.FUSE_THIS_PAGE
+    if _PAST_THE_END in answer and not plan.is_past_end:
+        return NextTry.EMPTY_PAGE
     may_refuse_hybrid = any(reason.encode() in answer for reason in (UNKNOWN, WRAPPED))
     return NextTry.FUSE_HERE if may_refuse_hybrid else NextTry.AS_SENT
+
+
+def _past_the_end(planned: PlannedSearch, plan: TextSearch) -> PlannedSearch:
+    """The search for a page behind the last hit. It has the same total."""
+    moved = planned.in_bridge()
+    # The cluster fails at a `hybrid` without hits if there is one shard.
+    if moved.plan.is_fused_here or sum(index.shards for index in planned.indices) < 2:
+        return moved
+    return replace(planned, plan=replace(plan, is_past_end=True, consumed=(*plan.consumed, "from", "size")))
 
 
 def count_search(plan: SearchPlan) -> None:

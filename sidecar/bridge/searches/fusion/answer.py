@@ -26,12 +26,12 @@ class Refused:
 class Found:
     """The result of the first phase: the candidates of the legs, and the other parts of the answer."""
 
-    tiers: tuple[tuple[ShardHits[HitKey], ...], ...]  # for each window, the hits of each shard within it
+    shards: tuple[ShardHits[HitKey], ...]
     groups: Mapping[HitKey, Json]  # the value that a document is collapsed by. Empty without `collapse`
-    is_cut: bool  # a leg has filled its window, so there may be more hits
+    is_cut: bool  # a lexical leg has as many hits as were asked for, so there may be more
     uncounted: tuple[HitKey, ...]  # vector hits that the lexical query may match or not
     extra: int  # the number of vector hits that the lexical query does not match
-    total: int
+    total: int  # of the lexical query
     is_exact: bool
     timed_out: bool
     shards_header: Object
@@ -42,56 +42,43 @@ class Found:
 def read_legs(search: FusedSearch, responses: Sequence[Object]) -> Found | Refused:
     """Read the answer to `legs_request`."""
     count = len(search.shards)
-    end = count * (len(search.windows) + 1)
-    *semantic, lexical = (responses[i : i + count] for i in range(0, end, count))
-    whole = responses[end:]
+    semantic, lexical, whole = responses[:count], responses[count : 2 * count], responses[2 * count :]
     failure = _failure(search, lexical, semantic, whole)
     if failure is not None:
         return failure
-    groups = _groups(search, (lexical, *semantic))
+    groups = _groups(search, (lexical, semantic))
     if groups is None:  # a field of several values, which the cluster itself refuses to collapse by
         return Refused(400, None)
-    words = [_hits(position, item) for position, item in enumerate(lexical)]
-    neighbours = [[_hits(position, item) for position, item in enumerate(leg)] for leg in semantic]
-    tiers = tuple(
-        tuple(ShardHits(first[:window], second) for first, second in zip(words, leg, strict=True))
-        for window, leg in zip(search.windows, neighbours, strict=True)
-    )
+    shards = tuple(_shard_hits(position, *legs) for position, legs in enumerate(zip(lexical, semantic, strict=True)))
     totals = [_total(item) for item in lexical]
-    extra, uncounted = _beside(search, words, neighbours, totals)
     total, is_exact = sum(number for number, _ in totals), all(exact for _, exact in totals)
-    if search.counted is not None and total > search.counted:
-        total, is_exact = search.counted, False
+    is_counted = search.counted is not None and is_exact and total <= search.counted
+    extra, uncounted = _beside(shards, totals) if is_counted else (0, [])
     summarised = whole[0] if whole else lexical[0]
     return Found(
-        tiers,
+        shards,
         groups,
-        any(len(hits) >= search.windows[-1] for hits in (*words, *neighbours[-1])),
+        any(len(hits.lexical) >= search.depth for hits in shards),
         tuple(uncounted),
         extra,
         total,
         is_exact,
         any(item.get("timed_out") is True for item in responses),
-        _shards_header(search, (lexical, *semantic)),
+        _shards_header(search, (lexical, semantic)),
         {name: summarised[name] for name in ("aggregations", "suggest") if name in summarised},
         next((item["pit_id"] for item in responses if "pit_id" in item), None),
     )
 
 
-def _beside(
-    search: FusedSearch,
-    words: Sequence[Sequence[tuple[HitKey, float]]],
-    neighbours: Sequence[Sequence[Sequence[tuple[HitKey, float]]]],
-    totals: Sequence[tuple[int, bool]],
-) -> tuple[int, list[HitKey]]:
+def _beside(shards: Sequence[ShardHits[HitKey]], totals: Sequence[tuple[int, bool]]) -> tuple[int, list[HitKey]]:
     """The number of vector hits that the lexical query does not match, and the hits for which this is not known."""
     extra, uncounted = 0, list[HitKey]()
-    for lexical, *semantic, (total, is_exact) in zip(words, *neighbours, totals, strict=True):
-        known = {document for document, _ in lexical}
-        others = {document: None for leg in semantic for document, _ in leg if document not in known}
-        if is_exact and total == len(lexical):
+    for hits, (total, _) in zip(shards, totals, strict=True):
+        known = {document for document, _ in hits.lexical}
+        others = [document for document, _ in hits.semantic if document not in known]
+        if total == len(hits.lexical):
             extra += len(others)
-        elif search.counted != 0:
+        else:
             uncounted += others
     return extra, uncounted
 
@@ -148,9 +135,10 @@ def compose(
 ) -> Object:
     """Compose the answer. `extra` is the number of vector hits that the lexical query does not match."""
     listed: Object = {"max_score": max_score, "hits": [_shown(search, hit, score) for hit, score in hits]}
-    if search.counted != 0:
+    if search.counted is not None:
         total = found.total + extra
-        relation = "eq" if found.is_exact else "gte"
+        is_exact = found.is_exact and total <= search.counted
+        total, relation = (total, "eq") if is_exact else (min(total, search.counted), "gte")
         listed = {"total": total if search.totals_as_number else {"value": total, "relation": relation}, **listed}
     elif search.totals_as_number:
         listed = {"total": -1, **listed}
@@ -173,14 +161,14 @@ def _shown(search: FusedSearch, hit: Object, score: float) -> Object:
 
 
 def _failure(
-    search: FusedSearch, lexical: Sequence[Object], semantic: Sequence[Sequence[Object]], whole: Sequence[Object]
+    search: FusedSearch, lexical: Sequence[Object], semantic: Sequence[Object], whole: Sequence[Object]
 ) -> Refused | None:
     """The error that is the answer: a leg failed on all shards, or on some and the client wants no partial results.
 
     None if there is no such error.
     """
     takes_part = search.header.get("allow_partial_search_results") != "false"
-    for leg in (whole, lexical, *semantic):
+    for leg in (whole, lexical, semantic):
         errors = [item for item in leg if "error" in item]
         if errors and (len(errors) == len(leg) or not takes_part):
             return _error(errors[0])
@@ -237,10 +225,16 @@ def _failed(described: tuple[dict[str, int], list[Json]]) -> int:
     return described[0].get("failed", 0)
 
 
-def _hits(position: int, item: Object) -> list[tuple[HitKey, float]]:
-    """The hits of a leg. Hits whose score is no number are left out: the cluster writes null or `"Infinity"` for it."""
-    listed: Any = _list(_dict(item.get("hits")).get("hits"))  # they are many, so their form is not checked
-    return [((position, hit["_seq_no"]), hit["_score"]) for hit in listed if isinstance(hit["_score"], float)]
+def _shard_hits(position: int, lexical: Object, semantic: Object) -> ShardHits[HitKey]:
+    """The hits of both legs. Hits whose score is no number are left out: the cluster writes null or `"Infinity"`."""
+    legs, numbers = [], dict[HitKey, int]()
+    for item in (lexical, semantic):
+        listed: Any = _list(_dict(item.get("hits")).get("hits"))  # they are many, so their form is not checked
+        hits = [((position, hit["_seq_no"]), hit) for hit in listed if isinstance(hit["_score"], float)]
+        numbers |= {document: hit["sort"][-1] for document, hit in hits}
+        legs.append([(document, hit["_score"]) for document, hit in hits])
+    words, neighbours = legs
+    return ShardHits(words, neighbours, numbers)
 
 
 def _total(item: Object) -> tuple[int, bool]:

@@ -5,7 +5,7 @@ of two near scores is greater. Normalisation looks at the hits of a sub-query on
 look at each shard alone.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
@@ -24,6 +24,8 @@ Key = TypeVar("Key", bound=Hashable)
 
 _FLOOR: Final = np.float32(0.001)  # instead of 0, because a found document must count more than a missing one
 _ONE: Final = np.float32(1)
+_LEAST_PLACES: Final = 16
+_FULL: Final = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +34,15 @@ class ShardHits(Generic[Key]):
 
     lexical: Sequence[tuple[Key, float]]
     semantic: Sequence[tuple[Key, float]]
+    numbers: Mapping[Key, int]  # of the documents, in Lucene's index of the shard
 
 
 def fuse(shards: Sequence[ShardHits[Key]], fusion: Fusion) -> list[tuple[Key, float]]:
     """Fuse the scores of all hits. Gives every document with its score, the best first.
 
-    Documents with equal scores keep the order of the shards. On one shard, the hits of the lexical leg come first, then
-    those of the vector leg. There the cluster has the order of a hash table of Lucene's document numbers, which no
-    answer shows.
+    Documents with equal scores keep the order of the shards. On one shard they have that of the plugin's hash table.
     """
-    documents = list(dict.fromkeys(key for shard in shards for key, _ in (*shard.lexical, *shard.semantic)))
+    documents = [document for shard in shards for document in _in_hash_order(shard)]
     row_of = {key: row for row, key in enumerate(documents)}
     weights = np.array(fusion.weights, np.float32)
     table = np.zeros((len(documents), 2), np.float32)
@@ -57,6 +58,22 @@ def fuse(shards: Sequence[ShardHits[Key]], fusion: Fusion) -> list[tuple[Key, fl
     # orjson writes the shortest decimals of a float32, as the cluster does.
     scores: list[float] = orjson.loads(orjson.dumps(fused[order], option=orjson.OPT_SERIALIZE_NUMPY))
     return [(documents[row], score) for row, score in zip(order.tolist(), scores, strict=True)]
+
+
+def _in_hash_order(shard: ShardHits[Key]) -> list[Key]:
+    """The documents of a shard in the order in which a `java.util.HashMap` lists their numbers.
+
+    The plugin sorts such a list by score. The table has a power of two of places and is at most three quarters full.
+    Of numbers with the same place, the one that was put in last comes first (`computeIfAbsent`).
+    """
+    documents = list(dict.fromkeys(key for key, _ in (*shard.lexical, *shard.semantic)))
+    places = _LEAST_PLACES
+    while len(documents) > places * _FULL:
+        places *= 2
+    numbers = shard.numbers
+    documents.reverse()
+    documents.sort(key=lambda key: (numbers[key] ^ numbers[key] >> 16) & (places - 1))
+    return documents
 
 
 def _normalised(hits: Sequence[Sequence[tuple[Key, float]]], technique: str) -> "Scores":

@@ -5,44 +5,41 @@ each shard as in the cluster. Shard and `_seq_no` identify a hit, because no oth
 `_seq_no`. Legs get no stored fields, because the vectors are stored beside them. Only the documents of the page are
 fetched, with the client's own options.
 
-Pages of a point in time must not shift against each other. But a deeper page needs a wider window, and that shifts the
-normalised scores. So such a search asks for the smaller windows too, each with a vector leg of its own (see `ranking`).
+Pages of one query must not shift against each other. So the window is the same for all of them, and so is the vector
+leg. A deeper page only asks for more lexical hits (see `ranking`).
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey, number_of
+from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey
 from sidecar.bridge.searches.rewrite.eligibility import holds_key
 from sidecar.bridge.searches.rewrite.fusibility import FETCH_OPTIONS, LEG_OPTIONS, SUMMARIES
 from sidecar.jsontext import Json, Object, at, dumps_quick
 
+_ORDER: Final[Json] = [{"_score": "desc"}, {"_doc": "asc"}]  # the usual one, which shows Lucene's document numbers
 _OF_SUGGESTIONS: Final = ("_source", "stored_fields")  # they say what the documents of a completion show
 
 
 def legs_request(search: FusedSearch) -> bytes:
-    """The body of the first `_msearch`: the vector legs of each window and shard, then the lexical leg of each shard.
+    """The body of the first `_msearch`: the vector leg of each shard, then the lexical leg of each shard.
 
     The vector legs take longest, so the cluster begins with them. If there are several shards, a search of all of
     them comes last for aggregations and suggestions.
     """
     lexical = dumps_quick(search.body["query"])
-    common: Object = {"_source": False, "stored_fields": "_none_", "seq_no_primary_term": True}
+    common: Object = {"_source": False, "stored_fields": "_none_", "seq_no_primary_term": True, "sort": _ORDER}
     common |= _named(search.body, LEG_OPTIONS)
     if search.group_field is not None:
         common["docvalue_fields"] = [search.group_field]
-    counting: Json = True if search.counted is None else search.counted or False
-    first = {**common, "size": search.windows[-1], "track_total_hits": counting}
+    counting: Json = False if search.counted is None else search.counted
+    first = {**common, "size": search.depth, "track_total_hits": counting}
     if not _has_summary_item(search):
         first |= _summaries(search)
-    legs = [
-        (dumps_quick(_with_neighbours(search.knn, window)), {**common, "size": window, "track_total_hits": False})
-        for window in search.windows
-    ]
-    legs.append((lexical, first))
+    neighbours = {**common, "size": search.k, "track_total_hits": False}
     lines = [
         line
-        for query, options in legs
+        for query, options in ((dumps_quick(search.knn), neighbours), (lexical, first))
         for position in range(len(search.shards))
         for line in _on_shard(search, position, options, query)
     ]
@@ -123,16 +120,6 @@ def _everywhere(search: FusedSearch, processors: tuple[Object, ...] | None = Non
         **({} if search.pit is None else {"pit": search.pit}),
         **({} if search.processors is None else {"search_pipeline": pipeline}),
     }
-
-
-def _with_neighbours(knn: Object, window: int) -> Object:
-    """The vector leg with at least as many neighbours as the window has places."""
-    clause = knn["knn"]
-    if isinstance(clause, dict):
-        for field, options in clause.items():
-            if isinstance(options, dict):
-                return {"knn": {field: {**options, "k": max(number_of(options.get("k")), window)}}}
-    return knn
 
 
 def _with_field(named: Json, field: str) -> Json:

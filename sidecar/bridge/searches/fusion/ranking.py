@@ -1,10 +1,11 @@
-"""Selects the documents that a fused search shows: the best of its ranking, one of each group.
+"""Ranks the documents of a fused search, and selects those that it shows: the best ones, one of each group.
 
 Pure. The next document replaces one that no longer exists.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from sidecar.bridge.searches.fusion.arithmetic import ShardHits, fuse
@@ -15,17 +16,27 @@ from sidecar.model import Fusion
 Ranked: TypeAlias = Mapping[HitKey, float]
 
 
-def ranking(tiers: Iterable[Sequence[ShardHits[HitKey]]], fusion: Fusion) -> dict[HitKey, float]:
+def ranking(shards: Sequence[ShardHits[HitKey]], window: int, fusion: Fusion) -> dict[HitKey, float]:
     """Rank every document that was found. Gives the documents with their scores, the best first.
 
-    The documents that a wider window adds follow those of the smaller windows. So a deeper page never changes the pages
-    before it, although a wider window alone would give other scores.
+    Only the window of each leg is fused. The other neighbours follow, then the other lexical hits. So all pages of a
+    query come from one ranking, which a deeper page only continues.
     """
-    ranked: dict[HitKey, float] = {}
-    for shards in tiers:
-        for document, score in fuse(shards, fusion):
-            ranked.setdefault(document, score)
+    fused = [replace(hits, lexical=hits.lexical[:window], semantic=hits.semantic[:window]) for hits in shards]
+    ranked = dict(fuse(fused, fusion))
+    for leg in ([hits.semantic for hits in shards], [hits.lexical for hits in shards]):
+        _append(ranked, [hit for hits in leg for hit in hits[window:] if hit[0] not in ranked])
     return ranked
+
+
+def _append(ranked: dict[HitKey, float], hits: list[tuple[HitKey, float]]) -> None:
+    """Append the hits of one leg. Their scores are scaled down, so that no score is greater than one before it."""
+    if not hits:
+        return
+    hits.sort(key=lambda hit: -hit[1])
+    least, top = min(ranked.values()), hits[0][1]
+    for document, score in hits:
+        ranked[document] = least * (score / top if top > 0 else 1)
 
 
 class Candidates:

@@ -15,7 +15,8 @@ from sidecar.jsontext import Json, Object, at
 HitKey: TypeAlias = tuple[int, int]
 
 _COUNTED_BY_DEFAULT: Final = 10_000
-_DEEPER: Final = 10  # the next window is this many times wider
+_EVERY_HIT: Final = 2_147_483_647  # as `track_total_hits`: no bound
+_DEEPER: Final = 10  # more groups may need this many times the lexical hits
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,28 +32,39 @@ class FusedSearch:
     """A search that the bridge can fuse: both queries, and the options of the client."""
 
     body: Object  # the options of the URL are already in it
-    knn: Object  # the vector leg of the first window
-    windows: tuple[int, ...]  # candidates of each leg on each shard, the widest last
+    knn: Object  # the vector leg
+    window: int  # the hits of each leg on each shard that are fused
+    depth: int  # the lexical hits of each shard. Those beyond the window follow the fused ones
     shards: tuple[Shard, ...]
     header: Object
     parameters: Mapping[str, str]  # of the `_msearch`
     preference: str
     totals_as_number: bool
-    limit: int = MAX_RESULT_WINDOW  # of the windows
+    limit: int = MAX_RESULT_WINDOW  # of the depth
     processors: tuple[Object, ...] | None = None  # response processors for the page. None: there is no pipeline
     body_bytes: int = 0  # of the client's request
 
     @property
     def legs_size(self) -> int:
         """The bytes of the request for the legs, which has the query once for each of them."""
-        return self.body_bytes * len(self.shards) * (len(self.windows) + 1)
+        return self.body_bytes * len(self.shards) * 2
 
     @property
     def filters(self) -> list[Json]:
         """The filter that applies to every hit of both legs."""
+        options = self._knn_options
+        return [options["filter"]] if "filter" in options else []
+
+    @property
+    def k(self) -> int:
+        """The hits of the vector leg on each shard. All of them count in the total, so all of them are shown."""
+        return max(number_of(self._knn_options.get("k")), self.window)
+
+    @property
+    def _knn_options(self) -> Object:
         clauses = self.knn["knn"]
         options = next(iter(clauses.values())) if isinstance(clauses, dict) else None
-        return [options["filter"]] if isinstance(options, dict) and "filter" in options else []
+        return options if isinstance(options, dict) else {}
 
     @property
     def pit(self) -> Json:
@@ -74,31 +86,22 @@ class FusedSearch:
 
     @property
     def counted(self) -> int | None:
-        """The number up to which hits are counted exactly. None: all are counted. 0: none is counted."""
+        """The number up to which hits are counted. None: the client wants no total."""
         wanted = self.body.get("track_total_hits", True if self.totals_as_number else _COUNTED_BY_DEFAULT)
         if wanted is True or wanted == "true":
-            return None
-        return max(0, number_of(wanted)) if wanted not in (False, "false") else 0
+            return _EVERY_HIT
+        number = -1 if wanted is False or wanted == "false" else number_of(wanted)
+        return number if number >= 0 else None
 
     def deeper(self) -> "FusedSearch | None":
-        """The same search with one more window. None if the widest one is reached."""
-        last = self.windows[-1]
-        if last >= self.limit:
-            return None
-        return replace(self, windows=windows_to(self.windows, last + 1, self.limit))
-
-
-def windows_to(windows: tuple[int, ...], depth: int, limit: int) -> tuple[int, ...]:
-    """Add windows until they cover the first `depth` places of the ranking. `limit` is the widest one."""
-    while windows[-1] < depth:
-        windows = (*windows, min(windows[-1] * _DEEPER, limit))
-    return windows
+        """The same search with more lexical hits. None if there are as many as the cluster gives."""
+        return None if self.depth >= self.limit else replace(self, depth=min(self.depth * _DEEPER, self.limit))
 
 
 def plan_legs(
     body: Object,
     knn: Object,
-    windows: tuple[int, ...],
+    window: int,
     shards: Iterable[Shard],
     url: Mapping[str, str],
     *,
@@ -114,10 +117,11 @@ def plan_legs(
     preference = url.get("preference", "")
     if len(several) > 1 and not preference.startswith("_"):
         preference = "_primary_first"  # a text of the client's own cannot be combined with `_shards`
-    return FusedSearch(
+    search = FusedSearch(
         {**body, **_from_url(url)},
         knn,
-        windows,
+        window,
+        window,
         several,
         {name: url[name] for name in sorted(HEADER_PARAMETERS) if name in url},
         {name: url[name] for name in sorted(URL_PARAMETERS) if name in url},
@@ -126,6 +130,7 @@ def plan_legs(
         limit,
         processors,
     )
+    return replace(search, depth=max(window, min(search.start + search.size, limit)))
 
 
 def _from_url(url: Mapping[str, str]) -> Object:

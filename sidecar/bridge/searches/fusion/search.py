@@ -14,7 +14,7 @@ from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, read_held_an
 from sidecar.bridge.searches.fusion.answer import Found, Refused, compose, read_legs, read_page
 from sidecar.bridge.searches.fusion.legs import legs_request, page_request
 from sidecar.bridge.searches.fusion.ranking import Candidates, Ranked, ranking
-from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey, Shard, plan_legs, windows_to
+from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey, Shard, plan_legs
 from sidecar.bridge.searches.limits import MAX_ANSWER_BYTES, MAX_LEGS_BYTES
 from sidecar.bridge.searches.planner import PlannedSearch
 from sidecar.bridge.searches.rewrite.defaults import without_defaults
@@ -40,13 +40,10 @@ def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
     if excludes:
         url["_source_excludes"] = ",".join([*filter(None, [url.get("_source_excludes")]), *excludes])
     shards = (Shard(number, index.name) for index in planned.indices for number in range(index.shards))
-    first = plan
-    if "pit" in given or "collapse" in given:  # the ranking must not depend on the page
-        first = replace(plan, window=plan.search.window)
     described = plan_legs(
         {**given, "query": plan.query},
-        vector_leg(first, planned.vectors[0]),
-        windows_to((first.window,), plan.window, plan.limit),
+        vector_leg(plan, planned.vectors[0]),
+        plan.window,
         shards,
         url,
         token=f"s{secrets.token_hex(4)}",
@@ -87,7 +84,7 @@ async def search_fused(
     phases = _Phases(upstream, path, headers, search, share)
     found = await _legs(phases, search)
     while not isinstance(found, Refused):
-        ranked = await off_the_loop(phases.weight, ranking, found.tiers, fusion)
+        ranked = await off_the_loop(phases.weight, ranking, found.shards, search.window, fusion)
         deeper = search.deeper() if found.is_cut and _lacks_groups(search, found, ranked) else None
         if deeper is None:
             break

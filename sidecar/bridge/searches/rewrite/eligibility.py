@@ -73,7 +73,7 @@ def cluster_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
     return Reason.OPTION if "collapse" in body else None
 
 
-def window_of(body: Object, url: Mapping[str, str]) -> int | None:
+def end_of_page(body: Object, url: Mapping[str, str]) -> int | None:
     """The sum of `from` and `size`, as the cluster reads them. None if it would not accept them as numbers."""
     total = 0
     for name, default in (("from", 0), ("size", 10)):

@@ -18,9 +18,9 @@ from sidecar.bridge.searches.rewrite.defaults import without_defaults
 from sidecar.bridge.searches.rewrite.eligibility import (
     QUERY_PARAMETERS,
     cluster_reason,
+    end_of_page,
     option_reason,
     query_of,
-    window_of,
 )
 from sidecar.bridge.searches.rewrite.fusibility import can_fuse
 from sidecar.bridge.searches.rewrite.intent import Intent
@@ -69,7 +69,9 @@ class TextSearch:
     consumed: tuple[str, ...] = ()  # parameters of the URL that the rewritten body replaces
     companion: str | None = None
     where: Where = "cluster"  # where both legs are fused
-    limit: int = MAX_RESULT_WINDOW  # of the window
+    may_move: bool = False  # the bridge fuses only to continue the ranking. The cluster could fuse as well
+    is_past_end: bool = False  # the page begins behind the last candidate
+    limit: int = MAX_RESULT_WINDOW  # of `from` and `size` together
     tells_depth: bool = False  # whether the note says the number of candidates
 
     @property
@@ -175,17 +177,20 @@ def _plan_text(
     if mode is Mode.LEXICAL:
         return Untouched(Mode.LEXICAL, Reason.BINDING)
     came, (body, url) = url, without_defaults(body, url)
-    window = window_of(body, url)
+    end = end_of_page(body, url)
     reason = option_reason(body, url)
-    if reason is not None or window is None:
+    if reason is not None or end is None:
         return Untouched(Mode.LEXICAL, reason or Reason.OPTION)
     limit = min(index.result_window for index in indices)
-    if window > limit:
+    if end > limit:
         return Untouched(Mode.LEXICAL, Reason.WINDOW)
-    way = _way_of_fusing(mode, search, body, url, indices=indices, default=default)
+    search = search.model_copy(update={"window": min(search.window, limit)})
+    is_deep = "pit" in body or end > search.window
+    way = _way_of_fusing(mode, search, body, url, indices=indices, default=default, is_deep=is_deep)
     if isinstance(way, Reason):
         return Untouched(Mode.LEXICAL, way)
     where, pipeline = way
+    may_move = where == "bridge" and not _needs_bridge(search, body, url)
     query = query_of(body, url)
     intent = Intent(TextFields.of(indices, search.field))
     reason = intent.take(query)
@@ -195,8 +200,6 @@ def _plan_text(
         intent.filters.append(body["post_filter"])
     names = (*QUERY_PARAMETERS, *(("search_pipeline",) if mode is Mode.HYBRID else ()))
     consumed = tuple(name for name in came if name in names or name not in url)
-    search = search.model_copy(update={"window": min(search.window, limit)})
-    depth = max(search.window, window)
     return TextSearch(
         mode,
         binding,
@@ -204,10 +207,11 @@ def _plan_text(
         query,
         intent.text,
         intent.knn_filter,
-        depth,
+        search.window,
         pipeline,
         consumed,
         where=where,
+        may_move=may_move,
         limit=limit,
     )
 
@@ -220,23 +224,29 @@ def _way_of_fusing(
     *,
     indices: tuple[BoundIndex, ...],
     default: str | None,
+    is_deep: bool,
 ) -> tuple[Where, str | Object | None] | Reason:
     """The place where both legs are fused, and the pipeline that the search would run through.
 
-    Gives a reason if neither place can fuse.
+    `is_deep` says that the page may end behind the candidates of the legs. Gives a reason if neither place can fuse.
     """
     pipeline = _own_pipeline(body, url, default)
     reason = cluster_reason(body, url)
-    # The cluster has z_score since 3.0.
-    needs_bridge = search.where == "bridge" or reason is not None or search.fusion.technique == "z_score"
+    needs_bridge = _needs_bridge(search, body, url)
     if isinstance(pipeline, Reason):
         return pipeline
-    # Only the bridge fuses so that the pages of a point in time do not shift.
-    if mode is Mode.SEMANTIC or search.where == "cluster" or not (needs_bridge or "pit" in body):
+    # In the cluster the ranking ends with the candidates. The bridge continues it.
+    if mode is Mode.SEMANTIC or search.where == "cluster" or not (needs_bridge or is_deep):
         return reason or ("cluster", pipeline)
     if can_fuse(body, url, indices):
         return "bridge", pipeline
     return reason or (Reason.FUSION if needs_bridge else ("cluster", pipeline))
+
+
+def _needs_bridge(search: SearchBinding, body: Object, url: Mapping[str, str]) -> bool:
+    """Whether the cluster cannot fuse a search, or may not. It has z_score since 3.0."""
+    is_unfit = search.fusion.technique == "z_score" or cluster_reason(body, url) is not None
+    return search.where == "bridge" or is_unfit
 
 
 def in_bridge(plan: TextSearch, body: Object, url: Mapping[str, str], indices: tuple[BoundIndex, ...]) -> SearchPlan:
@@ -245,8 +255,13 @@ def in_bridge(plan: TextSearch, body: Object, url: Mapping[str, str], indices: t
         return plan
     if plan.search.where != "auto" or not can_fuse(*without_defaults(body, url), indices):
         return Untouched(Mode.LEXICAL, Reason.FUSION)
-    moved = replace(plan, where="bridge", companion=None)
+    moved = replace(plan, where="bridge", companion=None, may_move=False)
     return moved if plan.pipeline is None else with_pipeline(moved, plan.pipeline)
+
+
+def in_cluster(plan: TextSearch) -> TextSearch:
+    """The plan with the fusion in the cluster, where the ranking ends with the candidates."""
+    return replace(plan, where="cluster", may_move=False)
 
 
 def _common_search(indices: tuple[BoundIndex, ...]) -> tuple[Binding, SearchBinding] | Reason:
@@ -293,6 +308,8 @@ def with_pipeline(plan: TextSearch, definition: Json) -> SearchPlan:
     if plan.where == "cluster":
         return replace(plan, pipeline=definition)
     fusion = bridge_fusion(plan.search.fusion, definition)
+    if fusion is None and plan.may_move:
+        return replace(in_cluster(plan), pipeline=definition)
     if fusion is None:
         return Untouched(Mode.LEXICAL, Reason.SEARCH_PIPELINE)
     return replace(plan, pipeline=definition, search=plan.search.model_copy(update={"fusion": fusion}))
@@ -316,7 +333,8 @@ def rewrite(
     # On 2.19 `hybrid` accepts no filter of its own. The lexical leg has the client's filters, the vector leg a copy.
     hybrid: Json = {"queries": [plan.query, knn], "pagination_depth": plan.window}
     own = plan.pipeline if isinstance(plan.pipeline, dict) else None
-    return {**rest, "query": {"hybrid": hybrid}, "search_pipeline": fusing_pipeline(plan.search.fusion, own)}
+    page: Object = {"from": 0, "size": 0} if plan.is_past_end else {}
+    return {**rest, **page, "query": {"hybrid": hybrid}, "search_pipeline": fusing_pipeline(plan.search.fusion, own)}
 
 
 def vector_leg(plan: TextSearch, vector: Vector) -> Object:

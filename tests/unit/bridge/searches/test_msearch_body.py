@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.bridge.searches.fusion.several import at_once
-from sidecar.bridge.searches.msearch_body import parse_msearch, statuses_of_items, with_answers
+from sidecar.bridge.searches.msearch_body import errors_of_items, parse_msearch, with_answers
 
 
 @pytest.mark.parametrize(
@@ -70,16 +70,17 @@ def test_an_item_with_another_body_and_a_companion() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "statuses"),
+    ("answer", "errors"),
     [
-        pytest.param({"responses": [{"status": 200}, {"error": {}, "status": 400}]}, {0: 200, 1: 400}, id="two"),
+        pytest.param({"responses": [{"status": 200}, {"error": {"a": 1}, "status": 400}]},
+                     {0: (200, b"null"), 1: (400, b'{"a":1}')}, id="two"),
         pytest.param({"responses": [{"hits": {}}]}, {}, id="filtered away"),
         pytest.param({"error": {}, "status": 400}, {}, id="an error of the whole"),
         pytest.param(None, {}, id="not JSON"),
     ],
-)
-def test_statuses(answer: object, statuses: dict[int, int]) -> None:
-    assert statuses_of_items(answer) == statuses
+)  # fmt: skip
+def test_errors(answer: object, errors: dict[int, tuple[int, bytes]]) -> None:
+    assert errors_of_items(answer) == errors
 
 
 @pytest.mark.parametrize(

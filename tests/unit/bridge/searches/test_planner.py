@@ -20,6 +20,7 @@ def a_plan(**changes: object) -> TextSearch:
 
 
 CLUSTER, COMPANION, BRIDGE = a_plan(), a_plan(companion="papers--companion"), a_plan(where="bridge")
+DEEP = a_plan(where="bridge", may_move=True)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,8 @@ CLUSTER, COMPANION, BRIDGE = a_plan(), a_plan(companion="papers--companion"), a_
         pytest.param(CLUSTER, 400, b"{}", NextTry.AS_SENT, id="the cluster refuses the rewrite"),
         pytest.param(CLUSTER, 400, UNKNOWN, NextTry.FUSE_HERE, id="the cluster has no neural-search"),
         pytest.param(CLUSTER, 400, WRAPPED, NextTry.FUSE_HERE, id="document-level security wraps the query"),
-        pytest.param(CLUSTER, 400, PAST, NextTry.FUSE_THIS_PAGE, id="a page behind the last hit"),
+        pytest.param(CLUSTER, 400, PAST, NextTry.EMPTY_PAGE, id="a page behind the last hit"),
+        pytest.param(a_plan(is_past_end=True), 400, PAST, NextTry.AS_SENT, id="that the cluster refuses again"),
         pytest.param(CLUSTER, 403, b"", NextTry.NONE, id="these credentials may not search"),
         pytest.param(CLUSTER, 404, b"", NextTry.NONE, id="no such index"),
         pytest.param(CLUSTER, 429, b"", NextTry.NONE, id="the cluster is busy"),
@@ -41,6 +43,7 @@ CLUSTER, COMPANION, BRIDGE = a_plan(), a_plan(companion="papers--companion"), a_
         pytest.param(COMPANION, 429, b"", NextTry.NONE, id="the cluster is busy, with a companion"),
         pytest.param(BRIDGE, 400, b"", NextTry.AS_SENT, id="a leg is refused"),
         pytest.param(BRIDGE, 403, b"", NextTry.AS_SENT, id="these credentials may not send several searches"),
+        pytest.param(DEEP, 403, b"", NextTry.FUSE_THERE, id="nor these, for a page that the cluster could fuse"),
         pytest.param(BRIDGE, 503, b"", NextTry.NONE, id="the legs find no shard"),
     ],
 )

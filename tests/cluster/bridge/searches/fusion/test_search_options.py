@@ -108,8 +108,8 @@ async def test_reciprocal_ranks_are_fused_alike_in_both_places(changeable: Paper
     ("search", "body", "query", "reason"),
     [
         pytest.param({"where": "cluster"}, {"aggs": AGGREGATIONS}, "", "aggregations", id="never in the bridge"),
-        pytest.param({"where": "bridge"}, {}, "?format=json", "fusion", id="format"),
-        pytest.param({}, {"aggs": AGGREGATIONS}, "?format=json", "aggregations", id="both"),
+        pytest.param({"where": "bridge"}, {}, "?preference=_shards:0,1", "fusion", id="preference"),
+        pytest.param({}, {"aggs": AGGREGATIONS}, "?preference=_shards:0,1", "aggregations", id="both"),
         pytest.param({}, {"aggs": AGGREGATIONS, "size": 0}, "", "size_zero", id="nothing but aggregations"),
         pytest.param(
             {}, {"aggs": AGGREGATIONS, "search_pipeline": RERANKING}, "", "search_pipeline", id="own pipeline"

@@ -30,14 +30,14 @@ async def test_deep_pages_of_a_point_in_time_hold_still_beside_changes(documents
     legs, pit = documents.legs(), await point(documents)
     cluster = await documents.in_cluster(legs, processor(FUSION), pit=pit, size=EVERYTHING, _source=False)
     options = {"pit": pit, "path": "/_search", "_source": False}
-    whole = await documents.in_bridge(legs, FUSION, depth=EVERYTHING, size=EVERYTHING, **options)
+    whole = await documents.in_bridge(legs, FUSION, size=EVERYTHING, **options)
     pages: list[str] = []
     for start in range(0, EVERYTHING + 31, 31):
         index = documents.shards[start % len(documents.shards)].index
         lines = [{"delete": {"_id": found}} for found in ids(whole)[start : start + 3]]
         await documents.call("POST", f"/{index}/_bulk", ndjson(*lines, {"delete": {"_id": "0"}}))
         await documents.write(index, range(start, start + 10))
-        page = await documents.in_bridge(legs, FUSION, depth=start + 31, size=31, **{"from": start}, **options)
+        page = await documents.in_bridge(legs, FUSION, size=31, **{"from": start}, **options)
         pages += ids(page)
 
     assert pages == ids(whole)

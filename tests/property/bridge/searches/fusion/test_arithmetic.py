@@ -31,7 +31,8 @@ def hits_of(shards: list[tuple[list[tuple[int, float]], list[tuple[int, float]]]
     def on(shard: int, leg: list[tuple[int, float]]) -> list[tuple[tuple[int, int], float]]:
         return [((shard, key), score) for key, score in leg]
 
-    return [ShardHits(on(n, lexical), on(n, semantic)) for n, (lexical, semantic) in enumerate(shards)]
+    numbers = {(n, key): key for n in range(len(shards)) for key in range(31)}
+    return [ShardHits(on(n, lexical), on(n, semantic), numbers) for n, (lexical, semantic) in enumerate(shards)]
 
 
 @given(SHARDS, FUSIONS)
@@ -53,7 +54,7 @@ def test_every_document_once_best_first(
 def test_one_leg_alone_keeps_its_order(
     shards: list[tuple[list[tuple[int, float]], list[tuple[int, float]]]], technique: str
 ) -> None:
-    hits = [ShardHits(shard.lexical, []) for shard in hits_of(shards)]
+    hits = [ShardHits(shard.lexical, [], shard.numbers) for shard in hits_of(shards)]
     raw = {key: score for shard in hits for key, score in shard.lexical}
 
     order = [raw[key] for key, _ in fuse(hits, Fusion(technique=technique))]

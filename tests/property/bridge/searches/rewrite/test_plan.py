@@ -94,7 +94,7 @@ def answered(body: Object, url: dict[str, str]) -> None:
     if isinstance(moved, TextSearch):
         knn = vector_leg(moved, [0.5, 0.25])
         shards = [Shard(0, "papers"), Shard(1, "papers")]
-        search = plan_legs({**(changed or body), "query": plan.query}, knn, (100,), shards, url, token="t")
+        search = plan_legs({**(changed or body), "query": plan.query}, knn, 100, shards, url, token="t")
         legs_request(search)
         page_request(search, [(0, 1)], [(1, 2)])
 

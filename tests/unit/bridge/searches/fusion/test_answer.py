@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.bridge.searches.fusion.answer import Refused, read_legs
+from sidecar.bridge.searches.fusion.answer import Refused, compose, read_legs
 from sidecar.bridge.searches.fusion.request import Shard
 from tests.unit.bridge.searches.fusion.test_legs import leg, planned
 
@@ -19,6 +19,28 @@ def test_vector_hits_are_counted_where_the_lexical_leg_is_whole_and_asked_about_
     assert (found.total, found.extra, found.uncounted) == (501, 1, ((1, 2),))
 
 
+@pytest.mark.parametrize(
+    ("counted", "lexical", "total"),
+    [
+        pytest.param(True, leg(1, total=1), {"value": 2, "relation": "eq"}, id="all"),
+        pytest.param(2, leg(1, total=1), {"value": 2, "relation": "eq"}, id="as many as there are"),
+        pytest.param(1, leg(1, total=1), {"value": 1, "relation": "gte"}, id="fewer"),
+        pytest.param(1, leg(1, total=1, relation="gte"), {"value": 1, "relation": "gte"}, id="fewer lexical ones"),
+        pytest.param(0, leg(1, total=0, relation="gte"), {"value": 0, "relation": "gte"}, id="none"),
+        pytest.param(False, leg(1), None, id="no total"),
+    ],
+)
+def test_a_total_counts_both_legs_as_far_as_the_client_wants(
+    counted: bool | int, lexical: dict[str, Any], total: object
+) -> None:
+    search = planned(track_total_hits=counted)
+    found = read_legs(search, [leg(1, 2), lexical])
+
+    assert not isinstance(found, Refused)
+    composed: Any = compose(search, found, [], extra=found.extra, max_score=None, took=1)
+    assert composed["hits"].get("total") == total
+
+
 @pytest.mark.parametrize("score", [None, "Infinity"])
 def test_a_hit_whose_score_is_no_number_takes_no_part(score: object) -> None:
     endless = leg(1, 2, total=2)
@@ -26,7 +48,7 @@ def test_a_hit_whose_score_is_no_number_takes_no_part(score: object) -> None:
     found = read_legs(planned(), [leg(), endless])
 
     assert not isinstance(found, Refused)
-    assert found.tiers[0][0].lexical == [((0, 2), 1.0)]
+    assert found.shards[0].lexical == [((0, 2), 1.0)]
 
 
 @pytest.mark.parametrize(

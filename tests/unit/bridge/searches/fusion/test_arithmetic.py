@@ -5,11 +5,13 @@ import pytest
 from sidecar.bridge.searches.fusion.arithmetic import ShardHits, fuse
 from sidecar.model import Fusion
 
+NUMBERS = {"a": 0, "b": 1, "c": 2, "d": 3}
+
 
 def fused(
     lexical: list[tuple[str, float]], semantic: list[tuple[str, float]], **fusion: object
 ) -> list[tuple[str, float]]:
-    return fuse([ShardHits(lexical, semantic)], Fusion.model_validate(fusion))
+    return fuse([ShardHits(lexical, semantic, NUMBERS)], Fusion.model_validate(fusion))
 
 
 @pytest.mark.parametrize(
@@ -65,13 +67,25 @@ def test_scores_of_zero_have_no_l2_norm() -> None:
 
 
 def test_shards_are_normalised_together_but_ranked_apart() -> None:
-    shards = [ShardHits([("a", 4.0), ("b", 2.0)], []), ShardHits([("c", 3.0)], [])]
+    shards = [ShardHits([("a", 4.0), ("b", 2.0)], [], NUMBERS), ShardHits([("c", 3.0)], [], NUMBERS)]
 
     assert fuse(shards, Fusion()) == [("a", 0.5), ("c", 0.25), ("b", pytest.approx(0.0005))]
     assert [key for key, _ in fuse(shards, Fusion(technique="rrf"))] == ["a", "c", "b"]
 
 
-def test_equal_scores_keep_the_order_of_shards_then_the_lexical_leg_first() -> None:
-    shards = [ShardHits([("b", 1.0)], [("a", 1.0)]), ShardHits([("d", 1.0)], [("c", 1.0)])]
+def test_equal_scores_keep_the_order_of_shards_then_that_of_lucenes_numbers() -> None:
+    shards = [ShardHits([("b", 1.0)], [("a", 1.0)], NUMBERS), ShardHits([("d", 1.0)], [("c", 1.0)], NUMBERS)]
 
-    assert [key for key, _ in fuse(shards, Fusion())] == ["b", "a", "d", "c"]
+    assert [key for key, _ in fuse(shards, Fusion())] == ["a", "b", "c", "d"]
+
+
+def order_of(*numbers: int) -> list[int]:
+    """The order of documents with these numbers and equal scores, found in this order."""
+    return [key for key, _ in fuse([ShardHits([(n, 1.0) for n in numbers], [], {n: n for n in numbers})], Fusion())]
+
+
+def test_equal_scores_on_one_shard_have_the_order_of_a_java_hash_map() -> None:
+    assert order_of(17, 2, 16, 31) == [16, 17, 2, 31]  # modulo 16
+    assert order_of(1, 17, 33) == [33, 17, 1]  # in one place the last comes first
+    assert order_of(*range(32, 19, -1)) == [32, *range(20, 32)]  # more than twelve: modulo 32
+    assert order_of(65_536, 0, 2) == [0, 65_536, 2]  # the upper half counts too

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.bridge.searches.fusion.legs import legs_request, page_request
-from sidecar.bridge.searches.fusion.request import FusedSearch, Shard, plan_legs, windows_to
+from sidecar.bridge.searches.fusion.request import FusedSearch, Shard, plan_legs
 
 QUERY: dict[str, Any] = {"match": {"title": "dogs"}}
 FILTER = {"term": {"year": 2001}}
@@ -15,7 +15,7 @@ KNN: dict[str, Any] = {"knn": {"embedding": {"vector": [1.0, 0.5], "k": 100, "fi
 
 
 def planned(*shards: Shard, url: dict[str, str] | None = None, **body: Any) -> FusedSearch:
-    return plan_legs({"query": QUERY, **body}, KNN, (100,), shards or (Shard(0, "a"),), url or {}, token="t")
+    return plan_legs({"query": QUERY, **body}, KNN, 100, shards or (Shard(0, "a"),), url or {}, token="t")
 
 
 def sent(body: bytes) -> list[tuple[Any, Any]]:
@@ -29,7 +29,7 @@ def test_a_search_of_one_shard_has_two_legs_and_reads_one_copy() -> None:
     assert first == second == {"preference": "t"}
     assert lexical == {
         "query": QUERY, "size": 100, "_source": False, "stored_fields": "_none_", "seq_no_primary_term": True,
-        "timeout": "5s", "track_total_hits": 10_000, "aggs": {"y": {}},
+        "timeout": "5s", "track_total_hits": 10_000, "aggs": {"y": {}}, "sort": [{"_score": "desc"}, {"_doc": "asc"}],
     }  # fmt: skip
     assert semantic["query"] == KNN
     assert semantic["track_total_hits"] is False
@@ -54,14 +54,27 @@ def test_a_point_in_time_takes_slices_for_shards_and_no_preference() -> None:
     assert {body["pit"]["id"] for _, body in items} == {"x"}
 
 
-def test_windows_behind_the_first_have_vector_legs_of_their_own() -> None:
-    search = plan_legs({"query": QUERY}, KNN, windows_to((100,), 101, 10_000), [Shard(0, "a")], {}, token="t")
-    (_, first), (_, second), (_, lexical) = sent(legs_request(search))
+def test_a_deeper_page_asks_for_more_lexical_hits_and_no_more_neighbours() -> None:
+    search = planned(**{"from": 95, "size": 10})
+    (_, semantic), (_, lexical) = sent(legs_request(search))
 
-    assert (lexical["size"], first["size"], second["size"]) == (1_000, 100, 1_000)
-    assert [leg["query"]["knn"]["embedding"]["k"] for leg in (first, second)] == [100, 1_000]
-    assert search.deeper() == replace(search, windows=(100, 1_000, 10_000))
-    assert replace(search, windows=(100, 10_000)).deeper() is None
+    assert (lexical["size"], semantic["size"], semantic["query"]) == (105, 100, KNN)
+    assert search.deeper() == replace(search, depth=1_050)
+    assert replace(search, depth=10_000).deeper() is None
+
+
+def test_all_neighbours_are_asked_for_because_all_count() -> None:
+    search = plan_legs({"query": QUERY}, KNN, 20, [Shard(0, "a")], {}, token="t")
+    (_, semantic), (_, lexical) = sent(legs_request(search))
+
+    assert (lexical["size"], semantic["size"]) == (20, 100)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent_one"), [(True, 2**31 - 1), ("true", 2**31 - 1), (False, False), (-1, False), (0, 0), ("50", 50)]
+)
+def test_the_lexical_leg_counts_as_far_as_the_client_wants(wanted: object, sent_one: object) -> None:
+    assert sent(legs_request(planned(track_total_hits=wanted)))[1][1]["track_total_hits"] == sent_one
 
 
 def test_what_a_pipeline_does_after_the_search_is_done_to_the_page_alone() -> None:
@@ -113,7 +126,7 @@ def test_the_page_is_fetched_by_number_and_the_clients_filter_with_its_options()
 
 
 def leg(*numbers: int, total: int | None = None, relation: str = "eq") -> dict[str, Any]:
-    hits: dict[str, Any] = {"hits": [{"_seq_no": number, "_score": 1.0} for number in numbers]}
+    hits: dict[str, Any] = {"hits": [{"_seq_no": n, "_score": 1.0, "sort": [1.0, n]} for n in numbers]}
     if total is not None:
         hits["total"] = {"value": total, "relation": relation}
     return {"timed_out": False, "_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0}, "hits": hits}

@@ -19,16 +19,35 @@ def hits(found: list[tuple[int, float]]) -> tuple[tuple[HitKey, float], ...]:
     return tuple(((0, number), score) for number, score in sorted(found, key=lambda hit: -hit[1]))
 
 
-@given(LEG, LEG, st.integers(1, 10), st.integers(10, 20))
-def test_a_wider_window_moves_nothing_that_stands_before(
-    words: list[tuple[int, float]], neighbours: list[tuple[int, float]], narrow: int, wide: int
-) -> None:
-    tiers = [[ShardHits(hits(words)[:window], hits(neighbours)[:window])] for window in (narrow, wide)]
-    first = ranking(tiers[:1], Fusion())
-    both = ranking(tiers, Fusion())
+NUMBERS: dict[HitKey, int] = {(0, number): number for number in range(31)}
 
-    assert list(both)[: len(first)] == list(first) == [document for document, _ in fuse(tiers[0], Fusion())]
-    assert both.keys() == {document for document, _ in fuse(tiers[1], Fusion())}
+
+@given(LEG, LEG, st.integers(1, 10), st.integers(0, 20))
+def test_more_lexical_hits_move_nothing_that_stands_before(
+    words: list[tuple[int, float]], neighbours: list[tuple[int, float]], window: int, depth: int
+) -> None:
+    lexical, semantic = hits(words), hits(neighbours)
+    shallow = ranking([ShardHits(lexical[: window + depth], semantic, NUMBERS)], window, Fusion())
+    whole = ranking([ShardHits(lexical, semantic, NUMBERS)], window, Fusion())
+
+    fused = fuse([ShardHits(lexical[:window], semantic[:window], NUMBERS)], Fusion())
+    assert list(whole)[: len(fused)] == [document for document, _ in fused]
+    assert list(whole.items())[: len(shallow)] == list(shallow.items())
+    assert whole.keys() == {document for document, _ in (*lexical, *semantic)}
+    assert list(whole.values()) == sorted(whole.values(), reverse=True)
+
+
+def test_behind_the_fused_hits_come_the_other_neighbours_and_then_the_other_words() -> None:
+    lexical, semantic = hits([(1, 4.0), (2, 2.0), (3, 1.0), (4, 0.5)]), hits([(1, 0.9), (5, 0.8), (3, 0.4)])
+    ranked = ranking([ShardHits(lexical, semantic, NUMBERS)], 1, Fusion())
+
+    assert {number: round(score, 9) for (_, number), score in ranked.items()} == {
+        1: 1.0,
+        5: 1.0,
+        3: 0.5,
+        2: 0.5,
+        4: 0.125,
+    }
 
 
 def documents(*numbers: int) -> list[HitKey]:
@@ -58,15 +77,15 @@ def test_of_a_group_the_next_stands_in_for_one_that_has_gone() -> None:
 
 def leg(*hits: tuple[int, float, list[Any] | None]) -> dict[str, Any]:
     listed = [
-        {"_seq_no": n, "_score": score, **({} if values is None else {"fields": {"year": values}})}
+        {"_seq_no": n, "_score": score, "sort": [score, n], **({} if values is None else {"fields": {"year": values}})}
         for n, score, values in hits
     ]
     return {"_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0}, "hits": {"hits": listed}}
 
 
 def grouped(*legs: dict[str, Any]) -> Any:
-    body = {"query": {"match_all": {}}, "collapse": {"field": "year"}}
-    search = plan_legs(body, KNN, (2,) * (len(legs) - 1), [Shard(0, "a")], {}, token="t")
+    body = {"query": {"match_all": {}}, "collapse": {"field": "year"}, "size": 2}
+    search = plan_legs(body, KNN, 2, [Shard(0, "a")], {}, token="t")
     return read_legs(search, legs)
 
 
@@ -79,18 +98,3 @@ def test_every_candidate_has_its_group() -> None:
 
 def test_a_field_of_several_values_is_the_clusters_to_refuse() -> None:
     assert grouped(leg((1, 2.0, [1, 2])), leg()) == Refused(400, None)
-
-
-def test_each_window_has_what_was_found_within_it() -> None:
-    search = plan_legs({"query": {}}, KNN, (1, 10), [Shard(0, "a")], {}, token="t")
-    found = read_legs(
-        search, [leg((3, 1.0, None)), leg((3, 1.0, None), (4, 0.5, None)), leg((1, 2.0, None), (2, 1.0, None))]
-    )
-
-    assert not isinstance(found, Refused)
-    assert [[number for (_, number), _ in (*t.lexical, *t.semantic)] for (t,) in found.tiers] == [
-        [1, 3],
-        [1, 2, 3, 4],
-    ]
-    assert (found.groups, found.is_cut) == ({}, False)
-    assert found.uncounted == ((0, 3), (0, 4))

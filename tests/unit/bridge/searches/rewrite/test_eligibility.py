@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.bridge.searches.outcome import Reason
-from sidecar.bridge.searches.rewrite.eligibility import cluster_reason, option_reason, query_of, window_of
+from sidecar.bridge.searches.rewrite.eligibility import cluster_reason, end_of_page, option_reason, query_of
 from sidecar.jsontext import Json
 
 QUERY: dict[str, Json] = {"query": {"match": {"title": "x"}}}
@@ -67,7 +67,7 @@ def test_options_that_the_bridge_must_fuse_itself(
 def test_the_window_is_from_and_size_as_the_cluster_reads_them(
     body: dict[str, Json], url: dict[str, str], window: int | None
 ) -> None:
-    assert window_of(body, url) == window
+    assert end_of_page(body, url) == window
 
 
 def test_a_query_of_the_url_replaces_that_of_the_body() -> None:

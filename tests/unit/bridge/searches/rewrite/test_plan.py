@@ -134,9 +134,9 @@ def test_text_becomes_hybrid_with_the_filter_on_both_sides_and_a_normalising_pip
             "hybrid": {
                 "queries": [
                     body["query"],
-                    {"knn": {"embedding": {"vector": [0.5, 1.0], "k": 115, "filter": {"term": {"year": 2020}}}}},
+                    {"knn": {"embedding": {"vector": [0.5, 1.0], "k": 100, "filter": {"term": {"year": 2020}}}}},
                 ],
-                "pagination_depth": 115,
+                "pagination_depth": 100,
             }
         },
         "search_pipeline": {

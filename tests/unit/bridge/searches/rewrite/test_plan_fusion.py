@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from sidecar.bridge.searches.rewrite.pipelines import bridge_fusion
-from sidecar.bridge.searches.rewrite.plan import TextSearch, in_bridge, plan_search
+from sidecar.bridge.searches.rewrite.plan import TextSearch, in_bridge, plan_search, with_pipeline
 from sidecar.model import Fusion, SearchBinding
 from tests.support.bindings import an_index, bound
 from tests.support.points import point_in_time
@@ -44,6 +44,13 @@ def hybrid(where: str, fusion: str = "min_max(0.5,0.5)") -> str:
         pytest.param({"body": AGGREGATIONS, "mode": "semantic"}, "lexical; reason=aggregations", id="one leg"),
         pytest.param({"body": AGGREGATIONS, "index": {"search_pipeline": "own"}}, hybrid("bridge"),
                      id="a pipeline, which is looked at next"),
+        pytest.param({"body": {**QUERY, "from": 90}}, hybrid("cluster"), id="the last page of the window"),
+        pytest.param({"body": {**QUERY, "from": 91}}, hybrid("bridge"), id="a page that ends behind the window"),
+        pytest.param({"body": {**QUERY, "size": 101}}, hybrid("bridge"), id="a page larger than the window"),
+        pytest.param({"body": {**QUERY, "size": 101}, "where": "cluster"}, hybrid("cluster"),
+                     id="such a page, not in the bridge"),
+        pytest.param({"body": {**QUERY, "size": 101}, "url": {"format": "yaml"}}, hybrid("cluster"),
+                     id="such a page, with an option that only the cluster can answer"),
         pytest.param({"body": {**QUERY, "pit": POINT}}, hybrid("bridge"), id="a point in time"),
         pytest.param({"body": {**QUERY, "pit": POINT}, "where": "cluster"}, hybrid("cluster"),
                      id="a point in time, not in the bridge"),
@@ -65,6 +72,20 @@ def hybrid(where: str, fusion: str = "min_max(0.5,0.5)") -> str:
 )  # fmt: skip
 def test_where_a_search_is_fused(asked: dict[str, Any], expected: str) -> None:
     assert note(**asked) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param({**QUERY, "size": 101}, hybrid("cluster"), id="a page that the cluster can fuse"),
+        pytest.param(AGGREGATIONS, "lexical; reason=search_pipeline", id="a search that it cannot fuse"),
+    ],
+)
+def test_a_pipeline_that_only_the_cluster_runs(body: dict[str, Any], expected: str) -> None:
+    plan = plan_search(body, (an_index(binding=bound(), shards=3, search_pipeline="own"),), None, {})
+
+    assert isinstance(plan, TextSearch)
+    assert with_pipeline(plan, {"response_processors": [{"truncate_hits": {"target_size": 2}}]}).note == expected
 
 
 @pytest.mark.parametrize(
