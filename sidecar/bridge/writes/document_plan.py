@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from sidecar import embedded_texts
 from sidecar.bridge.splice import splice
+from sidecar.bridge.writes.document_faults import Fault, fault_of
 from sidecar.embedded_texts import EmbeddedTexts, space_of
 from sidecar.jsontext import Json, dumps, loads
 from sidecar.model import Binding, IndexBinding, Provenance, State
@@ -40,6 +41,7 @@ class DocumentPlan:
     own: tuple[Wanted, ...] = ()  # the client's own vectors, which are kept with the state `client`
     refused: str | None = None  # why the binding refuses the document
     is_malformed: bool = False  # it is not a JSON object: the cluster's own error is the answer
+    fault: Fault | None = None  # but for this, for which an index with a pipeline has no such error
 
     @property
     def changes(self) -> bool:
@@ -66,12 +68,15 @@ class Counts:
 
 
 def plan_document(source: bytes, bound: IndexBinding | None) -> DocumentPlan:
-    """Plan a whole document. If it does not parse, it is sent unchanged, and the cluster's own error is the answer."""
+    """Plan a whole document.
+
+    If it does not parse, it has a fault, or it is sent unchanged, and the cluster's own error is the answer.
+    """
     if bound is None:
         return UNTOUCHED
     document = _parse(source)
     if document is None:
-        return DocumentPlan(is_malformed=True)
+        return DocumentPlan(is_malformed=True, fault=fault_of(source))
     try:
         return plan_fields(document, bound)
     except RecursionError:  # nested deeper than any cluster accepts
