@@ -7,14 +7,20 @@ from aiohttp import ClientResponse, web
 
 from sidecar.bridge.bindings.indices import WriteTarget
 from sidecar.bridge.bindings.lookup import Bindings
-from sidecar.bridge.hidden_fields import added_fields
+from sidecar.bridge.hidden_fields import Hidden, added_fields
+from sidecar.bridge.hidden_source import excludes_of
 from sidecar.bridge.proxy.body import Body, BodyReader, refuse_deep_nesting
 from sidecar.bridge.proxy.errors import error_body, json_answer
 from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.nesting import IN_DOCUMENT, IN_UPDATE
 from sidecar.bridge.proxy.presentation import JSON, body_format
-from sidecar.bridge.proxy.query_string import join_target, with_parameters, without_parameters
+from sidecar.bridge.proxy.query_string import (
+    join_target,
+    with_parameters,
+    with_source_excludes,
+    without_parameters,
+)
 from sidecar.bridge.proxy.upstream import Upstream, relay
 from sidecar.bridge.rights import Rights
 from sidecar.bridge.routes import Document
@@ -112,7 +118,7 @@ class Documents:
             if body.text.size > MAX_DOCUMENT_BYTES:
                 return await self._send_large(request, body, target.binding)
             if body_format(request.header("Content-Type")) != JSON:  # the guard sees what becomes of it
-                return await self._upstream.forward_read(request, body)
+                return await self._upstream.forward_read(request, body, _without_ours(request, target.binding))
             source, weight = plain_json(body.text.read()), WEIGHT_OF_JSON * body.text.size
             update = await off_the_loop(weight, parse_update, source, dict(request.parameters))
             if update is None:
@@ -182,6 +188,14 @@ def _ingest(response: ClientResponse, counts: Counts) -> list[tuple[str, str]]:
     done = counts if response.status < 300 else Counts()
     report(done)
     return [(INGEST, str(done))]
+
+
+def _without_ours(request: IncomingRequest, bound: IndexBinding) -> str:
+    """The target of an update that we cannot read. Our fields are excluded, unless its body has the only `_source`."""
+    if request.shows_source:
+        return request.target
+    excludes = excludes_of(request.parameters, Hidden(added_fields(bound)), by_default=False)
+    return join_target(request.path, with_source_excludes(request.query, excludes))
 
 
 def _raise_if_refused(plan: Plan, vectors: Vectors) -> None:

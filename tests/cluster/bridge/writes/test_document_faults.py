@@ -139,3 +139,17 @@ async def test_a_bulk_of_one_such_document_is_answered_with_its_fault(papers: Pa
     (item,) = answer.json["items"]
     assert (answer.status, answer.json["errors"]) == (200, True)
     assert (item["index"]["status"], item["index"]["error"]["type"]) == (400, "mapper_parsing_exception")
+
+
+async def test_an_update_in_another_format_is_marked_and_hides_our_fields(papers: Papers) -> None:
+    await papers.bridge("PUT", f"/{papers.index}/_doc/1", {"title": "Cats"})
+
+    answer = await papers.bridge(
+        "POST",
+        f"/{papers.index}/_update/1?format=json&_source=true",
+        b"doc: {title: Dogs}",
+        Content_Type="application/yaml",
+    )
+
+    assert (answer.status, answer.json["get"]["_source"]) == (200, {"title": "Dogs"})
+    assert state_of(await papers.stored("1")) == "pending"
