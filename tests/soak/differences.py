@@ -88,6 +88,9 @@ def _both_refuse(one: Compared) -> bool:
     return one.through.status == 400 <= one.direct.status < 500 and one.through.stored == one.direct.stored
 
 
+# The type of a refusal by the check.
+_OF_THE_CHECK: Final = frozenset({"action_request_validation_exception"})
+
 DIFFERENCES: Final = (
     Difference(
         "where the cluster closes the connection because a body is damaged, the bridge answers 400 or 503",
@@ -99,7 +102,19 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "a bulk that is refused may be refused in the words of the check, and in JSON",
-        lambda one: one.through.status == one.direct.status == 400 and "_bulk" in one.sent.path,
+        lambda one: (
+            "_bulk" in one.sent.path
+            and _both_refuse(one)
+            and (one.direct.value is None or _type_of_whole(one.through) in _OF_THE_CHECK)
+        ),
+    ),
+    Difference(
+        "the answer to a bulk that the bridge composes is json, also where yaml is asked for",
+        lambda one: (
+            "_bulk" in one.sent.path
+            and "yaml" in f"{one.sent.path} {one.sent.headers}"
+            and (one.through.status, one.through.stored) == (one.direct.status, one.direct.stored)
+        ),
     ),
     Difference(
         "a document that is broken within is refused by the reader of ingest pipelines, to which the guard belongs",
