@@ -43,8 +43,8 @@ class Outcome(NamedTuple):
 
     @property
     def shown(self) -> "Outcome":
-        """The same without an id that differs between any two requests."""
-        return self._replace(id="given") if self.is_named_by_the_cluster else self
+        """The same without an id that differs between any two requests. A refused document may have got none."""
+        return self._replace(id=None if self.error else "given") if self.is_named_by_the_cluster else self
 
     @property
     def why(self) -> tuple[int | None, str | None]:
