@@ -17,7 +17,7 @@ from sidecar.bridge.hidden_source import (
     source_without,
 )
 from sidecar.bridge.splice import members, replace_member, splice
-from sidecar.jsontext import Json, Object, dumps, loads
+from sidecar.jsontext import Json, Object, dumps, loads, plain_json
 
 _AGGREGATIONS: Final = ("aggs", "aggregations")
 _QUERIES: Final = ("query", "post_filter")
@@ -69,6 +69,7 @@ def with_excludes(body: Object, excludes: tuple[str, ...]) -> Object:
 
 def replaced(text: bytes, changed: Object) -> bytes:
     """A body with some members replaced or added. The others keep their bytes: the cluster's errors name columns."""
+    text = plain_json(text)
     given = {member.key for member in members(text)}
     for name in changed.keys() & given:
         text = replace_member(text, name, dumps(changed[name]))
@@ -95,6 +96,8 @@ def _hide_in_hits(options: Object, url: Mapping[str, str], hidden: Hidden) -> tu
     source = options.get(_SOURCE)
     if any(name in url for name in SOURCE_PARAMETERS):
         return changed, excludes_of(url, hidden)
+    if source is None and _SOURCE in options:
+        return changed, ()  # the cluster refuses null
     if source is None:
         stored: Object = {STORED_FIELDS: list(url[STORED_FIELDS].split(","))} if STORED_FIELDS in url else {}
         return changed, hidden.fields if loads_source({**options, **stored}) else ()

@@ -47,6 +47,17 @@ def members(document: bytes, start: int = 0) -> Iterator[Member]:
             return
 
 
+def end_of_object(document: bytes) -> int:
+    """The place behind the first object. The end of the bytes if it does not end."""
+    depth = 0
+    for token in _TOKEN.finditer(document):
+        first = token[0][:1]
+        depth += (first in b"{[") - (first in b"}]")
+        if depth == 0 and first == b"}":
+            return token.end()
+    return len(document)
+
+
 def elements(array: bytes) -> Iterator[bytes]:
     """The elements of an array. Each keeps its bytes."""
     depth, start = 0, -1

@@ -43,8 +43,8 @@ class Outcome(NamedTuple):
 
     @property
     def shown(self) -> "Outcome":
-        """The same without an id that differs between any two requests."""
-        return self._replace(id="given") if self.is_named_by_the_cluster else self
+        """The same without an id that differs between any two requests. A refused document may have got none."""
+        return self._replace(id=None if self.error else "given") if self.is_named_by_the_cluster else self
 
     @property
     def why(self) -> tuple[int | None, str | None]:
@@ -76,16 +76,20 @@ def _is_read_for_the_guard(one: Compared) -> bool:
     return (
         len(ours) == len(theirs)
         and all(
-            our.shown == their.shown or (our.why in _BY_PIPELINES and their.why == _BY_INDICES)
+            our.shown == their.shown
+            or (our.why == (400, "parse_exception") and their.why == (400, "mapper_parsing_exception"))
             for our, their in zip(ours, theirs, strict=True)
         )
         and one.through.stored == one.direct.stored
     )
 
 
-# Why a document that is no JSON is refused.
-_BY_INDICES: Final = (400, "mapper_parsing_exception")
-_BY_PIPELINES: Final = frozenset({(500, "not_x_content_exception"), (400, "parse_exception")})
+def _both_refuse(one: Compared) -> bool:
+    return one.through.status == 400 <= one.direct.status < 500 and one.through.stored == one.direct.stored
+
+
+# The type of a refusal by the check.
+_OF_THE_CHECK: Final = frozenset({"action_request_validation_exception"})
 
 DIFFERENCES: Final = (
     Difference(
@@ -98,15 +102,27 @@ DIFFERENCES: Final = (
     ),
     Difference(
         "a bulk that is refused may be refused in the words of the check, and in JSON",
-        lambda one: one.through.status == one.direct.status == 400 and "_bulk" in one.sent.path,
+        lambda one: (
+            "_bulk" in one.sent.path
+            and _both_refuse(one)
+            and (one.direct.value is None or _type_of_whole(one.through) in _OF_THE_CHECK)
+        ),
     ),
     Difference(
-        "a document that is no JSON is refused by the reader of ingest pipelines, to which the guard belongs",
+        "the answer to a bulk that the bridge composes is json, also where yaml is asked for",
+        lambda one: (
+            "_bulk" in one.sent.path
+            and "yaml" in f"{one.sent.path} {one.sent.headers}"
+            and (one.through.status, one.through.stored) == (one.direct.status, one.direct.stored)
+        ),
+    ),
+    Difference(
+        "a document that is broken within is refused by the reader of ingest pipelines, to which the guard belongs",
         _is_read_for_the_guard,
     ),
     Difference(
-        "the reader of ingest pipelines passes over what follows a document",
-        lambda one: "found extra data after parsing" in str(one.direct.value),
+        "a document that is no json may be refused for that before anything else",
+        lambda one: _type_of_whole(one.through) == "mapper_parsing_exception" and _both_refuse(one),
     ),
 )
 
@@ -134,6 +150,10 @@ def outcomes(seen: Seen) -> list[Outcome]:
     if isinstance(items := value.get("items"), list):
         return [_outcome(one) for item in items if isinstance(item, dict) for one in item.values()]
     return [_outcome({"status": seen.status, **value})]
+
+
+def _type_of_whole(seen: Seen) -> str | None:
+    return _type_of(seen.value.get("error")) if isinstance(seen.value, dict) else None
 
 
 def _outcome(told: Any) -> Outcome:

@@ -297,7 +297,8 @@ def _others() -> Iterator[Row]:
     yield Row("`{index}/_count`", "", "GET", "/INDEX/_count?q=felines")
     yield Row("`{index}/_validate/query`", "", "GET", "/INDEX/_validate/query?q=title:felines&explain")
     yield Row("`{index}/_termvectors/{id}`", "", "GET", "/INDEX/_termvectors/1")
-    yield Row("`{index}/_termvectors/{id}`", "fields=title,tag", "GET", "/INDEX/_termvectors/1?fields=title,tag")
+    for fields in ("title,tag", "*", "e*"):
+        yield Row("`{index}/_termvectors/{id}`", f"fields={fields}", "GET", f"/INDEX/_termvectors/1?fields={fields}")
     yield Row(
         "`{index}/_mtermvectors`",
         "ids",

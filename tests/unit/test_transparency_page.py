@@ -29,7 +29,8 @@ The bridge hides its fields in the request, and never edits an answer. So:
   the answer to them. Errors then name the client's own lines and columns.
 - The bridge reads JSON in UTF-8, UTF-16 and UTF-32, with comments, in gzip and in `?source=`. A body in YAML, CBOR or Smile,
   or of more than 1 MiB, goes unchanged. Our fields are then excluded by URL, unless the body may have a filter of its own.
-  Its `top_hits`, `inner_hits` and patterns of fields show them. So does an `_msearch` in such a format.
+  Its `top_hits`, `inner_hits` and patterns of fields show them. So does an `_msearch` in such a format, and an update whose
+  body asks for `_source`.
 - `_source` is written anew by the cluster when fields are excluded: white space and the form of numbers may differ from the
   bytes that were stored.
 - Answers of searches have a header more, `X-Sidecar-Search`.

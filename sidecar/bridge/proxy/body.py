@@ -22,6 +22,8 @@ _GZIP_HEAD_BYTES: Final = 10
 _MAX_RATIO: Final = 200  # of decoded to sent bytes. More is a zip bomb, not a document
 _RATIO_FLOOR: Final = 10 * 1024 * 1024  # the first megabytes may have any ratio
 _PIECE_BYTES: Final = 256 * 1024
+_SLICE_BYTES: Final = 16 * 1024  # of what is sent: each member of gzip copies the rest of its slice
+_MEMBER_BYTES: Final = 1_024  # that a member of gzip counts at least, because an empty one is work, too
 
 # The cluster's own rules: it reads a body of a coding that it does not know as it is.
 _DEFLATED: Final = frozenset({"gzip", "x-gzip", "deflate", "x-deflate"})
@@ -108,9 +110,9 @@ def inflated(pieces: Iterable[bytes], coding: str, limit: int) -> Iterator[bytes
     """
     is_gzip = coding.endswith("gzip")
     inflate = zlib.decompressobj(_GZIP) if is_gzip else None
-    came = gave = 0
+    came = gave = members = 0
     head = b""  # of the stream, or what follows the last member
-    for piece in pieces:
+    for piece in (part[at : at + _SLICE_BYTES] for part in pieces for at in range(0, len(part), _SLICE_BYTES)):
         came += len(piece)
         rest = head + piece
         head = b""
@@ -132,7 +134,9 @@ def inflated(pieces: Iterable[bytes], coding: str, limit: int) -> Iterator[bytes
             except zlib.error as error:
                 raise InvalidInput("request body", f"is not valid {coding}") from error
             gave += len(found)
-            if gave > min(limit, max(_RATIO_FLOOR, _MAX_RATIO * came)):
+            members += inflate.eof
+            is_bomb = gave > min(limit, max(_RATIO_FLOOR, _MAX_RATIO * came))
+            if is_bomb or members * _MEMBER_BYTES > max(limit, _RATIO_FLOOR):
                 raise BodyTooLarge(limit, _LIMIT_SETTING)
             yield found
             rest = inflate.unused_data if inflate.eof else inflate.unconsumed_tail

@@ -19,6 +19,7 @@ PARAMETERS: Final = (FILTER_PATH, "format", "pretty")
 _Path: TypeAlias = tuple[str, ...]  # patterns of keys, the outermost first
 _Paths: TypeAlias = tuple[_Path, ...]
 
+JSON: Final = "json"
 _BINARY: Final = ("cbor", "smile")
 _OTHER_FORMATS: Final = (*_BINARY, "yaml")
 _DEEP: Final = "**"
@@ -44,6 +45,11 @@ def asked_format(accept: str) -> dict[str, str]:
     """The parameter of a URL that asks for what an `Accept` header asks for. None if that is JSON."""
     wanted = accept.partition(";")[0].strip().lower().removeprefix("application/")
     return {"format": wanted} if wanted in _OTHER_FORMATS else {}
+
+
+def body_format(content_type: str) -> str:
+    """The format of a body with this content type: "json", "yaml", "cbor" or "smile"."""
+    return asked_format(content_type).get("format", JSON)
 
 
 def is_binary(parameters: Mapping[str, str], accept: str) -> bool:

@@ -8,7 +8,9 @@ documents that updates depend on. `scripted_updates.py` sends scripts as single 
 
 - `bulk_body.py` parses a bulk, `bulk_action.py` each of its action lines. `bulk_plan.py` cuts a bulk into
   *waves* (operations that can be sent together), and `bulk_answer.py` merges the answers.
-- `document_plan.py` plans whole documents. `update_body.py` parses an update, and `update_plan.py` plans it.
+- `smile_bulk.py` finds the updates of a bulk that is not JSON.
+- `document_plan.py` plans whole documents. `document_faults.py` finds what the cluster misses in them.
+- `update_body.py` parses an update, and `update_plan.py` plans it.
   `update_source.py` keeps our fields out of its answer. `single_update.py` turns a bulk item into a single update.
 - `pipeline_effects.py` reads how an ingest pipeline may change a document.
 """

@@ -43,7 +43,7 @@ class Operation:
 def parse_action(line: bytes, path_index: str | None) -> Operation | None:
     """Parse an action line. Gives None if the cluster would refuse it, or if we are not sure."""
     try:
-        name, metadata = _read(line)
+        name, metadata = _read(line.removesuffix(b"\n"))  # half a character in UTF-16
     except ValueError:
         return None
     if name not in _ACTIONS or not isinstance(metadata, dict) or not metadata.keys() <= _PARAMETERS:

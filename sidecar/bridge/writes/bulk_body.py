@@ -84,7 +84,7 @@ def parse_bulk(lines: Iterable[bytes], path_index: str | None) -> tuple[Place, .
 
 def may_update(lines: Iterable[bytes]) -> bool:
     """Whether a bulk that we cannot read may hold an update. A document that holds the word counts, too."""
-    return any(map(_UPDATE.search, lines))
+    return any(_UPDATE.search(plain_json(line).replace(b"\0", b"")) for line in lines)
 
 
 def parts(places: Sequence[Place], max_bytes: int) -> Iterator[Sequence[Place]]:

@@ -43,6 +43,7 @@ from sidecar.bridge.writes.document_plan import Counts
 from sidecar.bridge.writes.ingest_pipelines import ItemEffects, effects_on_items, pipelines_of_items
 from sidecar.bridge.writes.passages import Passages, report
 from sidecar.bridge.writes.scripted_updates import ScriptedUpdates, unanswered
+from sidecar.bridge.writes.smile_bulk import updated_indices
 from sidecar.bridge.writes.stored_documents import DocumentRead, read_stored
 from sidecar.bridge.writes.update_plan import OUR_RETRIES, DocumentKey, Stored, fields_to_read, is_lost_race
 from sidecar.errors import ClusterUnreachable, InvalidInput
@@ -74,6 +75,8 @@ class Bulks:
             text = body.text
             if text is None or not text.size:
                 return await self._upstream.forward_read(request, body)
+            if presentation.body_format(request.header("Content-Type")) != presentation.JSON:
+                return await self._other_format(request, route, body, text)
             places = await off_the_loop(4 * text.size, parse_bulk, text.lines(), route.index)
             if places is None:
                 return await self._not_understood(request, body, text)
@@ -120,14 +123,25 @@ class Bulks:
         }
         return {key: reply for key, reply in found.items() if reply is not None}
 
+    async def _other_format(self, request: IncomingRequest, route: Bulk, body: Body, text: Spool) -> web.StreamResponse:
+        """Answer a bulk in Smile, or in a format that the cluster refuses. The guard marks its documents.
+
+        Raises InvalidInput for an update of a bound index: the guard would not see it.
+        """
+        for name in await off_the_loop(text.size, updated_indices, text.read(), route.index):
+            if name is None or (await self._bindings.of_write(name, request.credentials)).binding is not None:
+                raise InvalidInput(
+                    "bulk request", "holds an update of a bound index, which the bridge reads in JSON only"
+                )
+        return await self._upstream.forward_read(request, body)
+
     async def _not_understood(self, request: IncomingRequest, body: Body, text: Spool) -> web.StreamResponse:
         """Answer a bulk that we cannot read. The cluster refuses it, or the guard marks its documents.
 
         An update would keep its old vector, so no bulk with one is sent unless the cluster refuses it. Raises
         InvalidInput, and NestedTooDeeply.
         """
-        is_binary = presentation.is_binary({}, request.header("Content-Type"))
-        if not is_binary and await off_the_loop(4 * text.size, _has_deep_line, text):
+        if await off_the_loop(4 * text.size, _has_deep_line, text):
             raise NestedTooDeeply(IN_DOCUMENT)
         if text.read(text.size - 1) != b"\n" or not await off_the_loop(4 * text.size, may_update, text.lines()):
             return await self._upstream.forward_read(request, body)

@@ -17,6 +17,7 @@ from sidecar.bridge.splice import splice_member
 from sidecar.bridge.writes.bulk_action import Action, Operation
 from sidecar.bridge.writes.bulk_answer import failed_item
 from sidecar.bridge.writes.bulk_body import BulkItem, action_parameters
+from sidecar.bridge.writes.document_faults import REFUSAL
 from sidecar.bridge.writes.document_plan import (
     RETRY_AFTER_S,
     UNTOUCHED,
@@ -183,6 +184,8 @@ def apply_plans(
         elif position in waiting:  # as one item of a cluster whose queue is full
             busy = str(EmbedderOverloaded(RETRY_AFTER_S))
             refused[position] = failed_item(item, 429, "rejected_execution_exception", busy)
+        elif isinstance(plan, DocumentPlan) and plan.fault is not None:
+            refused[position] = failed_item(item, 400, *REFUSAL, caused_by=plan.fault.cause)
         elif isinstance(plan, DocumentPlan) and plan.is_malformed:
             send.append(replace(item, is_malformed=True))
         elif item.source_line is not None and plan.changes:

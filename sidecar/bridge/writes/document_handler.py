@@ -8,16 +8,25 @@ from aiohttp import ClientResponse, web
 
 from sidecar.bridge.bindings.indices import WriteTarget
 from sidecar.bridge.bindings.lookup import Bindings
-from sidecar.bridge.hidden_fields import added_fields
+from sidecar.bridge.hidden_fields import Hidden, added_fields
+from sidecar.bridge.hidden_source import excludes_of
 from sidecar.bridge.proxy.body import Body, BodyReader, refuse_deep_nesting
+from sidecar.bridge.proxy.errors import error_body, json_answer
 from sidecar.bridge.proxy.headers import CHANGED_BODY, INGEST
 from sidecar.bridge.proxy.incoming import IncomingRequest
 from sidecar.bridge.proxy.nesting import IN_DOCUMENT, IN_UPDATE
-from sidecar.bridge.proxy.query_string import join_target, with_parameters, without_parameters
+from sidecar.bridge.proxy.presentation import JSON, body_format
+from sidecar.bridge.proxy.query_string import (
+    join_target,
+    with_parameters,
+    with_source_excludes,
+    without_parameters,
+)
 from sidecar.bridge.proxy.upstream import Upstream, relay
 from sidecar.bridge.rights import Rights
 from sidecar.bridge.routes import Document
 from sidecar.bridge.routes import Update as UpdateRoute
+from sidecar.bridge.writes.document_faults import REFUSAL, Fault, fault_at_start
 from sidecar.bridge.writes.document_plan import (
     RETRY_AFTER_S,
     Counts,
@@ -74,13 +83,21 @@ class Documents:
         async with self._bodies.read(request, parsed_up_to=MAX_DOCUMENT_BYTES) as body:
             await refuse_deep_nesting(request, body, IN_DOCUMENT)
             target = await self._bindings.of_write(route.index, request.credentials)
-            if body.text is None or target.binding is None:
+            if body.text is None or target.binding is None or not body.text.size:
                 return await self._upstream.forward_read(request, body)
+            sent, weight = body.text.read(), WEIGHT_OF_JSON * body.text.size
+            form = body_format(request.header("Content-Type"))
+            if (fault := await off_the_loop(body.text.size, fault_at_start, sent, form)) is not None:
+                return await self._refuse(request, body, target, fault)
             if body.text.size > MAX_DOCUMENT_BYTES:
                 return await self._send_large(request, body, target.binding)
-            document, weight = plain_document(body.text.read()), WEIGHT_OF_JSON * body.text.size
+            if form != JSON:  # the guard makes it `pending`
+                return await self._upstream.forward_read(request, body)
+            document = plain_document(sent)
             effect = await effect_on(target, request.parameters.get("pipeline"), self._bindings, request.credentials)
             plan = await off_the_loop(weight, plan_piped, document, target.binding, target.unfit, effect)
+            if plan.fault is not None:
+                return await self._refuse(request, body, target, plan.fault)
             if not plan.changes:
                 doubt = [] if plan.is_certain else [(INGEST, str(Counts(is_certain=False)))]
                 return await self._upstream.forward_read(request, body, added=doubt)
@@ -104,6 +121,8 @@ class Documents:
                 return await self._upstream.forward_read(request, body)
             if body.text.size > MAX_DOCUMENT_BYTES:
                 return await self._send_large(request, body, target.binding)
+            if body_format(request.header("Content-Type")) != JSON:  # the guard sees what becomes of it
+                return await self._upstream.forward_read(request, body, _without_ours(request, target.binding))
             source, weight = plain_json(body.text.read()), WEIGHT_OF_JSON * body.text.size
             update = await off_the_loop(weight, parse_update, source, dict(request.parameters))
             if update is None:
@@ -142,6 +161,15 @@ class Documents:
         report(counts)
         return await self._upstream.forward_read(request, body, added=[(INGEST, str(counts))])
 
+    async def _refuse(
+        self, request: IncomingRequest, body: Body, target: WriteTarget, fault: Fault
+    ) -> web.StreamResponse:
+        """Refuse a document as an index without a pipeline does. Who may not write gets the cluster's own refusal."""
+        if await self._rights.refusal(target, request.credentials):
+            return await self._upstream.forward_read(request, body)
+        answer = error_body(400, *REFUSAL, caused_by=fault.cause)
+        return json_answer(answer, status=400, parameters=request.parameters)
+
     def _send(
         self, request: IncomingRequest, body: bytes, guard: Position | None = None
     ) -> AbstractAsyncContextManager[ClientResponse]:
@@ -165,6 +193,14 @@ def _ingest(response: ClientResponse, counts: Counts) -> list[tuple[str, str]]:
     done = counts if response.status < 300 else Counts()
     report(done)
     return [(INGEST, str(done))]
+
+
+def _without_ours(request: IncomingRequest, bound: IndexBinding) -> str:
+    """The target of an update that we cannot read. Our fields are excluded, unless its body has the only `_source`."""
+    if request.shows_source:
+        return request.target
+    excludes = excludes_of(request.parameters, Hidden(added_fields(bound)), by_default=False)
+    return join_target(request.path, with_source_excludes(request.query, excludes))
 
 
 def _raise_if_refused(plan: Plan, vectors: Vectors) -> None:

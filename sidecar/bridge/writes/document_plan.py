@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from sidecar import embedded_texts
 from sidecar.bridge.splice import splice
+from sidecar.bridge.writes.document_faults import Fault, fault_of
 from sidecar.bridge.writes.pipeline_effects import Effect
 from sidecar.embedded_texts import EmbeddedTexts, space_of
 from sidecar.jsontext import Json, dumps, loads
@@ -42,6 +43,7 @@ class DocumentPlan:
     unfit: tuple[Wanted, ...] = ()  # the field cannot hold a vector of the model: the text is pending
     refused: str | None = None  # why the binding refuses the document
     is_malformed: bool = False  # it is not a JSON object: the cluster's own error is the answer
+    fault: Fault | None = None  # but for this, for which an index with a pipeline has no such error
     is_certain: bool = True  # no ingest pipeline may change afterwards what is planned here
 
     @property
@@ -75,15 +77,16 @@ class Counts:
 
 
 def plan_document(source: bytes, bound: IndexBinding | None, unfit: frozenset[str] = frozenset()) -> DocumentPlan:
-    """Plan a whole document. If it does not parse, it is sent unchanged, and the cluster's own error is the answer.
+    """Plan a whole document.
 
-    `unfit` has the vector fields that cannot hold a vector of their model.
+    If it does not parse, it has a fault, or it is sent unchanged, and the cluster's own error is the answer. `unfit`
+    has the vector fields that cannot hold a vector of their model.
     """
     if bound is None:
         return UNTOUCHED
     document = _parse(source)
     if document is None:
-        return DocumentPlan(is_malformed=True)
+        return DocumentPlan(is_malformed=True, fault=fault_of(source))
     try:
         return plan_fields(document, bound, unfit)
     except RecursionError:  # nested deeper than any cluster accepts

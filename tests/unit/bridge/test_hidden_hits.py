@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.bridge.hidden_fields import Hidden
 from sidecar.bridge.hidden_hits import hide_in_search, hide_in_text, is_object, replaced, with_excludes
-from sidecar.jsontext import Object
+from sidecar.jsontext import Object, loads
 
 OURS = ("e", "e_meta")
 HIDDEN = Hidden(OURS, frozenset({"e", "e_meta.pending"}), ("title",))
@@ -84,6 +84,22 @@ def test_hide_in_text(text: bytes, changed: Object, excludes: tuple[str, ...]) -
 def test_replaced_members_leave_the_others_as_they_were() -> None:
     assert replaced(b'{"_source": ["a"], "b": 1.50}', {"_source": False}) == b'{"_source": false, "b": 1.50}'
     assert replaced(b'{"b": 1.50}', {"_source": False}) == b'{"b": 1.50,"_source":false}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"size":1}'.encode("utf-16"), id="UTF-16"),
+        pytest.param(b'\xef\xbb\xbf{"size":1}', id="a BOM"),
+        pytest.param(b'{/* "a": */"size":1}', id="a comment"),
+    ],
+)
+def test_members_are_replaced_in_every_form_that_the_cluster_reads(text: bytes) -> None:
+    assert loads(replaced(text, {"size": 2, "_source": False})) == {"size": 2, "_source": False}
+
+
+def test_a_source_of_null_is_the_cluster_s_to_refuse() -> None:
+    assert hide_in_search({"_source": None}, {}, Hidden(("v",))) == ({}, ())
 
 
 def test_a_search_may_have_to_exclude_by_itself() -> None:

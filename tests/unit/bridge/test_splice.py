@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.bridge.splice import Member, elements, members, splice, splice_member
+from sidecar.bridge.splice import Member, elements, end_of_object, members, splice, splice_member
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,15 @@ def test_members_gives_keys_and_value_spans() -> None:
 )
 def test_elements(array: bytes, expected: list[bytes]) -> None:
     assert list(elements(array)) == expected
+
+
+@pytest.mark.parametrize(
+    ("document", "end"),
+    [
+        pytest.param(b' {"a":[{}]} {}', 11, id="text behind"),
+        pytest.param(b'{"a":"}\\"}"}', 12, id="braces in a string"),
+        pytest.param(b'{"a":{}', 7, id="no end"),
+    ],
+)
+def test_end_of_object(document: bytes, end: int) -> None:
+    assert end_of_object(document) == end

@@ -65,6 +65,15 @@ def test_bytes_that_are_not_in_their_coding_are_refused(sent: bytes, coding: str
         list(inflated([sent], coding, 100))
 
 
+def test_members_without_bytes_are_work_that_has_a_limit() -> None:
+    with pytest.raises(BodyTooLarge):
+        list(inflated([gzip.compress(b"") * 200_000], "gzip", 100_000_000))
+
+
+def test_many_members_are_one_body() -> None:
+    assert b"".join(inflated([gzip.compress(b"a" * 100) * 50_000], "gzip", 100_000_000)) == b"a" * 5_000_000
+
+
 @pytest.mark.parametrize("count", [pytest.param(3, id="in memory"), pytest.param(3_000, id="in a file")])
 def test_a_spool_gives_back_what_was_written(count: int) -> None:
     written = [b"%d " % number * 100 + b"\n" for number in range(count)]

@@ -68,3 +68,10 @@ def test_a_plain_line_stays_as_it_is() -> None:
     line = b' {"update" : {"_id":"1","routing":5} }\r'
 
     assert plain_action(line) is line
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-32"])
+def test_a_line_of_wide_characters_is_read_without_its_end(coding: str) -> None:
+    line = '{"update":{"_id":"a"}, "more":{}}'.encode(coding) + b"\n"
+
+    assert parse_action(line, "i") == Operation(Action.UPDATE, "i", "a")

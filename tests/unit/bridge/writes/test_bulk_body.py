@@ -126,6 +126,8 @@ def test_parts_of_a_body_are_runs_of_operations_within_a_limit() -> None:
         pytest.param(b'{"index":{}}\n{"a":"updated"}\n', False, id="none"),
         pytest.param(b'{"index":{}}\n{}\n/**/{ "update" :{}}\n', True, id="as it is"),
         pytest.param(b'{"u\\u0070d\\u0061te":{}}\n', True, id="escaped"),
+        pytest.param(b'{"\xc1\xb5pdate":{}}\n', True, id="longer than needed"),
+        pytest.param('{"update":{}}'.encode("utf-16-le") + b"\n", True, id="UTF-16"),
     ],
 )
 def test_an_update_is_noticed_in_what_we_cannot_read(body: bytes, found: bool) -> None:
