@@ -184,7 +184,7 @@ def _plan_text(
     limit = min(index.result_window for index in indices)
     if end > limit:
         return Untouched(Mode.LEXICAL, Reason.WINDOW)
-    search = search.model_copy(update={"window": min(search.window, limit)})
+    search = search.model_copy(update={"window": min(search.window, limit), "k": min(search.k, limit)})
     is_deep = "pit" in body or end > search.window
     way = _way_of_fusing(mode, search, body, url, indices=indices, default=default, is_deep=is_deep)
     if isinstance(way, Reason):
