@@ -59,6 +59,7 @@ from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
 
 # A larger document would keep the interpreter from all other requests while it is parsed. A model reads only the
 # beginning of such a text anyway.
+_START_BYTES: Final = 64 * 1024  # of a document. They show whether it is one, if they are not all blank
 MAX_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -85,15 +86,16 @@ class Documents:
             target = await self._bindings.of_write(route.index, request.credentials)
             if body.text is None or target.binding is None or not body.text.size:
                 return await self._upstream.forward_read(request, body)
-            sent, weight = body.text.read(), WEIGHT_OF_JSON * body.text.size
             form = body_format(request.header("Content-Type"))
-            if (fault := await off_the_loop(body.text.size, fault_at_start, sent, form)) is not None:
+            start = body.text.read(0, min(_START_BYTES, body.text.size))
+            is_seen = len(start) < _START_BYTES or not start.isspace()
+            if is_seen and (fault := fault_at_start(start, form)) is not None:
                 return await self._refuse(request, body, target, fault)
             if body.text.size > MAX_DOCUMENT_BYTES:
                 return await self._send_large(request, body, target.binding)
             if form != JSON:  # the guard makes it `pending`
                 return await self._upstream.forward_read(request, body)
-            document = plain_document(sent)
+            document, weight = plain_document(body.text.read()), WEIGHT_OF_JSON * body.text.size
             effect = await effect_on(target, request.parameters.get("pipeline"), self._bindings, request.credentials)
             plan = await off_the_loop(weight, plan_piped, document, target.binding, target.unfit, effect)
             if plan.fault is not None:

@@ -55,5 +55,5 @@ async def test_a_very_large_document_is_refused_where_none_may_lack_its_vector(p
     answer = await papers.bridge("PUT", f"/{papers.index}/_doc/1", LARGE)
 
     assert answer.status == 400
-    assert "document: of [8388" in answer.json["error"]["reason"]
+    assert "document: [8388" in answer.json["error"]["reason"]
     assert (await papers.direct("GET", f"/{papers.index}/_doc/1")).status == 404
