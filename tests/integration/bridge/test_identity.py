@@ -20,7 +20,7 @@ MAPPINGS = {
     "_meta": {"sidecar": BINDING.to_meta()},
     "properties": {
         "title": {"type": "text"},
-        "embedding": {"type": "knn_vector"},
+        "embedding": {"type": "knn_vector", "dimension": BINDING.fields["embedding"].dimension},
         "embedding_meta": {"type": "object"},
     },
 }
