@@ -69,8 +69,16 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 _FIRST_KEY: Final = re.compile(r'[ \t\r\n]*\{[ \t\r\n]*("(?:[^"\\]++|\\.)*+")[ \t\r\n]*:[ \t\r\n]*')
+
+
+class NumberText(str):
+    """A number as it is written. The cluster reads a number differently from a text where it wants neither."""
+
+    __slots__ = ()
+
+
 _WRITTEN: Final = json.JSONDecoder(
-    parse_int=str, parse_float=str, parse_constant=_refuse_constant, object_pairs_hook=_unique
+    parse_int=NumberText, parse_float=NumberText, parse_constant=_refuse_constant, object_pairs_hook=_unique
 )
 
 
@@ -156,7 +164,7 @@ def loads_exact(data: bytes) -> Json:
 
 
 def loads_as_written(data: bytes) -> Json:
-    """Parse JSON with every number as the text that is written there: "1.50", "1e3", "-0".
+    """Parse JSON with every number as the text that is written there, a NumberText: "1.50", "1e3", "-0".
 
     Raises ValueError, also for duplicate keys.
     """

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from sidecar.bridge.hidden_fields import Hidden
-from sidecar.jsontext import Json, Object, clauses
+from sidecar.jsontext import Json, NumberText, Object, clauses
 
 SOURCE_PARAMETERS: Final = ("_source", "_source_includes", "_source_excludes")
 STORED_FIELDS: Final = "stored_fields"
@@ -81,7 +81,11 @@ def source_without(source: Json, hidden: Hidden) -> Json:
 
 
 def _is_names(value: Json) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+    return _is_name(value) or (isinstance(value, list) and all(map(_is_name, value)))
+
+
+def _is_name(value: Json) -> bool:
+    return isinstance(value, str) and not isinstance(value, NumberText)
 
 
 def _last(options: Object, name: str, other: str) -> str:

@@ -3,7 +3,10 @@
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+from aiohttp import ServerDisconnectedError
 
 from sidecar.bridge.app import serving
 from sidecar.config import load_configuration
@@ -31,10 +34,11 @@ async def write(bridge: Http, writer: int, told: Callable[[], None]) -> None:
                 lines = [
                     line for name in sorted(left) for line in ({"create": {"_id": name}}, {"title": f"text {name}"})
                 ]
-                answer = await bridge("POST", "/papers/_bulk", ndjson(*lines))
-                if answer.status == 200:
-                    items = [item["create"] for item in answer.json["items"]]
-                    left -= {item["_id"] for item in items if item["status"] in (201, 409)}
+                with suppress(ServerDisconnectedError):  # the cluster may have carried it out, as every client knows
+                    answer = await bridge("POST", "/papers/_bulk", ndjson(*lines))
+                    if answer.status == 200:
+                        items = [item["create"] for item in answer.json["items"]]
+                        left -= {item["_id"] for item in items if item["status"] in (201, 409)}
                 if left:
                     await asyncio.sleep(0.2)
         told()

@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.bridge.hidden_documents import hide_in_mget, indices_of
 from sidecar.bridge.hidden_fields import NOTHING, Hidden
-from sidecar.jsontext import Json, Object
+from sidecar.jsontext import Json, NumberText, Object
 
 OURS = ("e", "e_meta")
 HIDDEN = {"papers": Hidden(OURS), "notes": NOTHING}
@@ -18,6 +18,7 @@ WITHOUT: Json = {"excludes": [*OURS]}
         pytest.param({"_index": "notes", "_id": "1"}, {}, ..., id="an unbound index"),
         pytest.param({"_index": "unknown", "_id": "1"}, {}, ..., id="an unknown index"),
         pytest.param({"_id": "1", "_source": False}, {}, ..., id="no source"),
+        pytest.param({"_id": "1", "_source": NumberText("1")}, {}, ..., id="a number, which the cluster refuses"),
         pytest.param({"_id": "1", "_source": True}, {"_source": "a"}, {"_id": "1", "_source": WITHOUT}, id="all of it"),
         pytest.param({"_id": "1", "_source": "e"}, {}, {"_id": "1", "_source": {"includes": ["e"], "excludes": ["e_meta"]}},
                      id="named"),
