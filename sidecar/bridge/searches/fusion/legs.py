@@ -13,11 +13,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey
+from sidecar.bridge.searches.rewrite.defaults import sort_elements
 from sidecar.bridge.searches.rewrite.eligibility import holds_key
 from sidecar.bridge.searches.rewrite.fusibility import FETCH_OPTIONS, LEG_OPTIONS, SUMMARIES
 from sidecar.jsontext import Json, Object, at, dumps_quick
 
-_ORDER: Final[Json] = [{"_score": "desc"}, {"_doc": "asc"}]  # the usual one, which shows Lucene's document numbers
+_BEST_FIRST: Final[Json] = {"_score": "desc"}
+_BY_NUMBER: Final[Json] = {"_doc": "asc"}  # the usual order of equal scores. It shows Lucene's document numbers
 _OF_SUGGESTIONS: Final = ("_source", "stored_fields")  # they say what the documents of a completion show
 
 
@@ -28,7 +30,8 @@ def legs_request(search: FusedSearch) -> bytes:
     them comes last for aggregations and suggestions.
     """
     lexical = dumps_quick(search.body["query"])
-    common: Object = {"_source": False, "stored_fields": "_none_", "seq_no_primary_term": True, "sort": _ORDER}
+    order: Json = [*(sort_elements(search.body.get("sort", [])) or [_BEST_FIRST]), _BY_NUMBER]
+    common: Object = {"_source": False, "stored_fields": "_none_", "seq_no_primary_term": True, "sort": order}
     common |= _named(search.body, LEG_OPTIONS)
     if search.group_field is not None:
         common["docvalue_fields"] = [search.group_field]
@@ -63,7 +66,7 @@ def page_request(search: FusedSearch, documents: Sequence[HitKey], uncounted: Se
     """
     lexical: Json = search.body["query"]
     options: Object = {
-        **_named(search.body, FETCH_OPTIONS),
+        **_named(search.body, (*FETCH_OPTIONS, "sort")),
         "seq_no_primary_term": True,
         "track_total_hits": False,
     }

@@ -6,7 +6,7 @@ Pure. The next document replaces one that no longer exists.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sidecar.bridge.searches.fusion.arithmetic import ShardHits, fuse
 from sidecar.bridge.searches.fusion.request import HitKey
@@ -14,6 +14,8 @@ from sidecar.jsontext import Json
 from sidecar.model import Fusion
 
 Ranked: TypeAlias = Mapping[HitKey, float]
+
+_LESS: Final = 1 - 2**-20  # less also for a client that reads scores as float32
 
 
 def ranking(shards: Sequence[ShardHits[HitKey]], window: int, fusion: Fusion) -> dict[HitKey, float]:
@@ -30,11 +32,14 @@ def ranking(shards: Sequence[ShardHits[HitKey]], window: int, fusion: Fusion) ->
 
 
 def _append(ranked: dict[HitKey, float], hits: list[tuple[HitKey, float]]) -> None:
-    """Append the hits of one leg. Their scores are scaled down, so that no score is greater than one before it."""
+    """Append the hits of one leg. Their scores are scaled down, so that each one is less than all before it.
+
+    They stay doubles, so that two different scores never become equal. `top` does not depend on the depth either.
+    """
     if not hits:
         return
     hits.sort(key=lambda hit: -hit[1])
-    least, top = min(ranked.values()), hits[0][1]
+    least, top = min(ranked.values()) * _LESS, hits[0][1]
     for document, score in hits:
         ranked[document] = least * (score / top if top > 0 else 1)
 

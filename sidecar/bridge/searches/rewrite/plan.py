@@ -73,6 +73,7 @@ class TextSearch:
     is_past_end: bool = False  # the page begins behind the last candidate
     limit: int = MAX_RESULT_WINDOW  # of `from` and `size` together
     tells_depth: bool = False  # whether the note says the number of candidates
+    is_sorted: bool = False  # fields decide between equal scores
 
     @property
     def texts(self) -> tuple[tuple[Binding, str], ...]:
@@ -184,7 +185,7 @@ def _plan_text(
     limit = min(index.result_window for index in indices)
     if end > limit:
         return Untouched(Mode.LEXICAL, Reason.WINDOW)
-    search = search.model_copy(update={"window": min(search.window, limit)})
+    search = search.model_copy(update={"window": min(search.window, limit), "k": min(search.k, limit)})
     is_deep = "pit" in body or end > search.window
     way = _way_of_fusing(mode, search, body, url, indices=indices, default=default, is_deep=is_deep)
     if isinstance(way, Reason):
@@ -213,6 +214,7 @@ def _plan_text(
         where=where,
         may_move=may_move,
         limit=limit,
+        is_sorted="sort" in body,
     )
 
 
@@ -232,6 +234,8 @@ def _way_of_fusing(
     """
     pipeline = _own_pipeline(body, url, default)
     reason = cluster_reason(body, url)
+    if mode is Mode.SEMANTIC and reason is Reason.SORT:
+        reason = None  # the cluster sorts the hits of a single query
     needs_bridge = _needs_bridge(search, body, url)
     if isinstance(pipeline, Reason):
         return pipeline
@@ -247,6 +251,16 @@ def _needs_bridge(search: SearchBinding, body: Object, url: Mapping[str, str]) -
     """Whether the cluster cannot fuse a search, or may not. It has z_score since 3.0."""
     is_unfit = search.fusion.technique == "z_score" or cluster_reason(body, url) is not None
     return search.where == "bridge" or is_unfit
+
+
+def settled(plan: SearchPlan) -> SearchPlan:
+    """The plan, or a lexical one if fields cannot decide between its scores.
+
+    Hits of a leg without weight have the score 0 on each page, so no field decides between all of them.
+    """
+    if isinstance(plan, TextSearch) and plan.is_fused_here and plan.is_sorted and 0 in plan.search.fusion.weights:
+        return Untouched(Mode.LEXICAL, Reason.SORT)
+    return plan
 
 
 def in_bridge(plan: TextSearch, body: Object, url: Mapping[str, str], indices: tuple[BoundIndex, ...]) -> SearchPlan:
