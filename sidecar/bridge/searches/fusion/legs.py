@@ -66,7 +66,7 @@ def page_request(search: FusedSearch, documents: Sequence[HitKey], uncounted: Se
     """
     lexical: Json = search.body["query"]
     options: Object = {
-        **_named(search.body, (*FETCH_OPTIONS, "sort")),
+        **_named(search.body, (*FETCH_OPTIONS, "explain", "sort")),
         "seq_no_primary_term": True,
         "track_total_hits": False,
     }
@@ -86,6 +86,27 @@ def page_request(search: FusedSearch, documents: Sequence[HitKey], uncounted: Se
     return b"\n".join(lines) + b"\n"
 
 
+def explain_request(search: FusedSearch, documents: Sequence[HitKey]) -> bytes:
+    """The body of a last `_msearch`. It asks how the vector leg and the lexical leg score the documents of the page.
+
+    A filter after the search selects the documents, so that it is no part of the explanations.
+    """
+    lines: list[bytes] = []
+    for position, numbers in pages(documents).items():
+        wanted: Json = {"terms": {"_seq_no": list(numbers)}}
+        options: Object = {
+            "_source": False,
+            "explain": True,
+            "seq_no_primary_term": True,
+            "size": len(numbers),
+            "stored_fields": "_none_",
+            "track_total_hits": False,
+        }
+        for query in (search.knn, search.body["query"]):
+            lines += _on_shard(search, position, options, dumps_quick(query), wanted=wanted)
+    return b"\n".join(lines) + b"\n"
+
+
 def pages(documents: Iterable[HitKey]) -> dict[int, list[int]]:
     """The shards of a page, and the `_seq_no`s to fetch from each. There is always one, which has the options."""
     return by_shard(documents) or {0: []}
@@ -100,9 +121,15 @@ def by_shard(documents: Iterable[HitKey]) -> dict[int, list[int]]:
 
 
 def _on_shard(
-    search: FusedSearch, position: int, options: Object, query: bytes, *, processors: tuple[Object, ...] | None = None
+    search: FusedSearch,
+    position: int,
+    options: Object,
+    query: bytes,
+    *,
+    processors: tuple[Object, ...] | None = None,
+    wanted: Json = None,
 ) -> tuple[bytes, bytes]:
-    """A search of one shard: its header line and its body line."""
+    """A search of one shard: its header line and its body line. `wanted` selects hits and leaves the query as it is."""
     number, index = search.shards[position].number, search.shards[position].index
     siblings = sum(shard.index == index for shard in search.shards)
     header, options = dict(search.header), {**options, **_everywhere(search, processors)}
@@ -111,8 +138,12 @@ def _on_shard(
         header["preference"] = f"_shards:{number}|{search.preference}" if several else search.preference
     elif siblings > 1:  # a point in time accepts no preference, but with as many slices as shards each slice is a shard
         options["slice"] = {"id": number, "max": siblings}
-    if siblings < len(search.shards):  # in the path, the name of the index would lose the filter of an alias
-        query = b'{"bool":{"must":[%s],"filter":[%s]}}' % (query, dumps_quick({"term": {"_index": index}}))
+    # In the path, the name of the index would lose the filter of an alias.
+    only: list[Json] = [{"term": {"_index": index}}] if siblings < len(search.shards) else []
+    if wanted is not None:
+        options["post_filter"] = {"bool": {"filter": [wanted, *only]}}
+    elif only:
+        query = b'{"bool":{"must":[%s],"filter":%s}}' % (query, dumps_quick(only))
     return dumps_quick(header), _with_query(options, query)
 
 

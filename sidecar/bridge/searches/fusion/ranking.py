@@ -24,11 +24,15 @@ def ranking(shards: Sequence[ShardHits[HitKey]], window: int, fusion: Fusion) ->
     Only the window of each leg is fused. The other neighbours follow, then the other lexical hits. So all pages of a
     query come from one ranking, which a deeper page only continues.
     """
-    fused = [replace(hits, lexical=hits.lexical[:window], semantic=hits.semantic[:window]) for hits in shards]
-    ranked = dict(fuse(fused, fusion))
+    ranked = dict(fuse(within(shards, window), fusion))
     for leg in ([hits.semantic for hits in shards], [hits.lexical for hits in shards]):
         _append(ranked, [hit for hits in leg for hit in hits[window:] if hit[0] not in ranked])
     return ranked
+
+
+def within(shards: Sequence[ShardHits[HitKey]], window: int) -> list[ShardHits[HitKey]]:
+    """The hits that are fused."""
+    return [replace(hits, lexical=hits.lexical[:window], semantic=hits.semantic[:window]) for hits in shards]
 
 
 def _append(ranked: dict[HitKey, float], hits: list[tuple[HitKey, float]]) -> None:

@@ -89,6 +89,11 @@ class FusedSearch:
         return given if isinstance(given, list) else None
 
     @property
+    def explains(self) -> bool:
+        """Whether each hit of the page has an explanation of its score."""
+        return self.body.get("explain") is True
+
+    @property
     def start(self) -> int:
         return number_of(self.body.get("from", 0))
 

@@ -12,7 +12,8 @@ from sidecar.bridge.proxy.budget import PARSED_TIMES, Share
 from sidecar.bridge.proxy.headers import Headers
 from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, read_held_answer
 from sidecar.bridge.searches.fusion.answer import Found, Refused, compose, read_legs, read_page
-from sidecar.bridge.searches.fusion.legs import legs_request, page_request
+from sidecar.bridge.searches.fusion.explanations import explanations
+from sidecar.bridge.searches.fusion.legs import explain_request, legs_request, page_request
 from sidecar.bridge.searches.fusion.ranking import Candidates, Ranked, ranking
 from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey, Shard, plan_legs
 from sidecar.bridge.searches.limits import MAX_ANSWER_BYTES, MAX_LEGS_BYTES, TOO_DEEP
@@ -104,7 +105,11 @@ async def search_fused(
     page = await _page(phases, search, found, left)
     if isinstance(page, Refused):
         return FusedAnswer(page.status, page.body, phases.relayed)
-    hits, unmatched = page
+    shown, unmatched = page
+    explained = await _explained(phases, search, found, fusion, {d: left[d] for d in shown}) if search.explains else {}
+    if isinstance(explained, Refused):
+        return FusedAnswer(explained.status, explained.body, phases.relayed)
+    hits = [({**hit, **explained.get(document, {})}, left[document]) for document, hit in shown.items()]
     took = round((time.perf_counter() - started) * 1_000)
     body = compose(search, found, hits, extra=found.extra + unmatched, max_score=best, took=took)
     return FusedAnswer(200, body, phases.relayed, phases.size)
@@ -151,7 +156,7 @@ def _lacks_groups(search: FusedSearch, found: Found, ranked: Ranked) -> bool:
 
 async def _page(
     phases: "_Phases", search: FusedSearch, found: Found, ranked: Ranked
-) -> tuple[list[tuple[Object, float]], int] | Refused:
+) -> tuple[dict[HitKey, Object], int] | Refused:
     """The hits of the page, and the number of the uncounted vector hits that the lexical query does not match."""
     hits: dict[HitKey, Object] = {}
     shown: set[tuple[Json, Json]] = set()
@@ -179,7 +184,21 @@ async def _page(
                 hits[document] = hit
                 candidates.show(document)
         wanted, uncounted = candidates.take(search.size - len(hits)), ()
-    return [(hits[document], score) for document, score in ranked.items() if document in hits], unmatched
+    return {document: hits[document] for document in ranked if document in hits}, unmatched
+
+
+async def _explained(
+    phases: "_Phases", search: FusedSearch, found: Found, fusion: Fusion, scores: Ranked
+) -> dict[HitKey, Object] | Refused:
+    """The `_explanation` of each hit of the page."""
+    if not scores:
+        return {}
+    asked = await off_the_loop(WEIGHT_OF_JSON * search.legs_size, explain_request, search, list(scores))
+    responses = await phases.ask(asked, exact=True)
+    if isinstance(responses, Refused):
+        return responses
+    told = await off_the_loop(phases.weight, explanations, search, found, fusion, scores, responses)
+    return {document: {"_explanation": explanation} for document, explanation in told.items()}
 
 
 class _Phases:

@@ -34,11 +34,13 @@ _BODY_REASONS: Final = {
 }
 _BODY_NEUTRAL: Final = frozenset(
     {
-        "_source", "aggregations", "aggs", "collapse", "docvalue_fields", "fields", "from", "highlight", "pit",
+        "aggregations", "aggs", "collapse", "docvalue_fields", "explain", "fields", "from", "highlight", "pit",
         "post_filter", "query", "script_fields", "search_after", "search_pipeline", "seq_no_primary_term", "size",
-        "sort", "stats", "stored_fields", "suggest", "timeout", "track_scores", "track_total_hits", "version",
+        "sort", "_source", "stats", "stored_fields", "suggest", "timeout", "track_scores", "track_total_hits",
+        "version",
     }
 )  # fmt: skip
+_FLAGS: Final = ("explain", "track_scores")
 
 
 def option_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
@@ -57,13 +59,14 @@ def option_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
         return Reason.OPTION  # `hybrid` leaves them out of the answer
     if "pit" in body and shards_of_point(body["pit"]) is None:
         return Reason.OPTION  # its indices are unknown
-    return _order_reason(body)
+    return _value_reason(body)
 
 
 def cluster_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
     """The reason why the cluster cannot fuse a search. None if it can.
 
-    A vector leg would change aggregations and exact totals, and the cluster ignores `collapse` beside `hybrid`.
+    A vector leg would change aggregations and exact totals. Beside `hybrid` the cluster ignores `collapse`, and
+    with `explain` 2.19.1 normalises by `min_max` twice.
     """
     if "aggs" in body or "aggregations" in body:
         return Reason.AGGREGATIONS
@@ -71,15 +74,18 @@ def cluster_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
         return Reason.EXACT_TOTALS
     if "sort" in body:
         return Reason.SORT  # beside another key than `_score` it takes no `_score`
-    return Reason.OPTION if "collapse" in body else None
+    return Reason.OPTION if "collapse" in body or "explain" in body else None
 
 
-def _order_reason(body: Object) -> Reason | None:
-    """The reason why the order does not work with `hybrid`. The best hits must come first. Fields may break ties."""
+def _value_reason(body: Object) -> Reason | None:
+    """The reason why the value of an option does not work with `hybrid`. The best hits must come first.
+
+    Fields may decide between equal scores.
+    """
     is_by_score = tie_breakers(body["sort"]) is not None if "sort" in body else "search_after" not in body
     if not is_by_score:
         return Reason.SORT
-    return None if isinstance(body.get("track_scores", False), bool) else Reason.OPTION
+    return None if all(isinstance(body.get(name, False), bool) for name in _FLAGS) else Reason.OPTION
 
 
 def end_of_page(body: Object, url: Mapping[str, str]) -> int | None:

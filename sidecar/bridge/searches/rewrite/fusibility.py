@@ -21,8 +21,8 @@ SUMMARIES: Final = frozenset({"aggs", "aggregations", "suggest"})
 _BODY: Final = frozenset(
     {
         *FETCH_OPTIONS, *SUMMARIES, *LEG_OPTIONS,
-        "collapse", "from", "pit", "query", "search_after", "search_pipeline", "seq_no_primary_term", "size", "sort",
-        "track_scores", "track_total_hits",
+        "collapse", "explain", "from", "pit", "query", "search_after", "search_pipeline", "seq_no_primary_term", "size",
+        "sort", "track_scores", "track_total_hits",
     }
 )  # fmt: skip
 HEADER_PARAMETERS: Final = frozenset(

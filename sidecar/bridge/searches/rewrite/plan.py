@@ -9,7 +9,7 @@ the client's filters apply to both legs.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from sidecar.bridge.bindings.indices import MAX_RESULT_WINDOW, BoundIndex, bindings_of_field
 from sidecar.bridge.searches.limits import MAX_NEURAL_CLAUSES
@@ -35,6 +35,8 @@ from sidecar.bridge.searches.rewrite.pipelines import (
 from sidecar.bridge.searches.rewrite.text_fields import TextFields
 from sidecar.jsontext import Json, Object
 from sidecar.model import Binding, SearchBinding
+
+_OF_ONE_QUERY: Final = ("explain", "sort")  # they are the cluster's own without `hybrid`
 
 Where: TypeAlias = Literal["cluster", "bridge"]
 
@@ -233,9 +235,9 @@ def _way_of_fusing(
     `is_deep` says that the page may end behind the candidates of the legs. Gives a reason if neither place can fuse.
     """
     pipeline = _own_pipeline(body, url, default)
+    if mode is Mode.SEMANTIC:
+        body = {name: value for name, value in body.items() if name not in _OF_ONE_QUERY}
     reason = cluster_reason(body, url)
-    if mode is Mode.SEMANTIC and reason is Reason.SORT:
-        reason = None  # the cluster sorts the hits of a single query
     needs_bridge = _needs_bridge(search, body, url)
     if isinstance(pipeline, Reason):
         return pipeline
