@@ -16,6 +16,8 @@ MAX_ITEMS: Final = 1_000  # of an `_msearch`
 MAX_FIELDS: Final = 1_024  # names and patterns of the fields of one clause
 MAX_NEURAL_CLAUSES: Final = 1_024
 
+TOO_DEEP: Final = "search_after behind a fused score reaches the first"  # the refusal of a page beyond that
+
 MAX_LEGS_BYTES: Final = 16 * 1024 * 1024  # of a request that has the query once for each leg and shard
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # of all answers that the bridge reads to answer one request
 

@@ -16,6 +16,7 @@ from sidecar.bridge.hidden_hits import hide_in_search, hide_in_text
 from sidecar.bridge.proxy.identity import Credentials
 from sidecar.bridge.searches.embed_budget import EmbedBudget
 from sidecar.bridge.searches.hybrid_support import UNKNOWN, WRAPPED, HybridSupport
+from sidecar.bridge.searches.limits import TOO_DEEP
 from sidecar.bridge.searches.outcome import Mode, Reason
 from sidecar.bridge.searches.request_options import RequestOptions
 from sidecar.bridge.searches.rewrite.companion import fits, wanted_companion
@@ -30,6 +31,7 @@ from sidecar.bridge.searches.rewrite.plan import (
     plan_neural,
     plan_search,
     rewrite,
+    settled,
     with_pipeline,
 )
 from sidecar.bridge.searches.rewrite.point_in_time import expression_of_point
@@ -177,7 +179,7 @@ class Planner:
         if isinstance(plan, TextSearch) and options.sets_depth:
             plan = replace(plan, tells_depth=True)
         if isinstance(plan, TextSearch) and plan.mode is Mode.HYBRID:
-            plan = await self._with_own_pipeline(plan, asked.weight, credentials)
+            plan = settled(await self._with_own_pipeline(plan, asked.weight, credentials))
         if (
             isinstance(plan, TextSearch)
             and plan.mode is Mode.HYBRID
@@ -331,7 +333,7 @@ def next_try(plan: TextSearch, status: int, answer: bytes) -> NextTry:
     if plan.companion is not None and (status in (403, 404) or status >= 500):
         return NextTry.WITHOUT_COMPANION
     if plan.is_fused_here:
-        if status not in (400, 403):
+        if status not in (400, 403) or TOO_DEEP.encode() in answer:
             return NextTry.NONE
         return NextTry.FUSE_THERE if plan.may_move else NextTry.AS_SENT
     if status != 400:

@@ -35,6 +35,7 @@ from sidecar.bridge.searches.search_template import as_template, parameters_of_t
 from sidecar.jsontext import Json, Object, dumps, dumps_quick, plain_json
 from sidecar.threads import WEIGHT_OF_ANSWER, WEIGHT_OF_JSON, off_the_loop
 
+_BAD_REQUEST: Final = 400
 _SERVER_ERROR: Final = 500
 _TEMPLATE: Final = "/template"
 _OFF: Final = Untouched(Mode.OFF, Reason.REQUEST)
@@ -155,7 +156,8 @@ class Searches:
             )
         except AnswerTooLarge:
             return planned.as_lexical(Reason.TOO_LARGE)
-        further = await self._planner.after(planned, answered.status, b"")
+        error = dumps(answered.body) if answered.status == _BAD_REQUEST else b""
+        further = await self._planner.after(planned, answered.status, error)
         if further is not None:
             return further
         count_search(plan)

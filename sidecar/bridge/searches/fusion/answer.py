@@ -11,6 +11,7 @@ from typing import Any
 from sidecar.bridge.searches.fusion.arithmetic import ShardHits
 from sidecar.bridge.searches.fusion.legs import pages
 from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey
+from sidecar.bridge.searches.rewrite.tie_breakers import Values
 from sidecar.jsontext import Json, Object, at
 
 
@@ -28,6 +29,7 @@ class Found:
 
     shards: tuple[ShardHits[HitKey], ...]
     groups: Mapping[HitKey, Json]  # the value that a document is collapsed by. Empty without `collapse`
+    values: Mapping[HitKey, Values]  # the values that decide between equal scores. Empty without such a `sort`
     is_cut: bool  # a lexical leg has as many hits as were asked for, so there may be more
     uncounted: tuple[HitKey, ...]  # vector hits that the lexical query may match or not
     extra: int  # the number of vector hits that the lexical query does not match
@@ -58,6 +60,7 @@ def read_legs(search: FusedSearch, responses: Sequence[Object]) -> Found | Refus
     return Found(
         shards,
         groups,
+        _values(lexical, semantic) if search.tie_breakers else {},
         any(len(hits.lexical) >= search.depth for hits in shards),
         tuple(uncounted),
         extra,
@@ -102,6 +105,16 @@ def _groups(search: FusedSearch, legs: Sequence[Sequence[Object]]) -> dict[HitKe
     return found
 
 
+def _values(*legs: Sequence[Object]) -> dict[HitKey, Values]:
+    """The sort values of each document, without its score and its number."""
+    return {
+        (position, hit["_seq_no"]): hit["sort"][1:-1]
+        for leg in legs
+        for position, item in enumerate(leg)
+        for hit in _hits(item)
+    }
+
+
 def read_page(
     search: FusedSearch, responses: Sequence[Object], documents: Sequence[HitKey], uncounted: Sequence[HitKey]
 ) -> tuple[dict[HitKey, Object], int] | Refused:
@@ -134,7 +147,11 @@ def compose(
     took: int,
 ) -> Object:
     """Compose the answer. `extra` is the number of vector hits that the lexical query does not match."""
-    listed: Object = {"max_score": max_score, "hits": [_shown(search, hit, score) for hit, score in hits]}
+    is_scored = "sort" not in search.body or search.body.get("track_scores") is True
+    listed: Object = {
+        "max_score": max_score if is_scored else None,
+        "hits": [_shown(search, hit, score) for hit, score in hits],
+    }
     if search.counted is not None:
         total = found.total + extra
         is_exact = found.is_exact and total <= search.counted
@@ -155,6 +172,8 @@ def compose(
 def _shown(search: FusedSearch, hit: Object, score: float) -> Object:
     """A hit with its fused score, and without members that the client has not asked for."""
     shown = {**hit, "_score": score}
+    if "sort" in search.body:
+        shown["sort"] = [score, *_list(hit.get("sort"))[1:]]
     if search.body.get("seq_no_primary_term") is not True:
         del shown["_seq_no"], shown["_primary_term"]
     return shown
@@ -229,12 +248,16 @@ def _shard_hits(position: int, lexical: Object, semantic: Object) -> ShardHits[H
     """The hits of both legs. Hits whose score is no number are left out: the cluster writes null or `"Infinity"`."""
     legs, numbers = [], dict[HitKey, int]()
     for item in (lexical, semantic):
-        listed: Any = _list(_dict(item.get("hits")).get("hits"))  # they are many, so their form is not checked
-        hits = [((position, hit["_seq_no"]), hit) for hit in listed if isinstance(hit["_score"], float)]
+        hits = [((position, hit["_seq_no"]), hit) for hit in _hits(item) if isinstance(hit["_score"], float)]
         numbers |= {document: hit["sort"][-1] for document, hit in hits}
         legs.append([(document, hit["_score"]) for document, hit in hits])
     words, neighbours = legs
     return ShardHits(words, neighbours, numbers)
+
+
+def _hits(item: Object) -> Any:
+    """The hits of a leg. They are many, so their form is not checked."""
+    return _list(_dict(item.get("hits")).get("hits"))
 
 
 def _total(item: Object) -> tuple[int, bool]:

@@ -46,7 +46,7 @@ def fuse(shards: Sequence[ShardHits[Key]], fusion: Fusion) -> list[tuple[Key, fl
     row_of = {key: row for row, key in enumerate(documents)}
     weights = np.array(fusion.weights, np.float32)
     table = np.zeros((len(documents), 2), np.float32)
-    for leg, hits in enumerate(([s.lexical for s in shards], [s.semantic for s in shards])):
+    for leg, hits in enumerate(_legs(shards)):
         rows = [row_of[key] for found in hits for key, _ in found]
         table[rows, leg] = _normalised(hits, fusion.technique)
     fused = (
@@ -55,9 +55,28 @@ def fuse(shards: Sequence[ShardHits[Key]], fusion: Fusion) -> list[tuple[Key, fl
         else _COMBINE[fusion.combination](table, weights)
     )
     order = np.argsort(-fused, kind="stable")
-    # orjson writes the shortest decimals of a float32, as the cluster does.
-    scores: list[float] = orjson.loads(orjson.dumps(fused[order], option=orjson.OPT_SERIALIZE_NUMPY))
-    return [(documents[row], score) for row, score in zip(order.tolist(), scores, strict=True)]
+    return [(documents[row], score) for row, score in zip(order.tolist(), _decimals(fused[order]), strict=True)]
+
+
+def normalised_legs(shards: Sequence[ShardHits[Key]], fusion: Fusion) -> tuple[dict[Key, float], dict[Key, float]]:
+    """The normalised scores of the lexical leg, and those of the vector leg."""
+    lexical, semantic = (_normalised_leg(hits, fusion.technique) for hits in _legs(shards))
+    return lexical, semantic
+
+
+def _normalised_leg(hits: Sequence[Sequence[tuple[Key, float]]], technique: str) -> dict[Key, float]:
+    keys = [key for found in hits for key, _ in found]
+    return dict(zip(keys, _decimals(_normalised(hits, technique)), strict=True))
+
+
+def _legs(shards: Sequence[ShardHits[Key]]) -> tuple[list[Sequence[tuple[Key, float]]], ...]:
+    return [hits.lexical for hits in shards], [hits.semantic for hits in shards]
+
+
+def _decimals(scores: "Scores") -> list[float]:
+    """The scores with the shortest decimals of a float32, as the cluster writes them."""
+    decimals: list[float] = orjson.loads(orjson.dumps(scores, option=orjson.OPT_SERIALIZE_NUMPY))
+    return decimals
 
 
 def _in_hash_order(shard: ShardHits[Key]) -> list[Key]:

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey
+from sidecar.bridge.searches.rewrite.defaults import sort_elements
 from sidecar.bridge.searches.rewrite.eligibility import holds_key
 from sidecar.bridge.searches.rewrite.fusibility import FETCH_OPTIONS, LEG_OPTIONS, SUMMARIES
 from sidecar.jsontext import Json, Object, at, dumps_quick
 
-_ORDER: Final[Json] = [{"_score": "desc"}, {"_doc": "asc"}]  # the usual one, which shows Lucene's document numbers
+_BEST_FIRST: Final[Json] = {"_score": "desc"}
+_BY_NUMBER: Final[Json] = {"_doc": "asc"}  # the usual order of equal scores. It shows Lucene's document numbers
 _OF_SUGGESTIONS: Final = ("_source", "stored_fields")  # they say what the documents of a completion show
 
 
@@ -28,7 +30,8 @@ def legs_request(search: FusedSearch) -> bytes:
     them comes last for aggregations and suggestions.
     """
     lexical = dumps_quick(search.body["query"])
-    common: Object = {"_source": False, "stored_fields": "_none_", "seq_no_primary_term": True, "sort": _ORDER}
+    order: Json = [*(sort_elements(search.body.get("sort", [])) or [_BEST_FIRST]), _BY_NUMBER]
+    common: Object = {"_source": False, "stored_fields": "_none_", "seq_no_primary_term": True, "sort": order}
     common |= _named(search.body, LEG_OPTIONS)
     if search.group_field is not None:
         common["docvalue_fields"] = [search.group_field]
@@ -63,7 +66,7 @@ def page_request(search: FusedSearch, documents: Sequence[HitKey], uncounted: Se
     """
     lexical: Json = search.body["query"]
     options: Object = {
-        **_named(search.body, FETCH_OPTIONS),
+        **_named(search.body, (*FETCH_OPTIONS, "explain", "sort")),
         "seq_no_primary_term": True,
         "track_total_hits": False,
     }
@@ -83,6 +86,27 @@ def page_request(search: FusedSearch, documents: Sequence[HitKey], uncounted: Se
     return b"\n".join(lines) + b"\n"
 
 
+def explain_request(search: FusedSearch, documents: Sequence[HitKey]) -> bytes:
+    """The body of a last `_msearch`. It asks how the vector leg and the lexical leg score the documents of the page.
+
+    A filter after the search selects the documents, so that it is no part of the explanations.
+    """
+    lines: list[bytes] = []
+    for position, numbers in pages(documents).items():
+        wanted: Json = {"terms": {"_seq_no": list(numbers)}}
+        options: Object = {
+            "_source": False,
+            "explain": True,
+            "seq_no_primary_term": True,
+            "size": len(numbers),
+            "stored_fields": "_none_",
+            "track_total_hits": False,
+        }
+        for query in (search.knn, search.body["query"]):
+            lines += _on_shard(search, position, options, dumps_quick(query), wanted=wanted)
+    return b"\n".join(lines) + b"\n"
+
+
 def pages(documents: Iterable[HitKey]) -> dict[int, list[int]]:
     """The shards of a page, and the `_seq_no`s to fetch from each. There is always one, which has the options."""
     return by_shard(documents) or {0: []}
@@ -97,9 +121,15 @@ def by_shard(documents: Iterable[HitKey]) -> dict[int, list[int]]:
 
 
 def _on_shard(
-    search: FusedSearch, position: int, options: Object, query: bytes, *, processors: tuple[Object, ...] | None = None
+    search: FusedSearch,
+    position: int,
+    options: Object,
+    query: bytes,
+    *,
+    processors: tuple[Object, ...] | None = None,
+    wanted: Json = None,
 ) -> tuple[bytes, bytes]:
-    """A search of one shard: its header line and its body line."""
+    """A search of one shard: its header line and its body line. `wanted` selects hits and leaves the query as it is."""
     number, index = search.shards[position].number, search.shards[position].index
     siblings = sum(shard.index == index for shard in search.shards)
     header, options = dict(search.header), {**options, **_everywhere(search, processors)}
@@ -108,8 +138,12 @@ def _on_shard(
         header["preference"] = f"_shards:{number}|{search.preference}" if several else search.preference
     elif siblings > 1:  # a point in time accepts no preference, but with as many slices as shards each slice is a shard
         options["slice"] = {"id": number, "max": siblings}
-    if siblings < len(search.shards):  # in the path, the name of the index would lose the filter of an alias
-        query = b'{"bool":{"must":[%s],"filter":[%s]}}' % (query, dumps_quick({"term": {"_index": index}}))
+    # In the path, the name of the index would lose the filter of an alias.
+    only: list[Json] = [{"term": {"_index": index}}] if siblings < len(search.shards) else []
+    if wanted is not None:
+        options["post_filter"] = {"bool": {"filter": [wanted, *only]}}
+    elif only:
+        query = b'{"bool":{"must":[%s],"filter":%s}}' % (query, dumps_quick(only))
     return dumps_quick(header), _with_query(options, query)
 
 

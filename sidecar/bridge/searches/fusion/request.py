@@ -8,6 +8,7 @@ from sidecar.bridge.bindings.indices import MAX_RESULT_WINDOW
 from sidecar.bridge.hidden_source import source_of
 from sidecar.bridge.searches.rewrite.eligibility import is_number
 from sidecar.bridge.searches.rewrite.fusibility import HEADER_PARAMETERS, URL_PARAMETERS
+from sidecar.bridge.searches.rewrite.tie_breakers import TieBreaker, Values, tie_breakers
 from sidecar.jsontext import Json, Object, at
 
 # A document in the state in which a leg found it: the position of its shard, and its `_seq_no`, which changes with the
@@ -75,6 +76,22 @@ class FusedSearch:
         """The field of `collapse`."""
         named = at(self.body.get("collapse"), "field")
         return named if isinstance(named, str) else None
+
+    @property
+    def tie_breakers(self) -> tuple[TieBreaker, ...]:
+        """The fields that decide between equal scores."""
+        return tie_breakers(self.body.get("sort")) or ()
+
+    @property
+    def cursor(self) -> Values | None:
+        """The sort values of the hit that the page follows (`search_after`)."""
+        given = self.body.get("search_after")
+        return given if isinstance(given, list) else None
+
+    @property
+    def explains(self) -> bool:
+        """Whether each hit of the page has an explanation of its score."""
+        return self.body.get("explain") is True
 
     @property
     def start(self) -> int:

@@ -12,14 +12,16 @@ from sidecar.bridge.proxy.budget import PARSED_TIMES, Share
 from sidecar.bridge.proxy.headers import Headers
 from sidecar.bridge.proxy.upstream import AnswerTooLarge, Upstream, read_held_answer
 from sidecar.bridge.searches.fusion.answer import Found, Refused, compose, read_legs, read_page
-from sidecar.bridge.searches.fusion.legs import legs_request, page_request
+from sidecar.bridge.searches.fusion.explanations import explanations
+from sidecar.bridge.searches.fusion.legs import explain_request, legs_request, page_request
 from sidecar.bridge.searches.fusion.ranking import Candidates, Ranked, ranking
 from sidecar.bridge.searches.fusion.request import FusedSearch, HitKey, Shard, plan_legs
-from sidecar.bridge.searches.limits import MAX_ANSWER_BYTES, MAX_LEGS_BYTES
+from sidecar.bridge.searches.limits import MAX_ANSWER_BYTES, MAX_LEGS_BYTES, TOO_DEEP
 from sidecar.bridge.searches.planner import PlannedSearch
 from sidecar.bridge.searches.rewrite.defaults import without_defaults
 from sidecar.bridge.searches.rewrite.pipelines import page_processors
 from sidecar.bridge.searches.rewrite.plan import TextSearch, vector_leg
+from sidecar.bridge.searches.rewrite.tie_breakers import in_order, is_ahead, is_behind
 from sidecar.jsontext import Json, Object, loads, loads_exact
 from sidecar.model import Fusion
 from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
@@ -29,7 +31,9 @@ from sidecar.threads import WEIGHT_OF_JSON, off_the_loop
 _NOT_OURS: Final = frozenset({"accept", "accept-encoding", "content-encoding", "content-length", "content-type"})
 _RELAYED: Final = frozenset({"warning", "x-opaque-id"})
 _MAX_AT_ONCE_BYTES: Final = 4 * 1024 * 1024
-_UNREADABLE: Final = 400  # as if the cluster had refused the legs, so the client's own search is sent
+# As if the cluster had refused the legs, so the client's own search is sent.
+_UNREADABLE: Final = 400
+_OTHER_RANKING: Final = 400  # a cursor of BM25 scores: the page before it was lexical
 
 
 def fused_search(planned: PlannedSearch, plan: TextSearch) -> FusedSearch:
@@ -84,21 +88,30 @@ async def search_fused(
     phases = _Phases(upstream, path, headers, search, share)
     found = await _legs(phases, search)
     while not isinstance(found, Refused):
-        ranked = await off_the_loop(phases.weight, ranking, found.shards, search.window, fusion)
-        deeper = search.deeper() if found.is_cut and _lacks_groups(search, found, ranked) else None
+        ranked, left = await off_the_loop(phases.weight, _ranked, search, found, fusion)
+        is_short = found.is_cut and _end(search, ranked, left) > search.depth
+        deeper = search.deeper() if is_short or (found.is_cut and _lacks_groups(search, found, ranked)) else None
         if deeper is None:
             break
         search = deeper
         found = await _legs(phases, search)
     if isinstance(found, Refused):
         return FusedAnswer(found.status, found.body, phases.relayed)
-    page = await _page(phases, search, found, ranked)
+    best = next(iter(ranked.values()), None)
+    if best is not None and is_ahead(search.cursor, best):
+        return FusedAnswer(_OTHER_RANKING, None, phases.relayed)
+    if is_short:
+        return FusedAnswer(400, _too_deep(search), phases.relayed)
+    page = await _page(phases, search, found, left)
     if isinstance(page, Refused):
         return FusedAnswer(page.status, page.body, phases.relayed)
-    hits, unmatched = page
+    shown, unmatched = page
+    explained = await _explained(phases, search, found, fusion, {d: left[d] for d in shown}) if search.explains else {}
+    if isinstance(explained, Refused):
+        return FusedAnswer(explained.status, explained.body, phases.relayed)
+    hits = [({**hit, **explained.get(document, {})}, left[document]) for document, hit in shown.items()]
     took = round((time.perf_counter() - started) * 1_000)
-    max_score = next(iter(ranked.values()), None)
-    body = compose(search, found, hits, extra=found.extra + unmatched, max_score=max_score, took=took)
+    body = compose(search, found, hits, extra=found.extra + unmatched, max_score=best, took=took)
     return FusedAnswer(200, body, phases.relayed, phases.size)
 
 
@@ -111,6 +124,31 @@ async def _legs(phases: "_Phases", search: FusedSearch) -> Found | Refused:
     return await off_the_loop(phases.weight, read_legs, search, responses)
 
 
+def _ranked(search: FusedSearch, found: Found, fusion: Fusion) -> tuple[Ranked, Ranked]:
+    """Every document with its score, the best first, and of these the ones behind the cursor."""
+    ranked, keys, cursor = ranking(found.shards, search.window, fusion), search.tie_breakers, search.cursor
+    if not keys:
+        return ranked, ranked
+    ordered = in_order(ranked, found.values, keys)
+    if cursor is None:
+        return ordered, ordered
+    return ordered, {d: score for d, score in ordered.items() if is_behind(score, found.values[d], cursor, keys)}
+
+
+def _end(search: FusedSearch, ranked: Ranked, left: Ranked) -> int:
+    """The place of the last hit of the page in the ranking. Up to the depth, a ranking of several shards is whole."""
+    return len(ranked) - len(left) + search.start + search.size
+
+
+def _too_deep(search: FusedSearch) -> Object:
+    reason = (
+        f"Result window is too large: {TOO_DEEP} [{search.limit}] hits. "
+        "Read all pages with the parameter sidecar=lexical to read further."
+    )
+    error: Object = {"type": "illegal_argument_exception", "reason": reason}
+    return {"error": {"root_cause": [error], **error}, "status": 400}
+
+
 def _lacks_groups(search: FusedSearch, found: Found, ranked: Ranked) -> bool:
     """Whether the candidates have fewer groups than the page needs. Never so without `collapse`."""
     return bool(found.groups) and len({found.groups[document] for document in ranked}) < search.start + search.size
@@ -118,7 +156,7 @@ def _lacks_groups(search: FusedSearch, found: Found, ranked: Ranked) -> bool:
 
 async def _page(
     phases: "_Phases", search: FusedSearch, found: Found, ranked: Ranked
-) -> tuple[list[tuple[Object, float]], int] | Refused:
+) -> tuple[dict[HitKey, Object], int] | Refused:
     """The hits of the page, and the number of the uncounted vector hits that the lexical query does not match."""
     hits: dict[HitKey, Object] = {}
     shown: set[tuple[Json, Json]] = set()
@@ -146,7 +184,21 @@ async def _page(
                 hits[document] = hit
                 candidates.show(document)
         wanted, uncounted = candidates.take(search.size - len(hits)), ()
-    return [(hits[document], score) for document, score in ranked.items() if document in hits], unmatched
+    return {document: hits[document] for document in ranked if document in hits}, unmatched
+
+
+async def _explained(
+    phases: "_Phases", search: FusedSearch, found: Found, fusion: Fusion, scores: Ranked
+) -> dict[HitKey, Object] | Refused:
+    """The `_explanation` of each hit of the page."""
+    if not scores:
+        return {}
+    asked = await off_the_loop(WEIGHT_OF_JSON * search.legs_size, explain_request, search, list(scores))
+    responses = await phases.ask(asked, exact=True)
+    if isinstance(responses, Refused):
+        return responses
+    told = await off_the_loop(phases.weight, explanations, search, found, fusion, scores, responses)
+    return {document: {"_explanation": explanation} for document, explanation in told.items()}
 
 
 class _Phases:

@@ -11,7 +11,7 @@ from typing import Final
 from sidecar.jsontext import Json, Object
 
 SORT: Final = "sort"
-_SCORE: Final = "_score"
+SCORE: Final = "_score"
 _TRACK_SCORES: Final = "track_scores"
 _ORDERS: Final = ("asc", "desc")
 
@@ -53,7 +53,7 @@ def without_defaults(body: Object, url: Mapping[str, str]) -> tuple[Object, dict
     Options of the URL that the body can say too may move there. A value that the cluster refuses stays where it is.
     """
     said, left = _with_url(body, url)
-    sorts = _sorts(said.get(SORT, []))
+    sorts = sort_elements(said.get(SORT, []))
     kept: Object = {}
     for name, value in said.items():
         meant = _meant(name, value)
@@ -76,7 +76,7 @@ def _with_url(body: Object, url: Mapping[str, str]) -> tuple[Object, dict[str, s
         said["terminate_after"] = int(left.pop("terminate_after"))
     if left.get("timeout") == "-1":
         said["timeout"] = left.pop("timeout")
-    given = _sorts(said.get(SORT, []))
+    given = sort_elements(said.get(SORT, []))
     if SORT in left and given is not None:
         said[SORT] = [*given, *_url_sorts(left.pop(SORT))]
     return said, left
@@ -115,17 +115,17 @@ def _is_flag(value: Json) -> bool:
 
 def is_by_score(sort: Json) -> bool:
     """Whether one element of a `sort` is the order by score, the best first."""
-    if sort == _SCORE:
+    if sort == SCORE:
         return True
-    if not isinstance(sort, dict) or sort.keys() != {_SCORE}:
+    if not isinstance(sort, dict) or sort.keys() != {SCORE}:
         return False
-    options = sort[_SCORE]
+    options = sort[SCORE]
     if isinstance(options, dict) and options.keys() <= {"order"}:
         options = options.get("order", "desc")
     return isinstance(options, str) and options.lower() == "desc"
 
 
-def _sorts(sort: Json) -> list[Json] | None:
+def sort_elements(sort: Json) -> list[Json] | None:
     """The elements of a `sort`. One object may hold several. None if it has another form."""
     given = sort if isinstance(sort, list) else [sort]
     found: list[Json] = []

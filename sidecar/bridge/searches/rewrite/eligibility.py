@@ -8,6 +8,7 @@ from typing import Final
 
 from sidecar.bridge.searches.outcome import Reason
 from sidecar.bridge.searches.rewrite.point_in_time import shards_of_point
+from sidecar.bridge.searches.rewrite.tie_breakers import tie_breakers
 from sidecar.jsontext import Json, Object
 
 # The parameters of `?q=` (RestActions.urlParamsToQueryBuilder). Without `q` the cluster reads none of them.
@@ -30,16 +31,16 @@ _URL_NEUTRAL: Final = frozenset(
 )  # fmt: skip
 _BODY_REASONS: Final = {
     "min_score": Reason.MIN_SCORE,
-    "search_after": Reason.SORT,
-    "sort": Reason.SORT,
 }
 _BODY_NEUTRAL: Final = frozenset(
     {
-        "_source", "aggregations", "aggs", "collapse", "docvalue_fields", "fields", "from", "highlight", "pit",
-        "post_filter", "query", "script_fields", "search_pipeline", "seq_no_primary_term", "size", "stats",
-        "stored_fields", "suggest", "timeout", "track_total_hits", "version",
+        "aggregations", "aggs", "collapse", "docvalue_fields", "explain", "fields", "from", "highlight", "pit",
+        "post_filter", "query", "script_fields", "search_after", "search_pipeline", "seq_no_primary_term", "size",
+        "sort", "_source", "stats", "stored_fields", "suggest", "timeout", "track_scores", "track_total_hits",
+        "version",
     }
 )  # fmt: skip
+_FLAGS: Final = ("explain", "track_scores")
 
 
 def option_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
@@ -58,19 +59,33 @@ def option_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
         return Reason.OPTION  # `hybrid` leaves them out of the answer
     if "pit" in body and shards_of_point(body["pit"]) is None:
         return Reason.OPTION  # its indices are unknown
-    return None
+    return _value_reason(body)
 
 
 def cluster_reason(body: Object, url: Mapping[str, str]) -> Reason | None:
     """The reason why the cluster cannot fuse a search. None if it can.
 
-    A vector leg would change aggregations and exact totals, and the cluster ignores `collapse` beside `hybrid`.
+    A vector leg would change aggregations and exact totals. Beside `hybrid` the cluster ignores `collapse`, and
+    with `explain` 2.19.1 normalises by `min_max` twice.
     """
     if "aggs" in body or "aggregations" in body:
         return Reason.AGGREGATIONS
     if url.get("track_total_hits", body.get("track_total_hits")) in (True, "true", _EXACT, str(_EXACT)):
         return Reason.EXACT_TOTALS
-    return Reason.OPTION if "collapse" in body else None
+    if "sort" in body:
+        return Reason.SORT  # beside another key than `_score` it takes no `_score`
+    return Reason.OPTION if "collapse" in body or "explain" in body else None
+
+
+def _value_reason(body: Object) -> Reason | None:
+    """The reason why the value of an option does not work with `hybrid`. The best hits must come first.
+
+    Fields may decide between equal scores.
+    """
+    is_by_score = tie_breakers(body["sort"]) is not None if "sort" in body else "search_after" not in body
+    if not is_by_score:
+        return Reason.SORT
+    return None if all(isinstance(body.get(name, False), bool) for name in _FLAGS) else Reason.OPTION
 
 
 def end_of_page(body: Object, url: Mapping[str, str]) -> int | None:

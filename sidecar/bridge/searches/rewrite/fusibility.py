@@ -7,6 +7,7 @@ from typing import Final
 from sidecar.bridge.bindings.indices import BoundIndex
 from sidecar.bridge.searches.rewrite.eligibility import QUERY_PARAMETERS
 from sidecar.bridge.searches.rewrite.point_in_time import holds_all
+from sidecar.bridge.searches.rewrite.tie_breakers import can_break_ties
 from sidecar.jsontext import Json, Object
 
 MAX_SHARDS: Final = 64  # each shard costs two searches
@@ -20,7 +21,8 @@ SUMMARIES: Final = frozenset({"aggs", "aggregations", "suggest"})
 _BODY: Final = frozenset(
     {
         *FETCH_OPTIONS, *SUMMARIES, *LEG_OPTIONS,
-        "collapse", "from", "pit", "query", "search_pipeline", "seq_no_primary_term", "size", "track_total_hits",
+        "collapse", "explain", "from", "pit", "query", "search_after", "search_pipeline", "seq_no_primary_term", "size",
+        "sort", "track_scores", "track_total_hits",
     }
 )  # fmt: skip
 HEADER_PARAMETERS: Final = frozenset(
@@ -64,6 +66,8 @@ def can_fuse(body: Object, url: Mapping[str, str], indices: Sequence[BoundIndex]
         and all(index.shards for index in indices)
         and sum(index.shards for index in indices) <= MAX_SHARDS
         and ("pit" not in body or holds_all(body["pit"], indices))
+        and ("sort" not in body or can_break_ties(body, indices))
+        and ("search_after" not in body or url.get("from", body.get("from", 0)) in (0, "0"))
         and ("collapse" not in body or _can_collapse(body["collapse"], indices))
     )
 

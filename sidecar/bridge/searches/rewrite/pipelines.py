@@ -22,7 +22,7 @@ _NOTED: Final = frozenset({"tag", "description", "ignore_failure"})  # the optio
 # If the bridge fuses, the page runs through the response processors in parts, and its hits have other scores there. So
 # each processor must look at one hit alone, and only at its fields. It must also fail for all hits or for none.
 _PER_HIT: Final = frozenset({"rename_field", "sort", "split"})
-_IDLE: Final = frozenset({"hybrid_score_explanation"})  # without `explain`, which the bridge never fuses
+_IDLE: Final = frozenset({"hybrid_score_explanation"})  # the bridge explains the scores itself
 
 
 def default_pipeline(indices: tuple[BoundIndex, ...]) -> str | None:

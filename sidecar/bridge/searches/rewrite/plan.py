@@ -9,7 +9,7 @@ the client's filters apply to both legs.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from sidecar.bridge.bindings.indices import MAX_RESULT_WINDOW, BoundIndex, bindings_of_field
 from sidecar.bridge.searches.limits import MAX_NEURAL_CLAUSES
@@ -35,6 +35,8 @@ from sidecar.bridge.searches.rewrite.pipelines import (
 from sidecar.bridge.searches.rewrite.text_fields import TextFields
 from sidecar.jsontext import Json, Object
 from sidecar.model import Binding, SearchBinding
+
+_OF_ONE_QUERY: Final = ("explain", "sort")  # they are the cluster's own without `hybrid`
 
 Where: TypeAlias = Literal["cluster", "bridge"]
 
@@ -73,6 +75,7 @@ class TextSearch:
     is_past_end: bool = False  # the page begins behind the last candidate
     limit: int = MAX_RESULT_WINDOW  # of `from` and `size` together
     tells_depth: bool = False  # whether the note says the number of candidates
+    is_sorted: bool = False  # fields decide between equal scores
 
     @property
     def texts(self) -> tuple[tuple[Binding, str], ...]:
@@ -213,6 +216,7 @@ def _plan_text(
         where=where,
         may_move=may_move,
         limit=limit,
+        is_sorted="sort" in body,
     )
 
 
@@ -231,6 +235,8 @@ def _way_of_fusing(
     `is_deep` says that the page may end behind the candidates of the legs. Gives a reason if neither place can fuse.
     """
     pipeline = _own_pipeline(body, url, default)
+    if mode is Mode.SEMANTIC:
+        body = {name: value for name, value in body.items() if name not in _OF_ONE_QUERY}
     reason = cluster_reason(body, url)
     needs_bridge = _needs_bridge(search, body, url)
     if isinstance(pipeline, Reason):
@@ -247,6 +253,16 @@ def _needs_bridge(search: SearchBinding, body: Object, url: Mapping[str, str]) -
     """Whether the cluster cannot fuse a search, or may not. It has z_score since 3.0."""
     is_unfit = search.fusion.technique == "z_score" or cluster_reason(body, url) is not None
     return search.where == "bridge" or is_unfit
+
+
+def settled(plan: SearchPlan) -> SearchPlan:
+    """The plan, or a lexical one if fields cannot decide between its scores.
+
+    Hits of a leg without weight have the score 0 on each page, so no field decides between all of them.
+    """
+    if isinstance(plan, TextSearch) and plan.is_fused_here and plan.is_sorted and 0 in plan.search.fusion.weights:
+        return Untouched(Mode.LEXICAL, Reason.SORT)
+    return plan
 
 
 def in_bridge(plan: TextSearch, body: Object, url: Mapping[str, str], indices: tuple[BoundIndex, ...]) -> SearchPlan:

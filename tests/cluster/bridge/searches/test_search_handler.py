@@ -169,7 +169,6 @@ async def test_options_that_go_with_hybrid(filled: Papers, more: dict[str, objec
         pytest.param("?search_type=dfs_query_then_fetch", {"query": QUERY}, "lexical; reason=option", id="search type"),
         pytest.param("?search_pipeline=missing", {"query": QUERY}, "lexical; reason=search_pipeline",
                      id="a pipeline that is not there"),
-        pytest.param("", {"query": QUERY, "explain": True}, "lexical; reason=option", id="explain"),
     ],
 )  # fmt: skip
 async def test_what_is_not_eligible_is_answered_as_the_cluster_answers(

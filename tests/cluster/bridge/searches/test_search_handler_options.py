@@ -60,7 +60,6 @@ async def test_an_option_that_says_how_to_search_leaves_what_is_found(filled: Pa
         pytest.param({}, {"bool": {"must": [QUERY], "should": [PARTS]}}, "option", id="inner_hits: hybrid drops them"),
         pytest.param({"collapse": {"field": "year", "inner_hits": {"name": "others", "_source": False}}}, QUERY, "option",
                      id="inner_hits of a collapse: hybrid refuses them"),
-        pytest.param({"explain": True}, QUERY, "option", id="explain: of one leg"),
         pytest.param({"rescore": {"query": {"rescore_query": {"match_all": {}}}}}, QUERY, "option",
                      id="rescore: of each leg, before normalisation"),
         pytest.param({"min_score": 0.1}, QUERY, "min_score", id="min_score: of other scores"),

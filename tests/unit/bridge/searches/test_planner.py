@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from sidecar.bridge.searches.limits import TOO_DEEP
 from sidecar.bridge.searches.planner import NextTry, next_try
 from sidecar.bridge.searches.rewrite.plan import TextSearch, plan_search
 from tests.support.bindings import an_index
@@ -44,6 +45,7 @@ DEEP = a_plan(where="bridge", may_move=True)
         pytest.param(BRIDGE, 400, b"", NextTry.AS_SENT, id="a leg is refused"),
         pytest.param(BRIDGE, 403, b"", NextTry.AS_SENT, id="these credentials may not send several searches"),
         pytest.param(DEEP, 403, b"", NextTry.FUSE_THERE, id="nor these, for a page that the cluster could fuse"),
+        pytest.param(BRIDGE, 400, TOO_DEEP.encode(), NextTry.NONE, id="a cursor beyond the greatest page"),
         pytest.param(BRIDGE, 503, b"", NextTry.NONE, id="the legs find no shard"),
     ],
 )

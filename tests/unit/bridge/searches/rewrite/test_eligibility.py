@@ -20,6 +20,11 @@ QUERY: dict[str, Json] = {"query": {"match": {"title": "x"}}}
         pytest.param({}, {"ignore_throttled": "true"}, None, id="what Java clients always send"),
         pytest.param({"sort": ["year"]}, {}, Reason.SORT, id="sorted by a field"),
         pytest.param({"search_after": [1]}, {}, Reason.SORT, id="search_after"),
+        pytest.param({"sort": ["_score", "year"], "search_after": [1, 2], "track_scores": True}, {}, None,
+                     id="sorted by score, then by a field"),
+        pytest.param({"sort": ["_score", "year"], "track_scores": 1}, {}, Reason.OPTION, id="track_scores of a number"),
+        pytest.param({"explain": True}, {}, None, id="explain"),
+        pytest.param({"explain": 1}, {}, Reason.OPTION, id="explain, which the cluster refuses"),
         pytest.param({"min_score": 1}, {}, Reason.MIN_SCORE, id="min_score"),
         pytest.param({"size": 0}, {}, Reason.SIZE_ZERO, id="no hits wanted"),
         pytest.param({}, {"size": "0"}, Reason.SIZE_ZERO, id="no hits wanted, in the URL"),
@@ -44,6 +49,8 @@ def test_options_that_keep_a_search_lexical(body: dict[str, Json], url: dict[str
         pytest.param({"track_total_hits": 2_147_483_647}, {}, Reason.EXACT_TOTALS, id="exact totals, as a number"),
         pytest.param({"track_total_hits": True}, {"track_total_hits": "9"}, None, id="the URL wins"),
         pytest.param({"collapse": {"field": "year"}}, {}, Reason.OPTION, id="collapse"),
+        pytest.param({"explain": True}, {}, Reason.OPTION, id="explain"),
+        pytest.param({"sort": ["_score", "year"]}, {}, Reason.SORT, id="a field that decides between equal scores"),
     ],
 )
 def test_options_that_the_bridge_must_fuse_itself(

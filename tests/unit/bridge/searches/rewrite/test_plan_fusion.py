@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from sidecar.bridge.searches.rewrite.pipelines import bridge_fusion
-from sidecar.bridge.searches.rewrite.plan import TextSearch, in_bridge, plan_search, with_pipeline
+from sidecar.bridge.searches.rewrite.plan import TextSearch, in_bridge, plan_search, settled, with_pipeline
 from sidecar.model import Fusion, SearchBinding
 from tests.support.bindings import an_index, bound
 from tests.support.points import point_in_time
@@ -40,6 +40,19 @@ def hybrid(where: str, fusion: str = "min_max(0.5,0.5)") -> str:
         pytest.param({"body": QUERY, "fusion": {"technique": "z_score"}}, hybrid("bridge", "z_score(0.5,0.5)"),
                      id="a technique of later clusters"),
         pytest.param({"body": QUERY, "fusion": {"technique": "rrf"}}, hybrid("cluster", "rrf"), id="reciprocal ranks"),
+        pytest.param({"body": {**QUERY, "sort": ["_score", "year"]}}, hybrid("bridge"), id="a field for equal scores"),
+        pytest.param({"body": QUERY, "url": {"sort": "_score,year"}}, hybrid("bridge"), id="such a field, by URL"),
+        pytest.param({"body": {**QUERY, "sort": ["_score", "year"]}, "where": "cluster"}, "lexical; reason=sort",
+                     id="such a field, not in the bridge"),
+        pytest.param({"body": {**QUERY, "sort": ["_score", "year"]}, "mode": "semantic"}, "semantic; model=m@1",
+                     id="such a field, for the hits of one leg"),
+        pytest.param({"body": {**QUERY, "explain": True}}, hybrid("bridge"), id="explain"),
+        pytest.param({"body": QUERY, "url": {"explain": "true"}}, hybrid("bridge"), id="explain, by URL"),
+        pytest.param({"body": {**QUERY, "explain": True}, "mode": "semantic"}, "semantic; model=m@1",
+                     id="explain, of one leg"),
+        pytest.param({"body": {**QUERY, "explain": True}, "where": "cluster"}, "lexical; reason=option",
+                     id="explain, not in the bridge"),
+        pytest.param({"body": {**QUERY, "sort": ["_score", "title"]}}, "lexical; reason=sort", id="a text for them"),
         pytest.param({"body": AGGREGATIONS, "where": "cluster"}, "lexical; reason=aggregations", id="not in the bridge"),
         pytest.param({"body": AGGREGATIONS, "mode": "semantic"}, "lexical; reason=aggregations", id="one leg"),
         pytest.param({"body": AGGREGATIONS, "index": {"search_pipeline": "own"}}, hybrid("bridge"),
@@ -163,3 +176,19 @@ def test_a_pipeline_of_its_own_is_kept_where_the_bridge_does_the_same(
 def test_what_no_cluster_could_fuse_is_no_binding(fusion: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Fusion.model_validate(fusion)
+
+
+@pytest.mark.parametrize(
+    ("body", "weights", "expected"),
+    [
+        pytest.param({**QUERY, "sort": ["_score", "year"]}, (0.5, 0.5), hybrid("bridge"), id="both legs have weight"),
+        pytest.param({**QUERY, "sort": ["_score", "year"]}, (1, 0), "lexical; reason=sort", id="one has none"),
+        pytest.param(AGGREGATIONS, (1, 0), hybrid("bridge", "min_max(1,0)"), id="without such a sort"),
+    ],
+)
+def test_fields_decide_between_equal_scores_only_if_both_legs_have_weight(
+    body: dict[str, Any], weights: tuple[float, float], expected: str
+) -> None:
+    binding = bound(search=SearchBinding(field="embedding", fusion=Fusion(weights=weights)))
+    index = an_index(binding=binding, shards=3, mapped=frozenset({("year", "integer")}))
+    assert settled(plan_search(body, (index,), None, {})).note == expected
