@@ -83,6 +83,14 @@ async def test_index_query_default_field_says_which_fields_a_search_without_fiel
     assert named.headers["X-Sidecar-Search"].startswith("hybrid")
 
 
+async def test_a_search_in_the_url_may_name_the_type_of_a_body_that_it_lacks(papers: Papers) -> None:
+    index = await an_index(papers, {})
+
+    answer = await papers.bridge("GET", f"/{index}/_search?q=kitty", Content_Type="application/json")
+
+    assert answer.headers["X-Sidecar-Search"].startswith("hybrid")
+
+
 async def test_a_field_alias_is_its_field(papers: Papers) -> None:
     index = await an_index(papers, {"headline": {"type": "alias", "path": "title"}})
 
