@@ -10,6 +10,7 @@ from sidecar.bridge.proxy.identity import Credentials
 from sidecar.bridge.proxy.spool import Spool
 from sidecar.bridge.writes.bulk_action import Action
 from sidecar.bridge.writes.bulk_body import BulkItem, Place, action_parameters, load, parts
+from sidecar.bridge.writes.bulk_preparation import MAX_SUB_BULK_BYTES
 from sidecar.bridge.writes.pipeline_effects import (
     Effect,
     called_pipelines,
@@ -17,12 +18,11 @@ from sidecar.bridge.writes.pipeline_effects import (
     effect_of_pipeline,
     effect_of_script,
 )
-from sidecar.jsontext import at
+from sidecar.jsontext import as_text, at
 from sidecar.model import IndexBinding
 
 _NONE: Final = "_none"
 _MAX_CALLED: Final = 64
-_PART_BYTES: Final = 8 * 1024 * 1024
 _NAMES_ONE: Final = (b"pipeline", b"\\u00")  # the member of an action line, or the escapes that may hide it
 
 
@@ -71,7 +71,7 @@ async def effects_on_items(
 def pipelines_of_items(places: Sequence[Place], text: Spool) -> frozenset[tuple[str, str]]:
     """The pipelines that the action lines of a bulk name, each with the index of its item."""
     found = set[tuple[str, str]]()
-    for part in parts([place for place in places if place.action is not Action.DELETE], _PART_BYTES):
+    for part in parts([place for place in places if place.action is not Action.DELETE], MAX_SUB_BULK_BYTES):
         for item in load(part, text.read):
             named = _named(item)
             if named is not None:
@@ -82,8 +82,7 @@ def pipelines_of_items(places: Sequence[Place], text: Spool) -> frozenset[tuple[
 def _named(item: BulkItem) -> str | None:
     if not any(sign in item.action_line for sign in _NAMES_ONE):
         return None
-    name = action_parameters(item).get("pipeline")
-    return None if name is None else str(name)
+    return as_text(action_parameters(item).get("pipeline"))
 
 
 async def _effect(name: str, bound: IndexBinding, bindings: Bindings, credentials: Credentials) -> Effect:
