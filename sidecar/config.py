@@ -296,6 +296,11 @@ class Setting:
     source: str  # "flag", "environment SIDECAR_…", "file …" or "default"
     description: str
 
+    @property
+    def shown(self) -> str:
+        """The value as people read it. Nothing if it is not set."""
+        return ", ".join(self.value) if isinstance(self.value, tuple) else "" if self.value is None else str(self.value)
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:

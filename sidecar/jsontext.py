@@ -225,6 +225,19 @@ def at(value: Json, *keys: str) -> Json:
     return value
 
 
+def strings(value: Json) -> Iterator[str]:
+    """Every string of a value at any depth, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for element in value:
+            yield from strings(element)
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            yield key
+            yield from strings(member)
+
+
 def clauses(value: Json) -> list[Json]:
     """A list that is given as a list, as a single value or not at all, as OpenSearch reads the clauses of a `bool`."""
     return value if isinstance(value, list) else [] if value is None else [value]

@@ -25,10 +25,6 @@ def show(config: ConfigFile = None, *, as_json: AsJson = False) -> None:
         return
     table = Table("setting", "value", "source", box=None, pad_edge=False)
     for setting in settings:
-        listed = (
-            setting.value if isinstance(setting.value, tuple) else () if setting.value is None else (setting.value,)
-        )
-        shown = ", ".join(map(str, listed))
         source = f"default ({variable(setting.name)})" if setting.source == "default" else setting.source
-        table.add_row(setting.name, shown, source)
+        table.add_row(setting.name, setting.shown, source)
     Console(highlight=False, soft_wrap=True).print(table)

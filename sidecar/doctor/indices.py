@@ -8,7 +8,7 @@ from sidecar.doctor.guards import calls_guard, fitting_guard
 from sidecar.doctor.mappings import examine_mapping, fatal_fields
 from sidecar.doctor.parts import examine_model
 from sidecar.index_description import IndexDescription
-from sidecar.jsontext import Json
+from sidecar.jsontext import Json, strings
 from sidecar.model import SCHEMA, IndexBinding, ModelVersion
 
 
@@ -133,7 +133,7 @@ def _default_pipeline(index: IndexFacts, bound: IndexBinding, pipelines: Mapping
         )
         return
     written = {name for one in bound.fields.values() for name in (one.field, one.meta_field)}
-    if touched := sorted(written & set(_strings(pipelines[named]))):
+    if touched := sorted(written & set(strings(pipelines[named]))):
         yield warning(
             "default_pipeline",
             f"its default_pipeline [{named}] names [{', '.join(touched)}], which the bridge "
@@ -198,15 +198,3 @@ def _documents(index: IndexFacts) -> Iterator[Finding]:
                 "A number with a fraction and a blank are no text, and repair leaves them as they are",
                 repair,
             )
-
-
-def _strings(node: Json) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, list):
-        for element in node:
-            yield from _strings(element)
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            yield key
-            yield from _strings(value)

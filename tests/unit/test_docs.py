@@ -42,9 +42,8 @@ def test_every_setting_is_documented(
     monkeypatch.chdir(tmp_path)
     rows = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
     for setting in load_configuration().explain():
-        value = setting.value
-        shown = ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
-        default = "depends on the machine" if isinstance(value, Path) else f"`{shown}`" if shown else "empty"
+        default = f"`{setting.shown}`" if setting.shown else "empty"
+        default = "depends on the machine" if isinstance(setting.value, Path) else default
         rows.append(f"| `{setting.name}` | `{variable(setting.name)}` | {default} | {setting.description} |")
     text = (
         "# Configuration\n\n"

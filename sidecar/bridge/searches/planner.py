@@ -322,9 +322,7 @@ class NextTry(Enum):
     WITHOUT_COMPANION = auto()
     FUSE_HERE = auto()
     FUSE_THERE = auto()  # the cluster could do it, and these credentials may not send an `_msearch`
-    EMPTY_PAGE = (
-        auto()
-    )  # the cluster refuses a page behind the last hit. The bridge shows an empty one, or asks for the total
+    EMPTY_PAGE = auto()  # the cluster refuses a page behind the last hit. The bridge shows it, or asks for its total
     AS_SENT = auto()  # the client's own search, which the cluster may accept
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Final, TypeAlias
 
-from sidecar.jsontext import Json, at
+from sidecar.jsontext import Json, at, strings
 from sidecar.model import IndexBinding
 
 _Options: TypeAlias = Mapping[str, Json]
@@ -81,7 +81,7 @@ def _processor(node: Json) -> Iterator[tuple[str, _Options]]:
 
 
 def _effect_of_processor(kind: str, options: _Options, ours: set[str]) -> Effect:
-    written = [text for name, value in options.items() if name not in _READ | _NESTED for text in _strings(value)]
+    written = [text for name, value in options.items() if name not in _READ | _NESTED for text in strings(value)]
     targets = [str(options[name]) for name in _TARGETS if name in options]
     names_another = any(_TEMPLATED in target for target in targets) or (
         kind == "pipeline" and _TEMPLATED in str(options.get("name"))
@@ -91,15 +91,3 @@ def _effect_of_processor(kind: str, options: _Options, ours: set[str]) -> Effect
     if kind not in _NAMING or any(name in text for name in ours for text in written):
         return Effect.CHANGES
     return Effect.NONE
-
-
-def _strings(node: Json) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, list):
-        for element in node:
-            yield from _strings(element)
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            yield key
-            yield from _strings(value)
